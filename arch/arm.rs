@@ -1,0 +1,74 @@
+//! arm, the EABI, in ARM and in Thumb mode.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `svc 0` |
+//! | number | `r7` |
+//! | arguments | `r0` to `r5` |
+//! | result | `r0`, an error is −4095 to −1 |
+//! | changed by the kernel | nothing else |
+//! | `mmap` offset | 4096-byte units, `mmap2` |
+//! | 64-bit arguments | register pairs, the first of them even, in memory order |
+//! | stack at a function's entry | a multiple of 8 |
+//! | page size | 4 KiB |
+//! | signal return | the kernel's, in the vector page |
+//! | relocations | REL, RELR |
+//!
+//! In Thumb mode `r7` is the frame pointer as well, which inline assembly may not
+//! name. So the number comes in any other register, and `r7` is kept in one more
+//! around the call; the same lines are right in ARM mode.
+//!
+//! Sources: AAPCS32, 6.2.1.2 and 6.5; kernel `arch/arm/kernel/entry-common.S`,
+//! `arch/arm/kernel/signal.c`; syscall(2).
+
+use super::common;
+
+syscalls! {
+    |number, result, a, b, c, d, e, f|
+    text: (
+        "mov {r7}, r7",      // keep the frame pointer
+        "mov r7, {number}",
+        "svc 0",
+        "mov r7, {r7}"
+    ),
+    always: {
+        number = in(reg) number,
+        r7 = out(reg) _, // written before the number is read: not lateout
+    },
+    none: { lateout("r0") result, },
+    arguments: {
+        { inlateout("r0") a => result, } { in("r1") b, } { in("r2") c, }
+        { in("r3") d, } { in("r4") e, } { in("r5") f, }
+    },
+}
+
+/// A 64-bit argument begins at an even register.
+pub const PAIRS_ALIGNED: bool = true;
+
+pub use common::{clone_tls_first as clone, ilp32::*};
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "mov r7, #0",       // the outermost frame, in Thumb mode
+            "mov r11, r7",      // and in ARM mode: a backtrace ends here
+            "mov lr, r7",       // and it has no caller
+            "mov r0, sp",       // the kernel's block: argc, argv, envp, auxv
+            "bic r1, r0, #7",   // the kernel aligns it; a hand-made exec may not
+            "mov sp, r1",
+            "bl {relocate}",    // a direct call; gives the block back in r0
+            "bl {run}",         // does not return
+            "udf #0",
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+/// `R_ARM_RELATIVE`.
+pub use linux_raw_sys::elf::R_RELATIVE;
+
+pub use common::kernel_restorer as set_restorer;

@@ -1,0 +1,107 @@
+//! Calls of the architectures whose registers have 32 bits: a file offset takes
+//! two registers, and `mmap` takes it in units of 4096 bytes.
+//!
+//! The halves stand in the order in which they would stand in memory. Where
+//! `PAIRS_ALIGNED`, a pair begins at an even argument (counted from zero), and an
+//! unused argument stands before it if need be.
+//!
+//! The raw convention throughout: an errno is −4095 to −1. Each function is
+//! `unsafe` for what its manual page says of pointers and descriptors.
+
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each passes its caller's promise on")]
+
+use linux_raw_sys::errno::{EINVAL, EOVERFLOW};
+
+use super::super::{PAIRS_ALIGNED, syscall3, syscall4, syscall5, syscall6};
+use super::{failure, nr};
+
+/// What `fstat` and `newfstatat` fill: sizes of 64 bits, but times of 32.
+pub use linux_raw_sys::general::stat64 as kernel_stat;
+
+/// Whether `Stat` is better asked of `statx`: only there are times 64-bit.
+pub const STATX_FIRST: bool = true;
+
+/// The unit of `mmap2`, whatever the page size is: two to this power.
+const MMAP2_SHIFT: u32 = 12;
+
+/// The two registers that hold `value`.
+const fn pair(value: u64) -> [usize; 2] {
+    let (low, high) = (value as usize, (value >> 32) as usize);
+    if cfg!(target_endian = "big") { [high, low] } else { [low, high] }
+}
+
+/// An offset that is no multiple of the unit would be rounded down in silence, and
+/// one of 2⁴⁴ or more would lose its top: both are refused here. That it is a
+/// multiple of the page size, where that is larger, the kernel checks.
+#[inline]
+pub unsafe fn mmap(
+    addr: usize,
+    length: usize,
+    prot: usize,
+    flags: usize,
+    fd: usize,
+    offset: u64,
+) -> usize {
+    if offset % (1 << MMAP2_SHIFT) != 0 {
+        return failure(EINVAL);
+    }
+    let Ok(units) = usize::try_from(offset >> MMAP2_SHIFT) else {
+        return failure(EOVERFLOW);
+    };
+    unsafe { syscall6(nr::mmap2, addr, length, prot, flags, fd, units) }
+}
+
+#[inline]
+pub unsafe fn ftruncate(fd: usize, length: u64) -> usize {
+    let [a, b] = pair(length);
+    if PAIRS_ALIGNED {
+        unsafe { syscall4(nr::ftruncate64, fd, 0, a, b) }
+    } else {
+        unsafe { syscall3(nr::ftruncate64, fd, a, b) }
+    }
+}
+
+#[inline]
+pub unsafe fn fallocate(fd: usize, mode: usize, offset: u64, length: u64) -> usize {
+    let ([a, b], [c, d]) = (pair(offset), pair(length));
+    unsafe { syscall6(nr::fallocate, fd, mode, a, b, c, d) }
+}
+
+#[inline]
+pub unsafe fn pread64(fd: usize, buf: usize, count: usize, offset: u64) -> usize {
+    unsafe { at_offset(nr::pread64, fd, buf, count, offset) }
+}
+
+#[inline]
+pub unsafe fn pwrite64(fd: usize, buf: usize, count: usize, offset: u64) -> usize {
+    unsafe { at_offset(nr::pwrite64, fd, buf, count, offset) }
+}
+
+#[inline]
+unsafe fn at_offset(number: usize, fd: usize, buf: usize, count: usize, offset: u64) -> usize {
+    let [a, b] = pair(offset);
+    if PAIRS_ALIGNED {
+        unsafe { syscall6(number, fd, buf, count, 0, a, b) }
+    } else {
+        unsafe { syscall5(number, fd, buf, count, a, b) }
+    }
+}
+
+/// Writes the new position to `*position` and returns zero.
+///
+/// The halves are high, then low, on every architecture: `_llseek` names them.
+#[inline]
+pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -> usize {
+    let (low, high) = (offset as usize, (offset >> 32) as usize);
+    unsafe { syscall5(nr::_llseek, fd, high, low, position as *mut u64 as usize, whence) }
+}
+
+#[inline]
+pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
+    unsafe { super::super::syscall2(nr::fstat64, fd, stat as usize) }
+}
+
+#[inline]
+pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
+    unsafe { syscall4(nr::fstatat64, dir, path, stat as usize, flags) }
+}

@@ -1,0 +1,69 @@
+//! Calls of the architectures whose registers have 64 bits: a file offset is an
+//! argument like any other.
+//!
+//! The raw convention throughout: an errno is −4095 to −1. Each function is
+//! `unsafe` for what its manual page says of pointers and descriptors.
+
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each passes its caller's promise on")]
+
+use super::super::{syscall2, syscall3, syscall4, syscall6};
+use super::nr;
+
+/// What `fstat` and `newfstatat` fill.
+pub use linux_raw_sys::general::stat as kernel_stat;
+
+/// Whether `Stat` is better asked of `statx`: not where `fstat` has 64-bit times.
+pub const STATX_FIRST: bool = false;
+
+#[inline]
+pub unsafe fn mmap(
+    addr: usize,
+    length: usize,
+    prot: usize,
+    flags: usize,
+    fd: usize,
+    offset: u64,
+) -> usize {
+    unsafe { syscall6(nr::mmap, addr, length, prot, flags, fd, offset as usize) }
+}
+
+#[inline]
+pub unsafe fn ftruncate(fd: usize, length: u64) -> usize {
+    unsafe { syscall2(nr::ftruncate, fd, length as usize) }
+}
+
+#[inline]
+pub unsafe fn fallocate(fd: usize, mode: usize, offset: u64, length: u64) -> usize {
+    unsafe { syscall4(nr::fallocate, fd, mode, offset as usize, length as usize) }
+}
+
+#[inline]
+pub unsafe fn pread64(fd: usize, buf: usize, count: usize, offset: u64) -> usize {
+    unsafe { syscall4(nr::pread64, fd, buf, count, offset as usize) }
+}
+
+#[inline]
+pub unsafe fn pwrite64(fd: usize, buf: usize, count: usize, offset: u64) -> usize {
+    unsafe { syscall4(nr::pwrite64, fd, buf, count, offset as usize) }
+}
+
+/// Writes the new position to `*position` and returns zero.
+#[inline]
+pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -> usize {
+    let result = unsafe { syscall3(nr::lseek, fd, offset as usize, whence) };
+    if result > super::failure(4096) {
+        return result;
+    }
+    *position = result as u64;
+    0
+}
+
+#[inline]
+pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
+    unsafe { syscall2(nr::fstat, fd, stat as usize) }
+}
+
+#[inline]
+pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
+    unsafe { syscall4(nr::newfstatat, dir, path, stat as usize, flags) }
+}

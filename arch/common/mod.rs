@@ -1,0 +1,98 @@
+//! What architectures share: the shape of a system call, the numbers, and the
+//! calls whose convention depends only on the size of a register.
+
+use linux_raw_sys::general::kernel_sigaction;
+
+pub mod nr;
+
+#[cfg(target_pointer_width = "32")]
+pub mod ilp32;
+#[cfg(target_pointer_width = "64")]
+pub mod lp64;
+
+/// Makes `syscall0` to `syscall6` from the operands of one `asm!`.
+///
+/// An architecture writes the operands as they stand in its assembly: `always`
+/// those of every call (the number, the registers that the kernel does not keep),
+/// `none` what a call without arguments adds, `arguments` those of the first to
+/// the sixth argument. Somewhere among them `result` is an output.
+///
+/// The kernel may read and write any memory during a call, and does not touch
+/// the stack below the stack pointer: hence no option but `nostack`.
+macro_rules! syscalls {
+    (
+        |$number:ident, $result:ident, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident|
+        text: $text:tt,
+        always: {$($always:tt)*},
+        none: {$($none:tt)*},
+        arguments: {
+            {$($in_a:tt)*} {$($in_b:tt)*} {$($in_c:tt)*}
+            {$($in_d:tt)*} {$($in_e:tt)*} {$($in_f:tt)*}
+        },
+    ) => {
+        syscalls!(@call "no arguments", syscall0($number), $result, $text,
+            {$($always)* $($none)*});
+        syscalls!(@call "one argument", syscall1($number, $a), $result, $text,
+            {$($always)* $($in_a)*});
+        syscalls!(@call "two arguments", syscall2($number, $a, $b), $result, $text,
+            {$($always)* $($in_a)* $($in_b)*});
+        syscalls!(@call "three arguments", syscall3($number, $a, $b, $c), $result, $text,
+            {$($always)* $($in_a)* $($in_b)* $($in_c)*});
+        syscalls!(@call "four arguments", syscall4($number, $a, $b, $c, $d), $result, $text,
+            {$($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)*});
+        syscalls!(@call "five arguments", syscall5($number, $a, $b, $c, $d, $e), $result, $text,
+            {$($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($in_e)*});
+        syscalls!(@call "six arguments", syscall6($number, $a, $b, $c, $d, $e, $f), $result, $text,
+            {$($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($in_e)* $($in_f)*});
+    };
+
+    (
+        @call $what:literal, $name:ident($($parameter:ident),+), $result:ident,
+        ($($text:literal),+), {$($operands:tt)*}
+    ) => {
+        #[doc = concat!("A raw system call with ", $what, ".")]
+        ///
+        /// The result is the kernel's register: −4095 to −1, seen as a signed
+        /// number, is an errno.
+        ///
+        /// # Safety
+        ///
+        /// Whatever the call does to memory, descriptors and the process must be
+        /// what the caller wants: nothing is checked.
+        #[inline]
+        pub unsafe fn $name($($parameter: usize),+) -> usize {
+            let $result: usize;
+            // SAFETY: the registers are those of the kernel's convention, all
+            // that it changes are outputs, and memory is not claimed unchanged.
+            // What the call itself does is the caller's to answer for.
+            unsafe { core::arch::asm!($($text,)+ $($operands)* options(nostack)) };
+            $result
+        }
+    };
+}
+
+/// An errno in the form in which a kernel returns it.
+#[allow(dead_code, reason = "64-bit architectures leave every check to the kernel")]
+pub const fn failure(errno: u32) -> usize {
+    (errno as usize).wrapping_neg()
+}
+
+/// The signal handler returns through code that the kernel provides: in the
+/// vDSO, or written beside the frame.
+#[allow(dead_code, reason = "x86 alone has no such code")]
+pub fn kernel_restorer(_: &mut kernel_sigaction) {}
+
+/// `clone` with its last arguments in the order of most architectures
+/// (`CLONE_BACKWARDS` in the kernel's configuration): the thread pointer first.
+#[allow(dead_code, reason = "each architecture uses one of the orders")]
+#[inline]
+pub unsafe fn clone_tls_first(
+    flags: usize,
+    stack: usize,
+    parent_tid: usize,
+    child_tid: usize,
+    tls: usize,
+) -> usize {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { super::syscall5(nr::clone, flags, stack, parent_tid, tls, child_tid) }
+}

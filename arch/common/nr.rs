@@ -1,0 +1,130 @@
+//! System-call numbers, by the kernel's names.
+//!
+//! From `syscalls`, checked at compile time against `linux-raw-sys`; where
+//! `syscalls` does not build with a stable compiler, from `linux-raw-sys` alone.
+
+#![allow(non_upper_case_globals, reason = "the kernel's own names")]
+
+#[cfg(not(any(
+    target_arch = "s390x",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
+    target_arch = "mips",
+    target_arch = "mips64"
+)))]
+macro_rules! numbers {
+    ($($name:ident $(= $sysno:ident)? $raw:ident,)*) => {$(
+        #[doc = concat!("`", stringify!($raw), "`")]
+        pub const $name: usize = numbers!(@$name $($sysno)?);
+        ::static_assertions::const_assert_eq!($name, ::linux_raw_sys::general::$raw as usize);
+    )*};
+    (@$name:ident) => { ::syscalls::Sysno::$name as usize };
+    (@$name:ident $sysno:ident) => { ::syscalls::Sysno::$sysno as usize };
+}
+
+#[cfg(any(
+    target_arch = "s390x",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
+    target_arch = "mips",
+    target_arch = "mips64"
+))]
+macro_rules! numbers {
+    ($($name:ident $(= $sysno:ident)? $raw:ident,)*) => {$(
+        #[doc = concat!("`", stringify!($raw), "`")]
+        pub const $name: usize = ::linux_raw_sys::general::$raw as usize;
+    )*};
+}
+
+numbers! {
+    brk __NR_brk,
+    clone __NR_clone,
+    close __NR_close,
+    exit __NR_exit,
+    exit_group __NR_exit_group,
+    faccessat __NR_faccessat,
+    fallocate __NR_fallocate,
+    fchmod __NR_fchmod,
+    fdatasync __NR_fdatasync,
+    fsync __NR_fsync,
+    getpid __NR_getpid,
+    getrandom __NR_getrandom,
+    gettid __NR_gettid,
+    ioctl __NR_ioctl,
+    kill __NR_kill,
+    linkat __NR_linkat,
+    madvise __NR_madvise,
+    memfd_create __NR_memfd_create,
+    mincore __NR_mincore,
+    mlock __NR_mlock,
+    mlock2 __NR_mlock2,
+    mprotect __NR_mprotect,
+    mremap __NR_mremap,
+    msync __NR_msync,
+    munlock __NR_munlock,
+    munmap __NR_munmap,
+    openat __NR_openat,
+    prctl __NR_prctl,
+    pread64 __NR_pread64,
+    prlimit64 __NR_prlimit64,
+    pwrite64 __NR_pwrite64,
+    read __NR_read,
+    readlinkat __NR_readlinkat,
+    renameat2 __NR_renameat2,
+    rt_sigaction __NR_rt_sigaction,
+    rt_sigprocmask __NR_rt_sigprocmask,
+    sched_getaffinity __NR_sched_getaffinity,
+    sigaltstack __NR_sigaltstack,
+    statx __NR_statx,
+    tgkill __NR_tgkill,
+    unlinkat __NR_unlinkat,
+    waitid __NR_waitid,
+    write __NR_write,
+}
+
+#[cfg(target_pointer_width = "64")]
+numbers! {
+    clock_gettime __NR_clock_gettime,
+    clock_nanosleep __NR_clock_nanosleep,
+    fchown __NR_fchown,
+    fcntl __NR_fcntl,
+    fstat __NR_fstat,
+    ftruncate __NR_ftruncate,
+    lseek __NR_lseek,
+    mmap __NR_mmap,
+    ppoll __NR_ppoll,
+}
+
+// With 32-bit registers the plain names are calls with 32-bit sizes, times and
+// 16-bit owners; these are their successors.
+#[cfg(target_pointer_width = "32")]
+numbers! {
+    _llseek __NR__llseek,
+    clock_gettime64 __NR_clock_gettime64,
+    clock_nanosleep_time64 __NR_clock_nanosleep_time64,
+    fchown32 __NR_fchown32,
+    fcntl64 __NR_fcntl64,
+    fstat64 __NR_fstat64,
+    fstatat64 __NR_fstatat64,
+    ftruncate64 __NR_ftruncate64,
+    mmap2 __NR_mmap2,
+    ppoll_time64 __NR_ppoll_time64,
+}
+
+// One name for what floor 2 calls on either width.
+#[cfg(target_pointer_width = "32")]
+pub use {
+    clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep,
+    fchown32 as fchown, fcntl64 as fcntl, ppoll_time64 as ppoll,
+};
+
+// In the crate `syscalls` this one has another name on this architecture.
+#[cfg(target_arch = "aarch64")]
+numbers! { newfstatat = fstatat __NR_newfstatat, }
+#[cfg(all(target_pointer_width = "64", not(target_arch = "aarch64")))]
+numbers! { newfstatat __NR_newfstatat, }
+
+#[cfg(target_arch = "x86_64")]
+numbers! {
+    rt_sigreturn __NR_rt_sigreturn,
+}

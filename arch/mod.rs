@@ -1,0 +1,47 @@
+//! One file per architecture: the only assembly in the house, and every quirk
+//! of a kernel's calling convention.
+//!
+//! # The contract
+//!
+//! `arch/<name>.rs` holds, in this order:
+//!
+//! 1. a table of the convention, with its sources;
+//! 2. `syscall0` to `syscall6`, made by the `syscalls!` macro from one line of
+//!    assembly and the names of the registers;
+//! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
+//!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat`, `clone`. A file takes
+//!    them from [`common`], save for those that are its own;
+//! 4. `__start!`, the program's entry point;
+//! 5. `R_RELATIVE`, the one relocation that a static position-independent
+//!    program contains;
+//! 6. `set_restorer`, which tells the kernel how a signal handler returns.
+//!
+//! Every raw call returns one register. On every architecture the values −4095
+//! to −1, seen as a signed number, are an errno and all others are results; where
+//! the kernel flags an error otherwise, the architecture's file converts. A
+//! result can have its top bit set: an address on a 32-bit machine does.
+//!
+//! How to add an architecture is told in `arch/README.md`.
+
+#[macro_use]
+mod common;
+
+macro_rules! architectures {
+    ($($name:literal => $module:ident),* $(,)?) => {$(
+        #[cfg(target_arch = $name)]
+        mod $module;
+        #[cfg(target_arch = $name)]
+        pub use $module::*;
+    )*};
+}
+
+architectures! {
+    "aarch64" => aarch64,
+    "arm" => arm,
+    "riscv64" => riscv64,
+    "s390x" => s390x,
+    "x86_64" => x86_64,
+}
+
+#[doc(hidden)]
+pub use common::nr;

@@ -1,0 +1,87 @@
+//! s390x, big-endian.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `svc 0` |
+//! | number | `r1` |
+//! | arguments | `r2` to `r7` |
+//! | result | `r2`, an error is −4095 to −1 |
+//! | changed by the kernel | nothing else |
+//! | `mmap` | its six arguments in memory, offset in bytes |
+//! | `clone` | the stack before the flags |
+//! | stack at a function's entry | a multiple of 8, with 160 bytes for the callee |
+//! | page size | 4 KiB |
+//! | signal return | the kernel's, in the vDSO |
+//! | relocations | RELA |
+//!
+//! Sources: ELF ABI s390x supplement, 1.3 to 1.5; kernel
+//! `arch/s390/kernel/syscall.c`, `arch/s390/kernel/signal.c`; syscall(2).
+
+use super::common::{self, nr};
+
+syscalls! {
+    |number, result, a, b, c, d, e, f|
+    text: ("svc 0"),
+    always: { in("r1") number, },
+    none: { lateout("r2") result, },
+    arguments: {
+        { inlateout("r2") a => result, } { in("r3") b, } { in("r4") c, }
+        { in("r5") d, } { in("r6") e, } { in("r7") f, }
+    },
+}
+
+pub use common::lp64::{
+    STATX_FIRST, fallocate, fstat, ftruncate, kernel_stat, lseek, newfstatat, pread64, pwrite64,
+};
+
+/// `mmap` as the kernel's first version took it: one pointer to six words.
+#[inline]
+pub unsafe fn mmap(
+    addr: usize,
+    length: usize,
+    prot: usize,
+    flags: usize,
+    fd: usize,
+    offset: u64,
+) -> usize {
+    let block = [addr, length, prot, flags, fd, offset as usize];
+    // SAFETY: the block outlives the call, and the assembly is taken to read all
+    // memory; the rest is the caller's promise.
+    unsafe { syscall1(nr::mmap, block.as_ptr() as usize) }
+}
+
+/// `clone`, with the stack first and the thread pointer last.
+#[inline]
+pub unsafe fn clone(
+    flags: usize,
+    stack: usize,
+    parent_tid: usize,
+    child_tid: usize,
+    tls: usize,
+) -> usize {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { syscall5(nr::clone, stack, flags, parent_tid, child_tid, tls) }
+}
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "lgr %r2, %r15",                // the kernel's block: argc, argv, envp, auxv
+            "aghi %r15, -160",              // the frame that every callee may use
+            "xc 0(8, %r15), 0(%r15)",       // its back chain is zero: a backtrace ends here
+            "brasl %r14, {relocate}",       // a direct call; gives the block back in r2
+            "brasl %r14, {run}",            // does not return
+            "j .+2",                        // an illegal instruction
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+/// `R_390_RELATIVE`.
+pub const R_RELATIVE: u32 = 12;
+
+pub use common::kernel_restorer as set_restorer;

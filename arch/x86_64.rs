@@ -1,0 +1,89 @@
+//! x86_64, the 64-bit calls.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `syscall` |
+//! | number | `rax` |
+//! | arguments | `rdi`, `rsi`, `rdx`, `r10`, `r8`, `r9` |
+//! | result | `rax`, an error is −4095 to −1 |
+//! | changed by the kernel | `rcx` (return address), `r11` (flags) |
+//! | `mmap` offset | bytes |
+//! | stack at a function's entry | 8 below a multiple of 16 |
+//! | page size | 4 KiB |
+//! | signal return | the program's own, `SA_RESTORER` |
+//! | relocations | RELA, RELR |
+//!
+//! Sources: System V ABI, AMD64 supplement, 3.2.2, 3.4.1 and A.2; kernel
+//! `arch/x86/entry/entry_64.S`, `arch/x86/kernel/signal_64.c`; syscall(2).
+
+use linux_raw_sys::general::{SA_RESTORER, kernel_sigaction};
+
+use super::common::{self, nr};
+
+syscalls! {
+    |number, result, a, b, c, d, e, f|
+    text: ("syscall"),
+    always: {
+        inlateout("rax") number => result,
+        lateout("rcx") _, // the return address
+        lateout("r11") _, // the flags
+    },
+    none: {},
+    arguments: {
+        { in("rdi") a, } { in("rsi") b, } { in("rdx") c, }
+        { in("r10") d, } { in("r8") e, } { in("r9") f, }
+    },
+}
+
+pub use common::lp64::*;
+
+/// `clone`, with the thread pointer last.
+#[inline]
+pub unsafe fn clone(
+    flags: usize,
+    stack: usize,
+    parent_tid: usize,
+    child_tid: usize,
+    tls: usize,
+) -> usize {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { syscall5(nr::clone, flags, stack, parent_tid, child_tid, tls) }
+}
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "xor ebp, ebp",     // the outermost frame: a backtrace ends here
+            "mov rdi, rsp",     // the kernel's block: argc, argv, envp, auxv
+            "and rsp, -16",     // the kernel aligns it; a hand-made exec may not
+            "call {relocate}",  // a direct call, needing no relocation itself
+            "mov rdi, rax",     // it gave the block back
+            "call {run}",       // does not return
+            "ud2",
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+/// `R_X86_64_RELATIVE`.
+pub use linux_raw_sys::elf::R_RELATIVE;
+
+/// The kernel has no return code of its own: the program must bring it.
+pub fn set_restorer(action: &mut kernel_sigaction) {
+    action.sa_flags |= u64::from(SA_RESTORER);
+    action.sa_restorer = Some(restore);
+}
+
+/// Where a signal handler returns to. Unwinders know this very instruction pair.
+#[unsafe(naked)]
+unsafe extern "C" fn restore() {
+    core::arch::naked_asm!(
+        "mov rax, {number}", // the stack pointer is at the frame: nothing may move it
+        "syscall",
+        number = const nr::rt_sigreturn,
+    )
+}

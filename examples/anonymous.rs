@@ -1,0 +1,70 @@
+//! Anonymous memory: zeroed by the kernel, used as memory, and shared with a child.
+
+#![no_std]
+#![no_main]
+
+use core::{
+    ptr,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+};
+
+use baremap::{
+    eprintln, println,
+    rt::{ExitCode, Start},
+    syscall::{self, Errno, MapFlags, ProtFlags, WaitFlags, WaitStatus},
+};
+
+baremap::entry!(main);
+
+fn main(_: Start) -> ExitCode {
+    match private().and_then(|()| shared()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(errno) => {
+            eprintln!("anonymous: {errno}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `length` bytes of zeros, in this process alone or shared with its children.
+fn map(length: usize, sharing: MapFlags) -> Result<*mut u8, Errno> {
+    let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, sharing | MapFlags::ANONYMOUS);
+    // SAFETY: the kernel chooses the place.
+    unsafe { syscall::mmap(ptr::null_mut(), length, prot, flags, None, 0) }
+}
+
+fn private() -> Result<(), Errno> {
+    let length = 4 * syscall::page_size();
+    let addr = map(length, MapFlags::PRIVATE)?;
+    // SAFETY: mapped, readable and writable, zeroed, and nobody else's.
+    let memory = unsafe { core::slice::from_raw_parts_mut(addr, length) };
+    println!("First byte: {}", memory[0]);
+    println!("All zero: {}", memory.iter().all(|&byte| byte == 0));
+
+    let text = b"Hello from anonymous mapping!";
+    memory[..text.len()].copy_from_slice(text);
+    println!("{}", memory[..text.len()].escape_ascii());
+    // SAFETY: not used again.
+    unsafe { syscall::munmap(addr, length) }
+}
+
+fn shared() -> Result<(), Errno> {
+    let length = syscall::page_size();
+    let addr = map(length, MapFlags::SHARED)?;
+    // SAFETY: mapped, aligned, zeroed; both processes use it as an atomic alone.
+    let number = unsafe { AtomicU32::from_ptr(addr.cast()) };
+    number.store(1, SeqCst);
+
+    // SAFETY: this process has one thread.
+    let Some(child) = (unsafe { syscall::fork()? }) else {
+        number.fetch_add(41, SeqCst);
+        syscall::exit_group(7);
+    };
+    let Some((_, status)) = syscall::waitid(Some(child), WaitFlags::EXITED)? else {
+        return Err(Errno::ECHILD);
+    };
+    println!("Child exited with 7: {}", status == WaitStatus::Exited(7));
+    println!("Number after the child added to it: {}", number.load(SeqCst));
+    // SAFETY: not used again.
+    unsafe { syscall::munmap(addr, length) }
+}

@@ -1,0 +1,143 @@
+//! What went wrong, in one line.
+
+use core::{
+    ffi::CStr,
+    fmt::{self, Write},
+};
+
+use crate::syscall::Errno;
+
+/// Why a copy failed. `Display` gives one line without a newline.
+#[derive(Clone, Copy, Debug)]
+pub struct Error<'a> {
+    /// What was tried, as it follows the word "cannot".
+    pub action: &'static str,
+    /// On what, as it was given.
+    pub path: &'a CStr,
+    /// Why it failed.
+    pub cause: Cause,
+}
+
+/// Why it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The kernel said so.
+    Errno(Errno),
+    /// Source and destination are one file, by whatever names.
+    SameFile,
+    /// The destination is a symbolic link that leads nowhere. What it was meant to
+    /// lead to is not guessed.
+    DanglingLink,
+    /// The source became shorter while it was copied.
+    Shrunk,
+}
+
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Cause {
+        Cause::Errno(errno)
+    }
+}
+
+// Written piece by piece: `{}` of a string would bring in the code for padding it.
+impl fmt::Display for Error<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot ")?;
+        f.write_str(self.action)?;
+        f.write_str(" ")?;
+        Quoted(self.path).fmt(f)?;
+        f.write_str(": ")?;
+        self.cause.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Errno(errno) => return errno.fmt(f),
+            Cause::SameFile => "it is the same file as the source",
+            Cause::DanglingLink => "it is a symbolic link that leads nowhere",
+            Cause::Shrunk => "it became shorter while it was copied",
+        })
+    }
+}
+
+impl core::error::Error for Error<'_> {}
+
+/// A path in a message: between quotes, on one line, and plain text whatever its
+/// bytes are. Control characters, quotes, backslashes and bytes that are not UTF-8
+/// stand as `\x` and two hexadecimal digits each.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(pub &'a CStr);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("'")?;
+        for chunk in self.0.to_bytes().utf8_chunks() {
+            for char in chunk.valid().chars() {
+                match u8::try_from(char) {
+                    Ok(byte) if needs_escape(byte) => escape(byte, f)?,
+                    _ => f.write_char(char)?,
+                }
+            }
+            for &byte in chunk.invalid() {
+                escape(byte, f)?;
+            }
+        }
+        f.write_str("'")
+    }
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte.is_ascii_control() || byte == b'\'' || byte == b'\\'
+}
+
+#[inline(never)]
+fn escape(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let [high, low] = hex(byte);
+    let text = [b'\\', b'x', high, low];
+    // SAFETY: nothing but ASCII characters.
+    f.write_str(unsafe { str::from_utf8_unchecked(&text) })
+}
+
+/// Two hexadecimal digits.
+pub(super) fn hex(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|value| if value < 10 { b'0' + value } else { b'a' + value - 10 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, string::ToString};
+
+    #[test]
+    fn one_line_for_each_error() {
+        let line = |action, cause| Error { action, path: c"a b", cause }.to_string();
+        assert_eq!(
+            line("open", Cause::Errno(Errno::ENOENT)),
+            "cannot open 'a b': No such file or directory (ENOENT)"
+        );
+        assert_eq!(
+            line("copy to", Cause::SameFile),
+            "cannot copy to 'a b': it is the same file as the source"
+        );
+        assert_eq!(
+            line("copy to", Cause::DanglingLink),
+            "cannot copy to 'a b': it is a symbolic link that leads nowhere"
+        );
+        assert_eq!(
+            line("copy", Cause::Shrunk),
+            "cannot copy 'a b': it became shorter while it was copied"
+        );
+    }
+
+    #[test]
+    fn any_bytes_are_one_line_of_text() {
+        let quoted = |path: &CStr| format!("{}", Quoted(path));
+        assert_eq!(quoted(c"plain \xc3\xa9"), "'plain é'");
+        assert_eq!(quoted(c"a\nb\t\x1b[0m\x7f"), r"'a\x0ab\x09\x1b[0m\x7f'");
+        assert_eq!(quoted(c"it's \\"), r"'it\x27s \x5c'");
+        assert_eq!(quoted(c"\xff\xfe\xc3"), r"'\xff\xfe\xc3'");
+        assert_eq!(quoted(c""), "''");
+    }
+}

@@ -1,0 +1,69 @@
+//! Numbers as text, in a tenth of the code that `core::fmt` needs to pad and align
+//! them.
+
+use core::fmt;
+
+/// An unsigned number in decimal digits, without `core::fmt`.
+///
+/// ```
+/// assert_eq!(baremap::Decimal::new(104_857_600).as_str(), "104857600");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Decimal {
+    /// The digits stand at the end; `u64::MAX` has twenty.
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    /// The digits of a number.
+    #[inline(never)]
+    pub fn new(mut number: u64) -> Decimal {
+        let mut digits = [b'0'; 20];
+        let mut start = digits.len();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            start -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        Decimal { digits, start }
+    }
+
+    /// The digits, at least one.
+    pub fn as_str(&self) -> &str {
+        let digits = self.digits.get(self.start..).unwrap_or_default();
+        // SAFETY: nothing but the characters 0 to 9.
+        unsafe { str::from_utf8_unchecked(digits) }
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    proptest! {
+        #[test]
+        fn as_the_standard_library_writes_it(number: u64) {
+            for number in [number, number % 1000, 0, u64::MAX] {
+                let decimal = super::Decimal::new(number);
+                prop_assert_eq!(decimal.as_str(), number.to_string());
+            }
+        }
+    }
+}

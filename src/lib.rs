@@ -1,0 +1,51 @@
+//! Memory-mapped files on Linux without libc and without fear.
+//!
+//! Three things in one package, each on top of the one before:
+//!
+//! * [`syscall`]: the kernel's calls, typed, 64-bit clean on every architecture,
+//!   with nothing between them and the kernel but one instruction;
+//! * [`map`]: mappings that own their memory;
+//! * [`copy`]: the file copy of *The Linux Programming Interface*, exercise 49-1,
+//!   which loses nothing when something goes wrong. The program `mapcp` is its
+//!   command line.
+//!
+//! The crate is `no_std` and links into any program. With a standard library:
+//!
+//! ```
+//! use baremap::{map::MmapOptions, syscall};
+//!
+//! let fd = syscall::open(c"Cargo.toml", syscall::OFlags::RDONLY, syscall::Mode::empty())?;
+//! let length = syscall::fstat(fd.as_fd())?.size;
+//! let map = MmapOptions::new().len(length as usize).map_raw_read_only(fd.as_fd())?;
+//! # use baremap::fd::AsFd;
+//! assert_eq!(map.len() as u64, length);
+//! # Ok::<(), syscall::Errno>(())
+//! ```
+//!
+//! With nothing at all, [`entry!`] makes a whole program out of a `main`; `rt`
+//! is its runtime, from the first instruction to the exit status.
+//!
+//! # Features
+//!
+//! * `freestanding` (default): `rt`, `entry!` and the programs.
+//! * `std`: the descriptor types of [`fd`] are those of the standard library, and
+//!   [`syscall::Errno`] is a [`core::error::Error`] that converts to
+//!   `std::io::Error`. A freestanding program cannot have it.
+
+#![no_std]
+#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+#[path = "../arch/mod.rs"]
+mod arch;
+pub mod copy;
+mod decimal;
+pub mod fd;
+pub mod map;
+#[cfg(feature = "freestanding")]
+pub mod rt;
+pub mod syscall;
+
+pub use decimal::Decimal;

@@ -1,0 +1,135 @@
+//! The standard descriptors, and printing to them.
+
+use core::fmt::{self, Write};
+
+use crate::fd::BorrowedFd;
+use crate::syscall::{self, Errno, Result};
+
+/// Standard input, descriptor 0.
+pub const STDIN: BorrowedFd<'static> = standard(0);
+/// Standard output, descriptor 1.
+pub const STDOUT: BorrowedFd<'static> = standard(1);
+/// Standard error, descriptor 2.
+pub const STDERR: BorrowedFd<'static> = standard(2);
+
+const fn standard(fd: i32) -> BorrowedFd<'static> {
+    // SAFETY: open from the start (`run` sees to it), and owned by nobody who could
+    // close it.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Text on its way to a descriptor, gathered so that a line is one system call.
+///
+/// It is written when the buffer is full and by [`finish`](Output::finish), which
+/// tells whether all of it was. What is still in the buffer when it is dropped is
+/// written, and an error lost.
+pub struct Output<'fd> {
+    fd: BorrowedFd<'fd>,
+    buffer: [u8; 256],
+    used: usize,
+    result: Result<()>,
+}
+
+impl<'fd> Output<'fd> {
+    /// Text for this descriptor.
+    pub fn new(fd: BorrowedFd<'fd>) -> Output<'fd> {
+        Output { fd, buffer: [0; 256], used: 0, result: Ok(()) }
+    }
+
+    /// Adds bytes, whether they are UTF-8 or not.
+    pub fn bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let free = self.buffer.get_mut(self.used..).unwrap_or_default();
+            let count = free.len().min(bytes.len());
+            if let (Some(free), Some((now, later))) =
+                (free.get_mut(..count), bytes.split_at_checked(count))
+            {
+                free.copy_from_slice(now);
+                self.used += count;
+                bytes = later;
+            }
+            if self.used == self.buffer.len() {
+                self.flush();
+            }
+        }
+    }
+
+    /// Writes what is left, and tells the first error of all the writing.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush();
+        self.result
+    }
+
+    fn flush(&mut self) {
+        if self.result.is_ok() {
+            self.result = write_all(self.fd, self.buffer.get(..self.used).unwrap_or_default());
+        }
+        self.used = 0;
+    }
+}
+
+impl Write for Output<'_> {
+    /// Never fails here: an error is kept for [`finish`](Output::finish).
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Writes all of the bytes, going on after a partial write and after `EINTR`.
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match syscall::write(fd, bytes) {
+            // Never so for a count above zero; were it, this would not end.
+            Ok(0) => return Err(Errno::EIO),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Prints to a descriptor, and tells whether it succeeded.
+pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
+    let mut output = Output::new(fd);
+    let _ = output.write_fmt(text);
+    output.finish()
+}
+
+/// Prints to standard output. An error is ignored: [`rt::print`](crate::rt::print)
+/// and [`rt::Output`](crate::rt::Output) tell it.
+#[macro_export]
+macro_rules! print {
+    ($($text:tt)*) => {{
+        let _ = $crate::rt::print($crate::rt::STDOUT, ::core::format_args!($($text)*));
+    }};
+}
+
+/// Prints a line to standard output; see [`print!`](crate::print).
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($text:tt)*) => { $crate::print!("{}\n", ::core::format_args!($($text)*)) };
+}
+
+/// Prints to standard error; see [`print!`](crate::print).
+#[macro_export]
+macro_rules! eprint {
+    ($($text:tt)*) => {{
+        let _ = $crate::rt::print($crate::rt::STDERR, ::core::format_args!($($text)*));
+    }};
+}
+
+/// Prints a line to standard error; see [`print!`](crate::print).
+#[macro_export]
+macro_rules! eprintln {
+    () => { $crate::eprint!("\n") };
+    ($($text:tt)*) => { $crate::eprint!("{}\n", ::core::format_args!($($text)*)) };
+}

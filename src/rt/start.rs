@@ -1,0 +1,209 @@
+//! From the kernel's block on the stack to `main`, and from its result to the exit
+//! status.
+
+use core::{
+    ffi::{CStr, c_char},
+    iter::FusedIterator,
+};
+
+use linux_raw_sys::auxvec::{AT_NULL, AT_PAGESZ};
+
+use super::relocate;
+use crate::fd::{IntoRawFd, RawFd};
+use crate::syscall::{self, Mode, OFlags};
+
+/// What the kernel gave the program at its start: arguments, environment and the
+/// auxiliary vector, where it left them, at the top of the stack.
+///
+/// Strings are bytes that end with a NUL; nothing says that they are UTF-8.
+#[derive(Clone, Copy)]
+pub struct Start {
+    stack: *const usize,
+}
+
+impl Start {
+    /// The arguments. The first is the program's name, by convention only: there may
+    /// be none at all.
+    pub fn args(self) -> Strings {
+        // SAFETY: the block is a count and then that many pointers.
+        Strings { next: unsafe { self.stack.add(1) }.cast() }
+    }
+
+    /// The environment, as `NAME=value`.
+    pub fn env(self) -> Strings {
+        // SAFETY: after the count, the arguments and their null stands the environment.
+        Strings { next: unsafe { self.stack.add(1 + *self.stack + 1) }.cast() }
+    }
+
+    /// The auxiliary vector, as type and value. Source: getauxval(3).
+    pub fn auxv(self) -> Auxv {
+        // SAFETY: the stack is that of `run`.
+        Auxv { next: unsafe { relocate::auxv(self.stack) } }
+    }
+}
+
+/// Strings of the arguments or the environment, in order.
+#[derive(Clone)]
+pub struct Strings {
+    /// The next element of an array that ends with null.
+    next: *const *const c_char,
+}
+
+impl Iterator for Strings {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // SAFETY: not beyond the null, past which `next` is never moved.
+        let string = unsafe { *self.next };
+        if string.is_null() {
+            return None;
+        }
+        // SAFETY: not the null, so there is a next one.
+        self.next = unsafe { self.next.add(1) };
+        // SAFETY: the kernel put a NUL at the end, and the strings stay.
+        Some(unsafe { CStr::from_ptr(string) })
+    }
+}
+
+impl FusedIterator for Strings {}
+
+/// The auxiliary vector, as type (`AT_…`) and value.
+#[derive(Clone)]
+pub struct Auxv {
+    /// The next pair of an array that ends with the type `AT_NULL`.
+    next: *const [usize; 2],
+}
+
+impl Iterator for Auxv {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        // SAFETY: not beyond `AT_NULL`, past which `next` is never moved.
+        let [kind, value] = unsafe { *self.next };
+        if kind == AT_NULL as usize {
+            return None;
+        }
+        // SAFETY: not the last, so there is a next one.
+        self.next = unsafe { self.next.add(1) };
+        Some((kind, value))
+    }
+}
+
+impl FusedIterator for Auxv {}
+
+/// How a program ended: zero is success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitCode(pub u8);
+
+impl ExitCode {
+    /// Everything went well.
+    pub const SUCCESS: ExitCode = ExitCode(0);
+    /// Something did not.
+    pub const FAILURE: ExitCode = ExitCode(1);
+}
+
+/// What `main` may return.
+pub trait Termination {
+    /// The exit status.
+    fn report(self) -> ExitCode;
+}
+
+impl Termination for () {
+    fn report(self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
+}
+
+impl Termination for ExitCode {
+    fn report(self) -> ExitCode {
+        self
+    }
+}
+
+/// Runs `main` and ends the process with its result.
+///
+/// Before it, the relocated part of the program that is never written again becomes
+/// read-only, and descriptors 0, 1 and 2 are opened if they are closed.
+///
+/// # Safety
+///
+/// `stack` is what the kernel's stack pointer was at the entry, and
+/// [`relocate`](super::relocate) has been called with it. [`entry!`](crate::entry)
+/// sees to both.
+pub unsafe fn run<T: Termination>(stack: *const usize, main: fn(Start) -> T) -> ! {
+    let start = Start { stack };
+    if let Some((_, size)) = start.auxv().find(|&(kind, _)| kind == AT_PAGESZ as usize) {
+        syscall::set_page_size(size);
+    }
+    // SAFETY: relocation is over, by the caller's promise.
+    unsafe { relocate::protect(stack) };
+    open_standard_descriptors();
+    syscall::exit_group(i32::from(main(start).report().0))
+}
+
+/// Runs `main` and ends the process with its result, and does nothing else.
+///
+/// # Safety
+///
+/// `stack` is what the kernel's stack pointer was at the entry, and the program is
+/// linked at a fixed address.
+pub unsafe fn run_bare<T: Termination>(stack: *const usize, main: fn(Start) -> T) -> ! {
+    syscall::exit_group(i32::from(main(Start { stack }).report().0))
+}
+
+/// Opens those of the descriptors 0, 1 and 2 that are closed, so that no file of the
+/// program's can take their numbers and be written to by a message.
+///
+/// On `/dev/null`, and the wrong way round: reading from a closed input and writing
+/// to a closed output fail with `EBADF`, as they would have, and are not lost.
+fn open_standard_descriptors() {
+    let Ok(closed) = syscall::not_open([0, 1, 2]) else { return };
+    for (fd, closed) in closed.into_iter().enumerate() {
+        if !closed {
+            continue;
+        }
+        let way = if fd == 0 { OFlags::WRONLY } else { OFlags::RDONLY };
+        // Without a /dev there is still a root.
+        let opened = syscall::open(c"/dev/null", way, Mode::empty())
+            .or_else(|_| syscall::open(c"/", OFlags::PATH, Mode::empty()));
+        // The kernel gives the lowest number that is free, which is this one.
+        let _: Option<RawFd> = opened.ok().map(IntoRawFd::into_raw_fd);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr;
+    use proptest::prelude::*;
+    use std::{ffi::CString, vec::Vec};
+
+    proptest! {
+        /// What is put on a stack the way the kernel does it is what is read.
+        #[test]
+        fn reads_what_the_kernel_wrote(
+            args in proptest::collection::vec("[^\0]{0,9}", 0..5),
+            env in proptest::collection::vec("[^\0]{0,9}", 0..5),
+            auxv in proptest::collection::vec((1usize..99, any::<usize>()), 0..5),
+        ) {
+            let strings = |list: &[std::string::String]| -> Vec<CString> {
+                list.iter().map(|s| CString::new(s.as_bytes()).unwrap()).collect()
+            };
+            let (args, env) = (strings(&args), strings(&env));
+            let mut stack: Vec<*const u8> = Vec::new();
+            stack.push(ptr::without_provenance(args.len()));
+            for list in [&args, &env] {
+                stack.extend(list.iter().map(|s| s.as_ptr().cast::<u8>()));
+                stack.push(ptr::null());
+            }
+            for &(kind, value) in auxv.iter().chain(&[(AT_NULL as usize, 7)]) {
+                stack.extend([ptr::without_provenance(kind), ptr::without_provenance(value)]);
+            }
+
+            let start = Start { stack: stack.as_ptr().cast() };
+            prop_assert!(start.args().eq(args.iter().map(|s| s.as_c_str())));
+            prop_assert!(start.env().eq(env.iter().map(|s| s.as_c_str())));
+            prop_assert_eq!(start.auxv().collect::<Vec<_>>(), auxv);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Files and directories.
+
+use core::ffi::CStr;
+
+use linux_raw_sys::general::O_LARGEFILE;
+
+use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::{
+    Access, AtFlags, Errno, FallocateFlags, Mode, OFlags, RenameFlags, Result, Timespec, Whence,
+    nothing, register,
+};
+use crate::arch;
+use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+/// A path as the kernel takes it.
+fn address(path: &CStr) -> usize {
+    path.as_ptr() as usize
+}
+
+/// A new descriptor, or an error.
+pub(super) fn descriptor(result: usize) -> Result<OwnedFd> {
+    let fd = Errno::check(result)? as RawFd;
+    // SAFETY: the kernel has just opened it, for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens a file by its path from the working directory; see [`openat`].
+#[inline(never)]
+pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    openat(CWD, path, flags, mode)
+}
+
+/// Opens a file by its path from a directory.
+///
+/// `mode` gives the permissions of a file that is made, less the umask, and is
+/// ignored otherwise. Files of 2 GiB and more open on every architecture.
+#[inline(never)]
+pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    // On 32-bit architectures a large file does not open without being asked.
+    let large = if cfg!(target_pointer_width = "32") { O_LARGEFILE as usize } else { 0 };
+    let flags = flags.register() | large;
+    // SAFETY: the path is a C string; a descriptor that is made is nobody else's.
+    descriptor(unsafe {
+        syscall4(nr::openat, register(dir), address(path), flags, mode.register())
+    })
+}
+
+/// Closes a descriptor and tells what dropping it would hide.
+///
+/// Whatever the result, the descriptor is closed. An error is that of an earlier
+/// write on some file systems (`EIO`, `ENOSPC`, `EDQUOT`).
+pub fn close(fd: OwnedFd) -> Result<()> {
+    // SAFETY: the descriptor was given away, and is not used again.
+    unsafe { close_raw(fd.into_raw_fd()) }
+}
+
+/// Closes a descriptor by its number.
+///
+/// # Safety
+///
+/// It is the caller's to close.
+#[inline(never)]
+pub(crate) unsafe fn close_raw(fd: RawFd) -> Result<()> {
+    // SAFETY: the caller owns the descriptor.
+    nothing(unsafe { syscall1(nr::close, fd as usize) })
+}
+
+/// Reads from the descriptor's position; zero is the end of the file, or a buffer
+/// of no bytes.
+///
+/// Returns how many bytes were read, which may be fewer than there is room for.
+pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
+    // SAFETY: the buffer is ours to write for as long as it is.
+    unsafe { read_raw(fd, buf.as_mut_ptr(), buf.len()) }
+}
+
+/// [`read`] into memory that is no Rust slice, such as a shared mapping.
+///
+/// # Safety
+///
+/// Nothing relies on the `count` bytes at `buf` to stay as they are. Memory that
+/// cannot be written is `EFAULT`, not a fault.
+pub unsafe fn read_raw(fd: BorrowedFd<'_>, buf: *mut u8, count: usize) -> Result<usize> {
+    // SAFETY: the caller's promise.
+    Errno::check(unsafe { syscall3(nr::read, register(fd), buf as usize, count) })
+}
+
+/// Writes at the descriptor's position.
+///
+/// Returns how many bytes were written, which may be fewer than asked. The kernel
+/// writes at most 2 GiB less a page at once.
+pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
+    // SAFETY: the buffer is not changed for as long as it is borrowed.
+    unsafe { write_raw(fd, buf.as_ptr(), buf.len()) }
+}
+
+/// [`write`] from memory that is no Rust slice, such as a shared mapping.
+///
+/// Memory that cannot be read is `EFAULT`, or ends the write before it: also that
+/// of a mapping whose file has become shorter, so that no signal is raised.
+///
+/// # Safety
+///
+/// No thread of this process writes the `count` bytes at `buf` meanwhile through a
+/// Rust reference. (Another process may: the kernel copies what it finds.)
+pub unsafe fn write_raw(fd: BorrowedFd<'_>, buf: *const u8, count: usize) -> Result<usize> {
+    // SAFETY: the caller's promise; the kernel only reads, and checks every address.
+    Errno::check(unsafe { syscall3(nr::write, register(fd), buf as usize, count) })
+}
+
+/// [`read`] at an offset in bytes, leaving the descriptor's position alone.
+pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
+    let (address, count) = (buf.as_mut_ptr() as usize, buf.len());
+    // SAFETY: the buffer is ours to write for as long as it is.
+    Errno::check(unsafe { arch::pread64(register(fd), address, count, offset) })
+}
+
+/// [`write`] at an offset in bytes, leaving the descriptor's position alone.
+pub fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], offset: u64) -> Result<usize> {
+    // SAFETY: the buffer is not changed for as long as it is borrowed.
+    unsafe { pwrite_raw(fd, buf.as_ptr(), buf.len(), offset) }
+}
+
+/// [`pwrite`] from memory that is no Rust slice.
+///
+/// # Safety
+///
+/// As for [`write_raw`].
+pub unsafe fn pwrite_raw(
+    fd: BorrowedFd<'_>,
+    buf: *const u8,
+    count: usize,
+    offset: u64,
+) -> Result<usize> {
+    // SAFETY: the caller's promise; the kernel only reads, and checks every address.
+    Errno::check(unsafe { arch::pwrite64(register(fd), buf as usize, count, offset) })
+}
+
+/// Moves the descriptor's position, in bytes, and returns the new one.
+///
+/// With [`Whence::DATA`] and [`Whence::HOLE`] it finds the next part of the file
+/// that holds data, or that holds none; `ENXIO` beyond the last.
+#[inline(never)]
+pub fn lseek(fd: BorrowedFd<'_>, offset: i64, whence: Whence) -> Result<u64> {
+    let mut position = 0;
+    // SAFETY: the call changes nothing but the position.
+    nothing(unsafe { arch::lseek(register(fd), offset as u64, &mut position, whence.register()) })?;
+    Ok(position)
+}
+
+/// Makes a file `length` bytes long: cuts it, or adds zeros that take no space.
+///
+/// # Errors
+///
+/// `EINVAL`: the descriptor is not open for writing, is no regular file, or the
+/// length is above `i64::MAX`. `EFBIG`: longer than the file system allows.
+pub fn ftruncate(fd: BorrowedFd<'_>, length: u64) -> Result<()> {
+    // SAFETY: the file is changed, and memory only through mappings of the file,
+    // about which nothing is promised to anybody.
+    nothing(unsafe { arch::ftruncate(register(fd), length) })
+}
+
+/// Reserves space for `length` bytes from `offset`, or what `flags` say.
+///
+/// After it, neither writing nor a mapping of the range can run out of space.
+///
+/// # Errors
+///
+/// `ENOSPC`: not that much space; `EOPNOTSUPP`: the file system cannot reserve;
+/// `EINVAL`: a length of zero; `EFBIG`: beyond the largest file.
+pub fn fallocate(
+    fd: BorrowedFd<'_>,
+    flags: FallocateFlags,
+    offset: u64,
+    length: u64,
+) -> Result<()> {
+    // SAFETY: as for `ftruncate`.
+    nothing(unsafe { arch::fallocate(register(fd), flags.register(), offset, length) })
+}
+
+/// Writes a file's data and metadata to the disk, and waits for it.
+pub fn fsync(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: changes nothing in memory.
+    nothing(unsafe { syscall1(nr::fsync, register(fd)) })
+}
+
+/// Writes a file's data to the disk, and the metadata needed to find it again.
+pub fn fdatasync(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: changes nothing in memory.
+    nothing(unsafe { syscall1(nr::fdatasync, register(fd)) })
+}
+
+/// Removes a name; with [`AtFlags::REMOVEDIR`], that of an empty directory.
+pub fn unlinkat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<()> {
+    // SAFETY: the path is a C string.
+    nothing(unsafe { syscall3(nr::unlinkat, register(dir), address(path), flags.register()) })
+}
+
+/// Gives a file another name, by default in place of any file that has it.
+///
+/// # Errors
+///
+/// `EXDEV`: on another mount. `EINVAL`: flags that the file system does not have.
+pub fn renameat2(
+    old_dir: BorrowedFd<'_>,
+    old: &CStr,
+    new_dir: BorrowedFd<'_>,
+    new: &CStr,
+    flags: RenameFlags,
+) -> Result<()> {
+    let (from, to) = (register(old_dir), register(new_dir));
+    // SAFETY: both paths are C strings.
+    nothing(unsafe {
+        syscall5(nr::renameat2, from, address(old), to, address(new), flags.register())
+    })
+}
+
+/// Gives a file one more name, which must not exist.
+///
+/// With [`AtFlags::EMPTY_PATH`] and an empty `old`, the file is `old_dir` itself;
+/// before Linux 6.10 that takes `CAP_DAC_READ_SEARCH`, without which it is `ENOENT`.
+#[inline(never)]
+pub fn linkat(
+    old_dir: BorrowedFd<'_>,
+    old: &CStr,
+    new_dir: BorrowedFd<'_>,
+    new: &CStr,
+    flags: AtFlags,
+) -> Result<()> {
+    let (from, to) = (register(old_dir), register(new_dir));
+    // SAFETY: both paths are C strings.
+    nothing(unsafe { syscall5(nr::linkat, from, address(old), to, address(new), flags.register()) })
+}
+
+/// Reads where a symbolic link points to, without a NUL at the end.
+///
+/// Returns how many bytes were written; a full buffer may have cut the path.
+pub fn readlinkat(dir: BorrowedFd<'_>, path: &CStr, buf: &mut [u8]) -> Result<usize> {
+    let (to, room) = (buf.as_mut_ptr() as usize, buf.len());
+    // SAFETY: the path is a C string, and the buffer is ours to write.
+    Errno::check(unsafe { syscall4(nr::readlinkat, register(dir), address(path), to, room) })
+}
+
+/// Asks whether this process's real user may do something with a file.
+pub fn faccessat(dir: BorrowedFd<'_>, path: &CStr, access: Access) -> Result<()> {
+    // SAFETY: the path is a C string.
+    nothing(unsafe { syscall3(nr::faccessat, register(dir), address(path), access.register()) })
+}
+
+/// Sets a file's permission bits, whatever the umask.
+pub fn fchmod(fd: BorrowedFd<'_>, mode: Mode) -> Result<()> {
+    // SAFETY: changes nothing in memory.
+    nothing(unsafe { syscall2(nr::fchmod, register(fd), mode.register()) })
+}
+
+/// Sets a file's owner and group; `None` leaves one as it is.
+pub fn fchown(fd: BorrowedFd<'_>, owner: Option<u32>, group: Option<u32>) -> Result<()> {
+    let id = |id: Option<u32>| id.unwrap_or(u32::MAX) as usize;
+    // SAFETY: changes nothing in memory.
+    nothing(unsafe { syscall3(nr::fchown, register(fd), id(owner), id(group)) })
+}
+
+/// Asks something of a device or a file system.
+///
+/// # Safety
+///
+/// `argument` is what the request takes: where that is a pointer, to memory of the
+/// right size, alignment and contents, which the kernel may change.
+pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result<usize> {
+    // SAFETY: the caller's promise.
+    Errno::check(unsafe { syscall3(nr::ioctl, register(fd), request as usize, argument) })
+}
+
+/// Asks something of a descriptor; `command` is one of the kernel's `F_` constants.
+///
+/// # Safety
+///
+/// As for [`ioctl`]; and a descriptor that is made belongs to the caller.
+pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result<usize> {
+    // SAFETY: the caller's promise.
+    Errno::check(unsafe { syscall3(nr::fcntl, register(fd), command as usize, argument) })
+}
+
+/// Which of these descriptors, given by number, are not open.
+///
+/// One `ppoll` that waits for nothing, whatever the number of descriptors.
+pub fn not_open<const N: usize>(fds: [RawFd; N]) -> Result<[bool; N]> {
+    use linux_raw_sys::general::{POLLNVAL, pollfd};
+
+    let mut polls = fds.map(|fd| pollfd { fd, events: 0, revents: 0 });
+    let mut now = Timespec::default();
+    let (polls_at, now_at) = (polls.as_mut_ptr() as usize, &raw mut now as usize);
+    // SAFETY: the array has N elements, and the kernel may change it and the time;
+    // there is no signal mask.
+    Errno::check(unsafe { syscall5(nr::ppoll, polls_at, N, now_at, 0, 0) })?;
+    Ok(polls.map(|poll| poll.revents & POLLNVAL as i16 != 0))
+}

@@ -1,0 +1,183 @@
+//! Processes and threads, and what a process may know and use.
+
+use core::mem::MaybeUninit;
+
+use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED, P_ALL, P_PID, SIGCHLD, rlimit64};
+
+use super::raw::{nr, syscall0, syscall1, syscall3, syscall4, syscall5};
+use super::{
+    CloneFlags, Errno, GetrandomFlags, Resource, Result, SigInfo, Signal, WaitFlags, nothing,
+};
+use crate::arch;
+
+/// The number of a process or a thread.
+pub type Pid = i32;
+
+/// The number of this process.
+pub fn getpid() -> Pid {
+    // SAFETY: touches no memory.
+    unsafe { syscall0(nr::getpid) as Pid }
+}
+
+/// The number of this thread.
+pub fn gettid() -> Pid {
+    // SAFETY: touches no memory.
+    unsafe { syscall0(nr::gettid) as Pid }
+}
+
+/// Ends this thread, and the process if it was the last.
+///
+/// # Safety
+///
+/// Nothing of what lives on this thread's stack is used by another.
+pub unsafe fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: the caller's promise.
+        unsafe { syscall1(nr::exit, status as usize) };
+    }
+}
+
+/// Ends this process. Of the status the low eight bits are told to the parent.
+pub fn exit_group(status: i32) -> ! {
+    loop {
+        // SAFETY: nothing of this process is left to be harmed.
+        unsafe { syscall1(nr::exit_group, status as usize) };
+    }
+}
+
+/// Makes a copy of this process; `None` in the copy, its number in the original.
+///
+/// # Errors
+///
+/// `EAGAIN`: too many processes. `ENOMEM`: not enough memory.
+///
+/// # Safety
+///
+/// In the copy only this thread lives: locks that other threads held stay held. A
+/// hosted program's copy may only do what signal-safety(7) allows.
+pub unsafe fn fork() -> Result<Option<Pid>> {
+    // SAFETY: without a stack of its own the copy goes on where this one does.
+    unsafe { clone(CloneFlags::empty(), Some(Signal(SIGCHLD))) }
+}
+
+/// Makes a process that shares with this one what `flags` say, and tells its end by
+/// a signal if one is given; returns as [`fork`] does.
+///
+/// The copy runs on the same stack addresses, so memory may not be shared: with
+/// [`CloneFlags::VM`] it is refused with `EINVAL`, unless with [`CloneFlags::VFORK`].
+///
+/// # Safety
+///
+/// As for [`fork`]. With `VFORK` the copy may only execute a program or exit.
+pub unsafe fn clone(flags: CloneFlags, end: Option<Signal>) -> Result<Option<Pid>> {
+    if flags.contains(CloneFlags::VM) && !flags.contains(CloneFlags::VFORK) {
+        return Err(Errno::EINVAL);
+    }
+    let flags = flags.register() | end.map_or(0, Signal::register);
+    // SAFETY: the copy has its own memory, or its parent waits for it.
+    let pid = Errno::check(unsafe { arch::clone(flags, 0, 0, 0, 0) })?;
+    Ok((pid != 0).then_some(pid as Pid))
+}
+
+/// How a child ended, or why it is not running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitStatus {
+    /// It exited, with this status.
+    Exited(i32),
+    /// A signal ended it; whether it left a core dump.
+    Killed(Signal, bool),
+    /// It was stopped or continued, or is being traced: the code and the status.
+    Other(i32, i32),
+}
+
+/// Waits for a change of one child, or of any; `None` if there is none yet
+/// ([`WaitFlags::NOHANG`]).
+///
+/// # Errors
+///
+/// `ECHILD`: no such child. `EINVAL`: flags name no change to wait for. `EINTR`.
+pub fn waitid(child: Option<Pid>, flags: WaitFlags) -> Result<Option<(Pid, WaitStatus)>> {
+    let (kind, pid) = match child {
+        Some(pid) => (P_PID, pid as usize),
+        None => (P_ALL, 0),
+    };
+    let mut info = MaybeUninit::<SigInfo>::zeroed();
+    let to = info.as_mut_ptr() as usize;
+    // SAFETY: the structure is the kernel's; resource usage is not asked for.
+    nothing(unsafe { syscall5(nr::waitid, kind as usize, pid, to, flags.register(), 0) })?;
+    // SAFETY: zeros, or what the kernel filled in.
+    let info = unsafe { info.assume_init_ref() };
+    let (pid, status) = info.child();
+    if pid == 0 {
+        return Ok(None);
+    }
+    let change = match info.code() as u32 {
+        CLD_EXITED => WaitStatus::Exited(status),
+        CLD_KILLED => WaitStatus::Killed(Signal(status as u32), false),
+        CLD_DUMPED => WaitStatus::Killed(Signal(status as u32), true),
+        code => WaitStatus::Other(code as i32, status),
+    };
+    Ok(Some((pid, change)))
+}
+
+/// Asks something of this process; `option` is one of the kernel's `PR_` constants.
+///
+/// # Safety
+///
+/// The arguments are what the option takes: where one is a pointer, to memory of the
+/// right size, alignment and contents, which the kernel may change.
+pub unsafe fn prctl(option: u32, arguments: [usize; 4]) -> Result<usize> {
+    let [a, b, c, d] = arguments;
+    // SAFETY: the caller's promise.
+    Errno::check(unsafe { syscall5(nr::prctl, option as usize, a, b, c, d) })
+}
+
+/// Fills a buffer with random bytes, and returns how many.
+///
+/// Up to 256 bytes come whole once the kernel has gathered enough at its start.
+///
+/// # Errors
+///
+/// `EAGAIN`: it has not yet, and [`GetrandomFlags::NONBLOCK`]. `EINTR`: while waiting.
+pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
+    let (to, count) = (buf.as_mut_ptr() as usize, buf.len());
+    // SAFETY: the buffer is ours to write for as long as it is.
+    Errno::check(unsafe { syscall3(nr::getrandom, to, count, flags.register()) })
+}
+
+/// Which processors a thread may run on: bit 0 of the first word is the first. Zero
+/// is the calling thread. Returns how many bytes were filled in.
+///
+/// # Errors
+///
+/// `EINVAL`: fewer words than the kernel has processors. `ESRCH`: no such thread.
+pub fn sched_getaffinity(thread: Pid, mask: &mut [usize]) -> Result<usize> {
+    let (size, to) = (size_of_val(mask), mask.as_mut_ptr() as usize);
+    // SAFETY: the words are ours to write.
+    Errno::check(unsafe { syscall3(nr::sched_getaffinity, thread as usize, size, to) })
+}
+
+/// A limit. Source: getrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rlimit {
+    /// What holds now; `u64::MAX` is no limit.
+    pub current: u64,
+    /// What it may be raised to; `u64::MAX` is no limit.
+    pub maximum: u64,
+}
+
+/// Sets a limit of a process if one is given, and returns the one before. Zero is
+/// this process.
+///
+/// # Errors
+///
+/// `EINVAL`: the current limit is above the maximum. `EPERM`: raising the maximum.
+pub fn prlimit(pid: Pid, resource: Resource, limit: Option<Rlimit>) -> Result<Rlimit> {
+    let new = limit.map(|limit| rlimit64 { rlim_cur: limit.current, rlim_max: limit.maximum });
+    let mut old = rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let to = new.as_ref().map_or(0, |new| core::ptr::from_ref(new) as usize);
+    let from = &raw mut old as usize;
+    // SAFETY: both structures are the kernel's.
+    nothing(unsafe { syscall4(nr::prlimit64, pid as usize, resource.register(), to, from) })?;
+    Ok(Rlimit { current: old.rlim_cur, maximum: old.rlim_max })
+}

@@ -1,0 +1,268 @@
+//! Signals: actions, masks, alternate stacks, sending.
+
+use core::{
+    ffi::{c_int, c_void},
+    mem, ptr,
+};
+
+use linux_raw_sys::general::{self, kernel_sigaction, kernel_sigset_t, siginfo_t, stack_t};
+use static_assertions::assert_eq_size;
+
+use super::raw::{nr, syscall2, syscall3, syscall4};
+use super::{Errno, Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
+use crate::arch;
+
+/// A set of signals. Source: sigsetops(3).
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct SigSet(kernel_sigset_t);
+
+impl SigSet {
+    /// No signal.
+    pub const fn empty() -> SigSet {
+        // SAFETY: an array of integers, for which zeros are a value.
+        SigSet(unsafe { mem::zeroed() })
+    }
+
+    /// This set with one signal more. A number that is no signal's changes nothing.
+    pub const fn with(mut self, signal: Signal) -> SigSet {
+        let bit = signal.0.wrapping_sub(1);
+        let word = (bit / usize::BITS) as usize;
+        if word < self.0.sig.len() {
+            self.0.sig[word] |= 1 << (bit % usize::BITS);
+        }
+        self
+    }
+
+    /// Whether the signal is in the set.
+    pub const fn contains(&self, signal: Signal) -> bool {
+        let bit = signal.0.wrapping_sub(1);
+        let word = (bit / usize::BITS) as usize;
+        word < self.0.sig.len() && self.0.sig[word] & 1 << (bit % usize::BITS) != 0
+    }
+}
+
+/// What is told of a signal. Source: sigaction(2).
+#[repr(transparent)]
+pub struct SigInfo(siginfo_t);
+
+assert_eq_size!(SigInfo, [u8; 128]);
+
+impl SigInfo {
+    /// The signal.
+    pub fn signal(&self) -> Signal {
+        // SAFETY: every signal's structure begins with these three fields.
+        Signal(unsafe { self.0.__bindgen_anon_1.__bindgen_anon_1.si_signo } as u32)
+    }
+
+    /// Why it was raised; what the number means depends on the signal.
+    pub fn code(&self) -> i32 {
+        // SAFETY: as for `signal`.
+        unsafe { self.0.__bindgen_anon_1.__bindgen_anon_1.si_code }
+    }
+
+    /// The address that faulted. Of use only for `SIGSEGV`, `SIGBUS`, `SIGILL`,
+    /// `SIGFPE` and `SIGTRAP`.
+    pub fn addr(&self) -> *mut u8 {
+        // SAFETY: whatever is there can be seen as an address.
+        unsafe { self.0.__bindgen_anon_1.__bindgen_anon_1._sifields._sigfault._addr.cast() }
+    }
+
+    /// The sender, or the child of a `SIGCHLD`; and its status.
+    pub(super) fn child(&self) -> (Pid, i32) {
+        // SAFETY: whatever is there can be seen as two numbers.
+        unsafe {
+            let child = &self.0.__bindgen_anon_1.__bindgen_anon_1._sifields._sigchld;
+            (child._pid, child._status)
+        }
+    }
+}
+
+/// [`SigInfo::code`] of a `SIGBUS` for a page that does not exist, as beyond the end
+/// of a mapped file.
+pub const BUS_ADRERR: i32 = general::BUS_ADRERR as i32;
+
+/// A signal handler that is told the signal.
+pub type Handler = unsafe extern "C" fn(c_int);
+
+/// A signal handler that is told the signal, what is known of it, and the
+/// interrupted registers (the kernel's `ucontext` of the architecture).
+pub type InfoHandler = unsafe extern "C" fn(c_int, *mut SigInfo, *mut c_void);
+
+/// What happens when a signal is delivered.
+#[derive(Clone, Copy, Debug)]
+pub enum Disposition {
+    /// `SIG_DFL`: what signal(7) lists for it.
+    Default,
+    /// `SIG_IGN`: nothing.
+    Ignore,
+    /// A function is called.
+    Handler(Handler),
+    /// A function is called, with more arguments (`SA_SIGINFO`).
+    Info(InfoHandler),
+}
+
+/// A signal's action. Source: sigaction(2).
+#[derive(Clone, Copy, Debug)]
+pub struct Sigaction {
+    /// What happens.
+    pub disposition: Disposition,
+    /// Options; `SIGINFO` follows from the disposition.
+    pub flags: SaFlags,
+    /// The signals that are blocked while the handler runs, beside its own.
+    pub mask: SigSet,
+}
+
+/// The kernel's `SIG_IGN`, which is no function.
+const SIG_IGN: usize = 1;
+
+impl Sigaction {
+    fn to_kernel(self) -> kernel_sigaction {
+        // SAFETY: integers and optional functions, for which zeros are values.
+        let mut action: kernel_sigaction = unsafe { mem::zeroed() };
+        let handler: *const () = match self.disposition {
+            Disposition::Default => ptr::null(),
+            Disposition::Ignore => ptr::without_provenance(SIG_IGN),
+            Disposition::Handler(function) => function as *const (),
+            Disposition::Info(function) => function as *const (),
+        };
+        // SAFETY: an optional function is an address that may be null. The kernel
+        // alone calls it, and knows which of them are none.
+        action.sa_handler_kernel = unsafe { mem::transmute::<*const (), Option<Handler>>(handler) };
+        let flags = match self.disposition {
+            Disposition::Info(_) => self.flags | SaFlags::SIGINFO,
+            _ => self.flags - SaFlags::SIGINFO,
+        };
+        action.sa_flags = flags.bits().into();
+        action.sa_mask = self.mask.0;
+        arch::set_restorer(&mut action);
+        action
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the width differs between architectures")]
+    fn from_kernel(action: &kernel_sigaction) -> Sigaction {
+        let flags = SaFlags::from_bits_retain(action.sa_flags as u32);
+        let disposition = match action.sa_handler_kernel {
+            None => Disposition::Default,
+            Some(function) if function as usize == SIG_IGN => Disposition::Ignore,
+            Some(function) if flags.contains(SaFlags::SIGINFO) => {
+                // SAFETY: both are functions; the flag says how this one is called.
+                Disposition::Info(unsafe { mem::transmute::<Handler, InfoHandler>(function) })
+            }
+            Some(function) => Disposition::Handler(function),
+        };
+        Sigaction { disposition, flags, mask: SigSet(action.sa_mask) }
+    }
+}
+
+/// The size that the kernel asks a set of signals to have.
+const SET_SIZE: usize = size_of::<kernel_sigset_t>();
+
+fn address<T>(option: Option<&T>) -> usize {
+    option.map_or(0, |value| ptr::from_ref(value) as usize)
+}
+
+/// Sets a signal's action if one is given, and returns the one before.
+///
+/// # Errors
+///
+/// `EINVAL`: no signal, or one whose action cannot be changed (`KILL`, `STOP`).
+///
+/// # Safety
+///
+/// The handler may run at any moment, on any thread that does not block the signal,
+/// between any two instructions: it may only do what signal-safety(7) allows. Its
+/// code stays mapped as long as it is set.
+pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result<Sigaction> {
+    let new = action.map(|action| action.to_kernel());
+    // SAFETY: as in `to_kernel`.
+    let mut old: kernel_sigaction = unsafe { mem::zeroed() };
+    let (to, from) = (address(new.as_ref()), &raw mut old as usize);
+    // SAFETY: both structures are the kernel's; the handler is the caller's promise.
+    nothing(unsafe { syscall4(nr::rt_sigaction, signal.register(), to, from, SET_SIZE) })?;
+    Ok(Sigaction::from_kernel(&old))
+}
+
+/// Changes this thread's mask of blocked signals if a set is given, and returns the
+/// one before.
+///
+/// # Errors
+///
+/// `EINVAL`: no such `how`.
+///
+/// # Safety
+///
+/// Nothing relies on the mask: a hosted program's threads have signals of their own.
+pub unsafe fn rt_sigprocmask(how: SigHow, set: Option<&SigSet>) -> Result<SigSet> {
+    let mut old = SigSet::empty();
+    let (to, from) = (address(set), &raw mut old as usize);
+    // SAFETY: both sets have the size that is told.
+    nothing(unsafe { syscall4(nr::rt_sigprocmask, how.register(), to, from, SET_SIZE) })?;
+    Ok(old)
+}
+
+/// Memory for signal handlers to run on. Source: sigaltstack(2).
+#[derive(Clone, Copy, Debug)]
+pub struct SigStack {
+    /// Its lowest address.
+    pub base: *mut u8,
+    /// Its length in bytes, at least `AT_MINSIGSTKSZ` of the auxiliary vector.
+    pub size: usize,
+    /// Options and state.
+    pub flags: SsFlags,
+}
+
+/// Sets this thread's alternate signal stack if one is given, and returns the one
+/// before.
+///
+/// # Errors
+///
+/// `ENOMEM`: too small. `EPERM`: a handler is running on it. `EINVAL`: unknown flags.
+///
+/// # Safety
+///
+/// The memory is used for nothing else, and stays mapped as long as it is set.
+#[allow(clippy::unnecessary_cast, reason = "the types differ between architectures")]
+pub unsafe fn sigaltstack(stack: Option<&SigStack>) -> Result<SigStack> {
+    let new = stack.map(|stack| stack_t {
+        ss_sp: stack.base.cast(),
+        ss_flags: stack.flags.bits() as i32,
+        ss_size: stack.size as _,
+    });
+    let mut old = stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    let (to, from) = (address(new.as_ref()), &raw mut old as usize);
+    // SAFETY: both structures are the kernel's; the memory is the caller's promise.
+    nothing(unsafe { syscall2(nr::sigaltstack, to, from) })?;
+    Ok(SigStack {
+        base: old.ss_sp.cast(),
+        size: old.ss_size as usize,
+        flags: SsFlags::from_bits_retain(old.ss_flags as u32),
+    })
+}
+
+/// Sends a signal to a process; or to all of the caller's group (0), to all that it
+/// may (−1), or to a group (its number below zero). `None` only asks whether it may.
+///
+/// # Errors
+///
+/// `ESRCH`: no such process. `EPERM`: not allowed. `EINVAL`: no signal.
+pub fn kill(pid: Pid, signal: Option<Signal>) -> Result<()> {
+    let signal = signal.map_or(0, Signal::register);
+    // SAFETY: touches no memory.
+    nothing(unsafe { syscall2(nr::kill, pid as usize, signal) })
+}
+
+/// Sends a signal to one thread of a process.
+///
+/// # Errors
+///
+/// As for [`kill`]; `EINVAL` also if either number is not above zero.
+pub fn tgkill(process: Pid, thread: Pid, signal: Signal) -> Result<()> {
+    // SAFETY: touches no memory.
+    nothing(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.register()) })
+}
+
+/// Raises a signal in the calling thread.
+pub fn raise(signal: Signal) -> core::result::Result<(), Errno> {
+    tgkill(super::getpid(), super::gettid(), signal)
+}

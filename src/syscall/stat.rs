@@ -1,0 +1,179 @@
+//! What is known of a file, the same on every architecture.
+
+use core::{ffi::CStr, mem::MaybeUninit};
+
+use linux_raw_sys::general as kernel;
+
+use super::raw::{nr, syscall5};
+use super::{AtFlags, Errno, Mode, Result, Timespec, nothing, register};
+use crate::arch;
+use crate::fd::BorrowedFd;
+
+/// What is known of a file. Source: stat(3type), inode(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The device that the file is on, as the kernel encodes it in 64 bits.
+    pub dev: u64,
+    /// The inode number; with `dev` it names the file.
+    pub ino: u64,
+    /// Type and permissions.
+    pub mode: Mode,
+    /// How many names it has.
+    pub nlink: u64,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// The device that it stands for, if it is one.
+    pub rdev: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What the file system likes to read and write at once, in bytes.
+    pub blksize: u64,
+    /// The space that it takes, in units of 512 bytes whatever `blksize` is.
+    pub blocks: u64,
+    /// When it was last read.
+    pub atime: Timespec,
+    /// When its contents last changed.
+    pub mtime: Timespec,
+    /// When its contents or anything in this structure last changed.
+    pub ctime: Timespec,
+}
+
+/// What sort of a file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum FileType {
+    Regular,
+    Directory,
+    Symlink,
+    Fifo,
+    Socket,
+    CharacterDevice,
+    BlockDevice,
+    Unknown,
+}
+
+impl Stat {
+    /// What sort of a file it is.
+    pub fn file_type(&self) -> FileType {
+        match (self.mode & Mode::TYPE).bits() {
+            kernel::S_IFREG => FileType::Regular,
+            kernel::S_IFDIR => FileType::Directory,
+            kernel::S_IFLNK => FileType::Symlink,
+            kernel::S_IFIFO => FileType::Fifo,
+            kernel::S_IFSOCK => FileType::Socket,
+            kernel::S_IFCHR => FileType::CharacterDevice,
+            kernel::S_IFBLK => FileType::BlockDevice,
+            _ => FileType::Unknown,
+        }
+    }
+
+    /// The mode without the type: permissions, set-id bits and the sticky bit.
+    pub fn permissions(&self) -> Mode {
+        self.mode - Mode::TYPE
+    }
+
+    /// Whether both are the same file, under whatever names.
+    pub fn is_same_file(&self, other: &Stat) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+/// What is known of an open file.
+///
+/// `statx` where the kernel's `fstat` has times of 32 bits, or does not exist; then
+/// `fstat` all the same if the kernel is too old for `statx` (4.11).
+pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
+    if arch::STATX_FIRST {
+        match statx_only(fd, c"", AtFlags::EMPTY_PATH) {
+            Err(Errno::ENOSYS) => {}
+            result => return result,
+        }
+    }
+    let mut stat = MaybeUninit::uninit();
+    // SAFETY: there is room for the structure.
+    nothing(unsafe { arch::fstat(register(fd), stat.as_mut_ptr()) })?;
+    // SAFETY: the kernel has filled it.
+    Ok(from_stat(unsafe { stat.assume_init_ref() }))
+}
+
+/// What is known of a file by its path from a directory.
+///
+/// With [`AtFlags::SYMLINK_NOFOLLOW`] of a link itself; with
+/// [`AtFlags::EMPTY_PATH`] and an empty path of `dir`. Falls back to `newfstatat`
+/// if the kernel is too old for `statx` (4.11), or a filter forbids it.
+#[inline(never)]
+pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
+    match statx_only(dir, path, flags) {
+        Err(Errno::ENOSYS | Errno::EPERM) => {}
+        result => return result,
+    }
+    let mut stat = MaybeUninit::uninit();
+    let (path, flags) = (path.as_ptr() as usize, flags.register());
+    // SAFETY: the path is a C string, and there is room for the structure.
+    nothing(unsafe { arch::newfstatat(register(dir), path, stat.as_mut_ptr(), flags) })?;
+    // SAFETY: the kernel has filled it.
+    Ok(from_stat(unsafe { stat.assume_init_ref() }))
+}
+
+fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
+    let mut buffer = MaybeUninit::<kernel::statx>::uninit();
+    let mask = kernel::STATX_BASIC_STATS as usize;
+    let (path, to) = (path.as_ptr() as usize, buffer.as_mut_ptr() as usize);
+    // SAFETY: the path is a C string, and there is room for the structure.
+    nothing(unsafe { syscall5(nr::statx, register(dir), path, flags.register(), mask, to) })?;
+    // SAFETY: the kernel has filled it.
+    Ok(from_statx(unsafe { buffer.assume_init_ref() }))
+}
+
+// The fields have different widths and signs from one architecture to the next:
+// each cast below widens on some, and does nothing on others.
+#[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
+#[inline(never)]
+fn from_stat(stat: &arch::kernel_stat) -> Stat {
+    let time = |sec, nsec| Timespec { sec, nsec };
+    Stat {
+        dev: stat.st_dev as u64,
+        ino: stat.st_ino as u64,
+        mode: Mode::from_bits_retain(stat.st_mode as u32),
+        nlink: stat.st_nlink as u64,
+        uid: stat.st_uid as u32,
+        gid: stat.st_gid as u32,
+        rdev: stat.st_rdev as u64,
+        size: stat.st_size as u64,
+        blksize: stat.st_blksize as u64,
+        blocks: stat.st_blocks as u64,
+        atime: time(stat.st_atime as i64, stat.st_atime_nsec as i64),
+        mtime: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        ctime: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
+
+fn from_statx(stat: &kernel::statx) -> Stat {
+    let time = |time: kernel::statx_timestamp| Timespec {
+        sec: time.tv_sec,
+        nsec: i64::from(time.tv_nsec),
+    };
+    Stat {
+        dev: device(stat.stx_dev_major, stat.stx_dev_minor),
+        ino: stat.stx_ino,
+        mode: Mode::from_bits_retain(u32::from(stat.stx_mode)),
+        nlink: u64::from(stat.stx_nlink),
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        rdev: device(stat.stx_rdev_major, stat.stx_rdev_minor),
+        size: stat.stx_size,
+        blksize: u64::from(stat.stx_blksize),
+        blocks: stat.stx_blocks,
+        atime: time(stat.stx_atime),
+        mtime: time(stat.stx_mtime),
+        ctime: time(stat.stx_ctime),
+    }
+}
+
+/// A device number as `fstat` gives it (`new_encode_dev` in the kernel): twelve
+/// bits of major number amid twenty of minor.
+fn device(major: u32, minor: u32) -> u64 {
+    u64::from((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
+}

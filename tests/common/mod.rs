@@ -1,0 +1,138 @@
+//! Which programs the tests run, and where.
+//!
+//! By default those of this machine's architecture, built here. `cargo xtask test` runs
+//! the same tests on the programs of every other: it sets `BAREMAP_DIR` to the
+//! directory that holds them, and `BAREMAP_RUNNER` to the emulator's command line.
+
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// A freestanding program, under the emulator if its architecture is another.
+pub fn program(name: &str) -> Command {
+    let path = path(name);
+    let runner = env::var("BAREMAP_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    match words.next() {
+        None => Command::new(path),
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.args(words).arg(path);
+            command
+        }
+    }
+}
+
+/// Whether the programs run under qemu-user.
+pub fn emulated() -> bool {
+    env::var_os("BAREMAP_RUNNER").is_some()
+}
+
+/// Where a program's file is.
+pub fn path(name: &str) -> PathBuf {
+    let path = match env::var_os("BAREMAP_DIR") {
+        Some(dir) => Path::new(&dir).join(name),
+        None if name == "mapcp" => PathBuf::from(env!("CARGO_BIN_EXE_mapcp")),
+        None => example(name),
+    };
+    assert!(path.is_file(), "{} is not there: build it first", path.display());
+    path
+}
+
+/// An example, in the directory of `mapcp`. They are another package, which `cargo test`
+/// alone does not build.
+fn example(name: &str) -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "baremap-examples"]);
+        let dir = Path::new(env!("CARGO_BIN_EXE_mapcp")).parent().unwrap().to_owned();
+        if dir.ends_with("release") {
+            build.arg("--release");
+        }
+        let build = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(build.is_ok_and(|status| status.success()), "the examples do not build");
+        dir
+    });
+    dir.join(name)
+}
+
+/// An empty directory for one test.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(test: &str) -> Scratch {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{test}-{}-{count}", std::process::id());
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        Scratch(dir)
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A new file in it.
+    pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// The names of all files in it, in order.
+    pub fn names(&self) -> Vec<String> {
+        let entry = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<String> = fs::read_dir(&self.0)
+            .unwrap()
+            .map(|e| entry(e).to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a program wrote to standard output and to standard error, and its exit status
+/// (`None` if a signal ended it).
+pub fn outcome(output: &Output) -> (String, String, Option<i32>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// Runs a command that must succeed.
+pub fn run(command: &mut Command) {
+    let status = command.status();
+    assert!(status.as_ref().is_ok_and(|status| status.success()), "{command:?}: {status:?}");
+}
+
+/// Bytes that look random, the same in every run.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}

@@ -1,0 +1,4 @@
+#![no_std]
+#![no_main]
+baremap::entry!(main);
+fn main(_: baremap::rt::Start) {}
