@@ -1,0 +1,160 @@
+//! Runs the program `conformance` and reads its report.
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{Scratch, outcome};
+
+/// Runs the program in an empty directory, which it leaves empty, with nothing in its
+/// environment but one variable.
+fn run(test: &str, words: &[&[u8]]) -> Output {
+    let scratch = Scratch::new(test);
+    let mut command = common::program("conformance");
+    if common::emulated() {
+        command.arg("--qemu-user");
+        // The emulator is found by its path, and hands its own environment on.
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    } else {
+        command.env_clear();
+    }
+    command.args(words.iter().map(|word| OsStr::from_bytes(word)));
+    command.env("BAREMAP_CONFORMANCE", OsStr::from_bytes(b"= \xff\t'x'"));
+    let output = finish(command.current_dir(scratch.path("")), &scratch);
+    assert_eq!(scratch.names(), Vec::<String>::new(), "files left behind");
+    output
+}
+
+/// Runs a command that may never end: a wrong register makes waiting calls wait for ever.
+fn finish(command: &mut Command, scratch: &Scratch) -> Output {
+    // Into files, which are removed at once: no pipe has to be emptied meanwhile.
+    let file = |name| {
+        let path = scratch.path(name);
+        let options = fs::File::options().read(true).write(true).create_new(true).open(&path);
+        fs::remove_file(&path).unwrap();
+        options.unwrap()
+    };
+    let files = [file("stdout"), file("stderr")];
+    let [stdout, stderr] = files.each_ref().map(|file| Stdio::from(file.try_clone().unwrap()));
+    let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(300);
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+            None => {
+                child.kill().unwrap();
+                break child.wait().unwrap();
+            }
+        }
+    };
+    let [stdout, stderr] = files.map(|mut file| {
+        use std::io::{Read, Seek};
+        let mut bytes = Vec::new();
+        file.rewind().and_then(|()| file.read_to_end(&mut bytes)).unwrap();
+        bytes
+    });
+    Output { status, stdout, stderr }
+}
+
+/// The number and the rest of a TAP line, and whether it is `ok`.
+fn result(line: &str) -> Option<(bool, usize, &str)> {
+    let (ok, rest) = match line.strip_prefix("not ok ") {
+        Some(rest) => (false, rest),
+        None => (true, line.strip_prefix("ok ")?),
+    };
+    let (number, what) = rest.split_once(" - ")?;
+    Some((ok, number.parse().ok()?, what))
+}
+
+#[test]
+fn every_case_passes() {
+    let output = run("conformance", &[]);
+    let (report, errors, status) = outcome(&output);
+    let results: Vec<_> = report.lines().filter_map(result).collect();
+    let bad: Vec<_> = results.iter().filter(|(ok, ..)| !ok).collect();
+    assert!(
+        bad.is_empty() && status == Some(0),
+        "{:?}\nfailed: {bad:#?}\nlast line: {:?}\nstandard error: {errors}",
+        output.status,
+        report.lines().last(),
+    );
+    assert_eq!(errors, "");
+
+    // Well formed: comments, results from 1 to N, the plan, and the closing line.
+    let mut lines = report.lines().filter(|line| !line.starts_with('#'));
+    for number in 1..=results.len() {
+        let line = lines.next().unwrap();
+        assert!(matches!(result(line), Some((_, n, _)) if n == number), "{number}: {line}");
+    }
+    let count = results.len();
+    assert!(count >= 140, "only {count} cases");
+    assert_eq!(lines.next(), Some(&*format!("1..{count}")));
+    assert_eq!(lines.next(), Some(&*format!("conformance: {count} cases, 0 failed")));
+    assert_eq!(lines.next(), None);
+
+    // Each has a group and a name of its own.
+    let mut names = BTreeMap::new();
+    for &(_, number, what) in &results {
+        let what = what.split(" # ").next().unwrap();
+        assert!(what.contains(": "), "{number} has no group: {what}");
+        assert_eq!(names.insert(what, number), None, "twice: {what}");
+    }
+}
+
+/// Nothing is skipped on a machine that has everything, and nothing excused without need.
+#[test]
+fn nothing_is_skipped() {
+    let (report, ..) = outcome(&run("conformance-skip", &[]));
+    let skipped: Vec<_> = report.lines().filter(|line| line.contains("# SKIP")).collect();
+    assert!(report.contains("\n1..") && skipped.is_empty(), "{skipped:#?}");
+    if !common::emulated() {
+        assert!(!report.contains("qemu-user differs"), "excused outside of qemu-user");
+    }
+}
+
+/// What the program was given at its start is what it sees, byte for byte.
+#[test]
+fn arguments_and_environment_arrive() {
+    let words: [&[u8]; 6] = [b"--", b"", b"two words", b"\xff\xfe\x80", b"--wrong", b""];
+    let (report, ..) = outcome(&run("conformance-start", &words));
+    let told = |kind: &str| -> Vec<String> {
+        let lines = report.lines().filter_map(|line| line.strip_prefix(kind));
+        lines
+            .enumerate()
+            .map(|(index, line)| line.strip_prefix(&format!("{index}: ")).unwrap().to_owned())
+            .collect()
+    };
+    let mut wanted = vec![common::path("conformance").to_str().unwrap().to_owned()];
+    if common::emulated() {
+        wanted.push("--qemu-user".to_owned());
+    }
+    wanted.extend(words.map(|word| word.escape_ascii().to_string()));
+    assert_eq!(told("# argument "), wanted);
+
+    let environment = told("# environment ");
+    let ours = r"BAREMAP_CONFORMANCE== \xff\t\'x\'".to_owned();
+    if common::emulated() {
+        assert!(environment.contains(&ours), "{environment:?}");
+    } else {
+        assert_eq!(environment, [ours]);
+    }
+}
+
+/// A word that is no option must not make a run that excuses nothing pass unnoticed.
+#[test]
+fn a_wrong_option_is_refused() {
+    for word in ["--qemu", "", "-x"] {
+        let (report, errors, status) = outcome(&run("conformance-usage", &[word.as_bytes()]));
+        assert_eq!((&*report, status), ("", Some(2)), "{word:?}");
+        assert_eq!(errors, "Usage: conformance [--qemu-user] [-- WORD...]\n");
+    }
+}
