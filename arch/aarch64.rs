@@ -50,6 +50,7 @@ macro_rules! __start {
 }
 
 /// `R_AARCH64_RELATIVE`.
+#[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::kernel_restorer as set_restorer;
+pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};

@@ -82,6 +82,7 @@ macro_rules! __start {
 }
 
 /// `R_390_RELATIVE`.
+#[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 12;
 
-pub use common::kernel_restorer as set_restorer;
+pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};

@@ -16,7 +16,7 @@
 //! Sources: System V ABI, AMD64 supplement, 3.2.2, 3.4.1 and A.2; kernel
 //! `arch/x86/entry/entry_64.S`, `arch/x86/kernel/signal_64.c`; syscall(2).
 
-use linux_raw_sys::general::{SA_RESTORER, kernel_sigaction};
+use linux_raw_sys::general::kernel_sigaction;
 
 use super::common::{self, nr};
 
@@ -70,7 +70,11 @@ macro_rules! __start {
 }
 
 /// `R_X86_64_RELATIVE`.
+#[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
+
+/// The flag that says so.
+pub use linux_raw_sys::general::SA_RESTORER;
 
 /// The kernel has no return code of its own: the program must bring it.
 pub fn set_restorer(action: &mut kernel_sigaction) {

@@ -15,6 +15,7 @@ pub use linux_raw_sys::general::stat as kernel_stat;
 /// Whether `Stat` is better asked of `statx`: not where `fstat` has 64-bit times.
 pub const STATX_FIRST: bool = false;
 
+#[allow(dead_code, reason = "s390x has its own")]
 #[inline]
 pub unsafe fn mmap(
     addr: usize,

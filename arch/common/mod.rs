@@ -77,6 +77,10 @@ pub const fn failure(errno: u32) -> usize {
     (errno as usize).wrapping_neg()
 }
 
+/// No flag: see `kernel_restorer`.
+#[allow(dead_code, reason = "x86 alone has one")]
+pub const NO_SA_RESTORER: u32 = 0;
+
 /// The signal handler returns through code that the kernel provides: in the
 /// vDSO, or written beside the frame.
 #[allow(dead_code, reason = "x86 alone has no such code")]

@@ -22,17 +22,15 @@ baremap::entry!(main);
 const HELP: &str = "\
 Usage: mapcp SOURCE DEST
 
-Copies a file by mapping SOURCE and DEST into memory.
-
-DEST is replaced when the copy is complete, and not before: whatever goes wrong,
-it is as it was. It keeps its permissions; a new one gets those of SOURCE less
-the umask. Holes stay holes.
+Copies a file by mapping both. DEST is replaced when the copy is complete: if
+anything goes wrong it is as it was. It keeps its permissions; a new one gets
+those of SOURCE less the umask. Holes stay holes.
 
   -h, --help     print this
   -V, --version  print the version
   --             names follow, even with a - in front
 
-Exit status: 0 all was copied, 1 it was not, 2 wrong usage.
+Exit status: 0 copied, 1 not copied, 2 wrong usage.
 ";
 
 const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");

@@ -243,10 +243,13 @@ pub(super) unsafe fn protect(stack: *const usize) {
     if length == 0 {
         return;
     }
-    // The linker begins the part at a page of the largest size and ends it at one. If
-    // it ended sooner, what follows would be writable data: round down.
+    // What follows the part's end, in its last page, may be writable data: round down.
+    // With pages larger than those that the linker had in mind, nothing may be left.
     let page = syscall::page_size();
     let (start, end) = (start & !(page - 1), (start + length) & !(page - 1));
+    if start >= end {
+        return;
+    }
     // SAFETY: by its definition, nothing writes there any more. A failure leaves the
     // program less well protected, and as right.
     let _ = unsafe { syscall::mprotect(start as *mut u8, end - start, ProtFlags::READ) };

@@ -283,9 +283,10 @@ pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result
 
 /// Which of these descriptors, given by number, are not open.
 ///
-/// One `ppoll` that waits for nothing, whatever the number of descriptors.
+/// One `ppoll` that waits for nothing; and one `fcntl` more for each that cannot be
+/// polled, which may be closed, or be open as no more than a path.
 pub fn not_open<const N: usize>(fds: [RawFd; N]) -> Result<[bool; N]> {
-    use linux_raw_sys::general::{POLLNVAL, pollfd};
+    use linux_raw_sys::general::{F_GETFD, POLLNVAL, pollfd};
 
     let mut polls = fds.map(|fd| pollfd { fd, events: 0, revents: 0 });
     let mut now = Timespec::default();
@@ -293,5 +294,10 @@ pub fn not_open<const N: usize>(fds: [RawFd; N]) -> Result<[bool; N]> {
     // SAFETY: the array has N elements, and the kernel may change it and the time;
     // there is no signal mask.
     Errno::check(unsafe { syscall5(nr::ppoll, polls_at, N, now_at, 0, 0) })?;
-    Ok(polls.map(|poll| poll.revents & POLLNVAL as i16 != 0))
+    Ok(polls.map(|poll| {
+        let suspect = poll.fd < 0 || poll.revents & POLLNVAL as i16 != 0;
+        // SAFETY: asks for flags, and touches no memory.
+        suspect
+            && nothing(unsafe { syscall2(nr::fcntl, poll.fd as usize, F_GETFD as usize) }).is_err()
+    }))
 }

@@ -63,18 +63,18 @@ pub unsafe fn fork() -> Result<Option<Pid>> {
 /// Makes a process that shares with this one what `flags` say, and tells its end by
 /// a signal if one is given; returns as [`fork`] does.
 ///
-/// The copy runs on the same stack addresses, so memory may not be shared: with
-/// [`CloneFlags::VM`] it is refused with `EINVAL`, unless with [`CloneFlags::VFORK`].
+/// The copy returns from this very function on the same stack, so memory may not be
+/// shared: [`CloneFlags::VM`] is refused with `EINVAL`.
 ///
 /// # Safety
 ///
-/// As for [`fork`]. With `VFORK` the copy may only execute a program or exit.
+/// As for [`fork`].
 pub unsafe fn clone(flags: CloneFlags, end: Option<Signal>) -> Result<Option<Pid>> {
-    if flags.contains(CloneFlags::VM) && !flags.contains(CloneFlags::VFORK) {
+    if flags.contains(CloneFlags::VM) {
         return Err(Errno::EINVAL);
     }
     let flags = flags.register() | end.map_or(0, Signal::register);
-    // SAFETY: the copy has its own memory, or its parent waits for it.
+    // SAFETY: the copy has its own memory.
     let pid = Errno::check(unsafe { arch::clone(flags, 0, 0, 0, 0) })?;
     Ok((pid != 0).then_some(pid as Pid))
 }

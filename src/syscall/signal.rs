@@ -141,7 +141,8 @@ impl Sigaction {
 
     #[allow(clippy::unnecessary_cast, reason = "the width differs between architectures")]
     fn from_kernel(action: &kernel_sigaction) -> Sigaction {
-        let flags = SaFlags::from_bits_retain(action.sa_flags as u32);
+        // The restorer is none of the caller's business.
+        let flags = SaFlags::from_bits_retain(action.sa_flags as u32 & !arch::SA_RESTORER);
         let disposition = match action.sa_handler_kernel {
             None => Disposition::Default,
             Some(function) if function as usize == SIG_IGN => Disposition::Ignore,
@@ -153,6 +154,14 @@ impl Sigaction {
         };
         Sigaction { disposition, flags, mask: SigSet(action.sa_mask) }
     }
+}
+
+/// The kernel's structure, and one mask more: on riscv64 qemu-user believes that it has a
+/// restorer before the mask, and reads and writes the mask a word behind its place.
+#[repr(C)]
+struct Roomy {
+    action: kernel_sigaction,
+    mask: kernel_sigset_t,
 }
 
 /// The size that the kernel asks a set of signals to have.
@@ -174,13 +183,13 @@ fn address<T>(option: Option<&T>) -> usize {
 /// between any two instructions: it may only do what signal-safety(7) allows. Its
 /// code stays mapped as long as it is set.
 pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result<Sigaction> {
-    let new = action.map(|action| action.to_kernel());
+    let new = action.map(|action| Roomy { action: action.to_kernel(), mask: action.mask.0 });
     // SAFETY: as in `to_kernel`.
-    let mut old: kernel_sigaction = unsafe { mem::zeroed() };
+    let mut old: Roomy = unsafe { mem::zeroed() };
     let (to, from) = (address(new.as_ref()), &raw mut old as usize);
     // SAFETY: both structures are the kernel's; the handler is the caller's promise.
     nothing(unsafe { syscall4(nr::rt_sigaction, signal.register(), to, from, SET_SIZE) })?;
-    Ok(Sigaction::from_kernel(&old))
+    Ok(Sigaction::from_kernel(&old.action))
 }
 
 /// Changes this thread's mask of blocked signals if a set is given, and returns the
