@@ -27,7 +27,7 @@ const MATRIX: &[Row] = &[
 ];
 
 /// The tests that run the programs of any architecture.
-const PROGRAM_TESTS: &[&str] = &["--test", "programs", "--test", "elf", "--test", "conformance"];
+const PROGRAM_TESTS: &[&str] = &["--test", "programs", "--test", "conformance"];
 
 /// Debian's compiler, which has the sources of `core` beside it.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";

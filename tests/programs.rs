@@ -1,0 +1,340 @@
+//! The programs as processes: what they print, how they exit, and what is on the disk
+//! afterwards.
+
+mod common;
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use common::{Scratch, noise, outcome, path, program};
+
+/// Runs a program, and gives what it wrote and its exit status.
+fn run(command: &mut Command) -> (String, String, Option<i32>) {
+    outcome(&command.output().unwrap())
+}
+
+fn mapcp(source: impl AsRef<Path>, dest: impl AsRef<Path>) -> (String, String, Option<i32>) {
+    run(program("mapcp").arg(source.as_ref()).arg(dest.as_ref()))
+}
+
+fn copied(bytes: u64) -> (String, String, Option<i32>) {
+    (format!("Copied {bytes} bytes\n"), String::new(), Some(0))
+}
+
+#[test]
+fn files_of_any_size_are_copied_byte_for_byte() {
+    let dir = Scratch::new("sizes");
+    for page in [4096, 16384, 65536] {
+        for size in [0, 1, page - 1, page, page + 1, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, 9 << 20]
+        {
+            let source = dir.file("source", noise(size));
+            let dest = dir.path("dest");
+            assert_eq!(mapcp(&source, &dest), copied(size as u64));
+            assert!(fs::read(&dest).unwrap() == fs::read(&source).unwrap(), "{size} bytes differ");
+            assert_eq!(dir.names(), ["dest", "source"]);
+        }
+    }
+}
+
+#[test]
+fn a_sparse_file_of_5_gib_stays_sparse() {
+    let dir = Scratch::new("sparse");
+    let source = dir.file("source", "at the start");
+    let size = 5 << 30;
+    let file = File::options().write(true).open(&source).unwrap();
+    file.set_len(size).unwrap();
+    let marks: [(u64, &[u8]); 3] =
+        [(0, b"at the start"), ((4 << 30) + 123, b"beyond 4 GiB"), (size - 10, b"at the end")];
+    for (offset, text) in marks {
+        file.write_all_at(text, offset).unwrap();
+    }
+    let dest = dir.path("dest");
+    assert_eq!(mapcp(&source, &dest), copied(size));
+    let copy = File::open(&dest).unwrap();
+    assert_eq!(copy.metadata().unwrap().len(), size);
+    assert!(copy.metadata().unwrap().blocks() * 512 < 1 << 20, "the holes are filled");
+    for (offset, text) in marks {
+        let mut found = vec![0; text.len()];
+        copy.read_exact_at(&mut found, offset).unwrap();
+        assert_eq!(found, text);
+    }
+    let same = Command::new("cmp").arg(&source).arg(&dest).status();
+    assert!(same.unwrap().success());
+}
+
+#[test]
+fn a_file_is_not_copied_to_itself() {
+    let dir = Scratch::new("same");
+    let contents = noise(100_000);
+    let file = dir.file("file", &contents);
+    fs::hard_link(&file, dir.path("hard")).unwrap();
+    symlink("file", dir.path("soft")).unwrap();
+    for name in ["file", "hard", "soft"] {
+        let dest = dir.path(name);
+        let message = format!(
+            "mapcp: cannot copy to '{}': it is the same file as the source\n",
+            dest.display()
+        );
+        assert_eq!(mapcp(&file, &dest), (String::new(), message, Some(1)));
+        assert!(fs::read(&file).unwrap() == contents);
+    }
+    assert_eq!(dir.names(), ["file", "hard", "soft"]);
+}
+
+#[test]
+fn permissions_are_the_sources_less_the_umask_or_the_destinations() {
+    let dir = Scratch::new("modes");
+    let source = dir.file("source", "contents");
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o4777)).unwrap();
+    let mode = |name: &str| fs::metadata(dir.path(name)).unwrap().mode() & 0o7777;
+    let new = dir.path("new");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask 027; exec \"$@\"", "sh"]);
+    let copy = program("mapcp");
+    shell.arg(copy.get_program()).args(copy.get_args()).arg(&source).arg(&new);
+    assert_eq!(run(&mut shell), copied(8));
+    assert_eq!(mode("new"), 0o750);
+
+    let old = dir.file("old", "to be replaced");
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o604)).unwrap();
+    symlink("old", dir.path("link")).unwrap();
+    assert_eq!(mapcp(&source, dir.path("link")), copied(8));
+    assert_eq!(mode("old"), 0o604);
+    assert_eq!(fs::read(&old).unwrap(), b"contents");
+    assert!(fs::symlink_metadata(dir.path("link")).unwrap().is_symlink());
+}
+
+#[test]
+fn what_cannot_be_mapped_is_read() {
+    let dir = Scratch::new("read");
+    let dest = dir.path("dest");
+    let version = fs::read("/proc/version").unwrap();
+    assert_eq!(mapcp("/proc/version", &dest), copied(version.len() as u64));
+    assert_eq!(fs::read(&dest).unwrap(), version);
+
+    let fifo = dir.path("fifo");
+    common::run(Command::new("mkfifo").arg(&fifo));
+    let contents = noise(200_000);
+    thread::scope(|scope| {
+        scope.spawn(|| fs::write(&fifo, &contents).unwrap());
+        assert_eq!(mapcp(&fifo, &dest), copied(200_000));
+    });
+    assert!(fs::read(&dest).unwrap() == contents);
+}
+
+#[test]
+fn errors_are_one_line_and_leave_nothing() {
+    let dir = Scratch::new("errors");
+    let file = dir.file("file", "contents");
+    let quote = |name: &str| dir.path(name).display().to_string();
+    symlink("nowhere", dir.path("dangling")).unwrap();
+    fs::create_dir(dir.path("dir")).unwrap();
+    let before = dir.names();
+    for (source, dest, message) in [
+        (
+            "no\nfile",
+            "x",
+            format!(
+                "open '{}/no\\x0afile': No such file or directory (ENOENT)",
+                quote("").trim_end_matches('/')
+            ),
+        ),
+        ("dir", "x", format!("copy '{}': Is a directory (EISDIR)", quote("dir"))),
+        ("file", "dir", format!("copy to '{}': Is a directory (EISDIR)", quote("dir"))),
+        ("file", "dir/", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/"))),
+        (
+            "file",
+            "no/x",
+            format!("copy to '{}': No such file or directory (ENOENT)", quote("no/x")),
+        ),
+        ("file", "file/x", format!("copy to '{}': Not a directory (ENOTDIR)", quote("file/x"))),
+        (
+            "file",
+            "dangling",
+            format!("copy to '{}': it is a symbolic link that leads nowhere", quote("dangling")),
+        ),
+    ] {
+        let expected = (String::new(), format!("mapcp: cannot {message}\n"), Some(1));
+        assert_eq!(mapcp(dir.path(source), dir.path(dest)), expected);
+    }
+    assert_eq!(mapcp(&file, "/dev/full").2, Some(1));
+    assert_eq!(mapcp(&file, "/dev/null"), copied(8));
+    assert_eq!(dir.names(), before);
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_help_is_0() {
+    for arguments in [&[][..], &["one"], &["a", "b", "c"], &["-x", "a"], &["--wrong"]] {
+        let (out, err, status) = run(program("mapcp").args(arguments));
+        assert_eq!((out.as_str(), status), ("", Some(2)), "{arguments:?}");
+        assert!(err.starts_with("mapcp: ") && err.lines().count() == 1, "{err}");
+    }
+    let (out, err, status) = run(program("mapcp").arg("--help"));
+    assert!(out.starts_with("Usage: mapcp SOURCE DEST\n"), "{out}");
+    assert_eq!((err.as_str(), status), ("", Some(0)));
+    let version = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(program("mapcp").arg("--version")).0, version);
+
+    let dir = Scratch::new("dashes");
+    dir.file("-source", "contents");
+    let mut copy = program("mapcp");
+    copy.current_dir(dir.path("")).args(["--", "-source", "--help"]);
+    assert_eq!(run(&mut copy), copied(8));
+    assert_eq!(dir.names(), ["--help", "-source"]);
+}
+
+#[test]
+fn a_lost_line_is_a_failure_and_the_copy_is_kept() {
+    let dir = Scratch::new("stdout");
+    let source = dir.file("source", "contents");
+    let dest = dir.path("dest");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut copy = program("mapcp");
+    let output = copy.arg(&source).arg(&dest).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let (_, err, status) = outcome(&output);
+    let message = "mapcp: cannot write to standard output: No space left on device (ENOSPC)\n";
+    assert_eq!((err.as_str(), status), (message, Some(1)));
+    assert_eq!(fs::read(&dest).unwrap(), b"contents");
+}
+
+#[test]
+fn closed_descriptors_are_taken_by_no_file() {
+    let dir = Scratch::new("closed");
+    let source = dir.file("source", noise(5000));
+    let dest = dir.path("dest");
+    let copy = program("mapcp");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
+    shell.arg(copy.get_program()).args(copy.get_args()).arg(&source).arg(&dest);
+    assert_eq!(shell.status().unwrap().code(), Some(1), "the line is lost");
+    assert!(fs::read(&dest).unwrap() == fs::read(&source).unwrap());
+}
+
+#[test]
+fn a_full_file_system_leaves_the_destination_as_it_was() {
+    let dir = Scratch::new("full");
+    let source = dir.file("source", noise(2 << 20));
+    let mount = dir.path("mount");
+    fs::create_dir(&mount).unwrap();
+    // In a mount namespace of its own, which needs root or user namespaces.
+    let script = "mount -t tmpfs -o size=1m none \"$0\" && printf old > \"$0/dest\" || exit 99
+        \"$@\" \"$0/dest\"; status=$?
+        ls -A \"$0\"; cat \"$0/dest\"; exit $status";
+    let copy = program("mapcp");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(&mount);
+    unshare.arg(copy.get_program()).args(copy.get_args()).arg(&source);
+    let (out, err, status) = run(&mut unshare);
+    let message = format!(
+        "mapcp: cannot reserve space for '{}/dest': No space left on device (ENOSPC)\n",
+        mount.display()
+    );
+    assert_eq!((out.as_str(), err, status), ("dest\nold", message, Some(1)));
+}
+
+#[test]
+fn a_killed_copy_leaves_the_old_file_or_the_new_one() {
+    let dir = Scratch::new("killed");
+    let (old, new) = (noise(1000), noise(32 << 20));
+    let source = dir.file("source", &new);
+    let dest = dir.path("dest");
+    let mut killed = 0;
+    for round in 0..30 {
+        fs::write(&dest, &old).unwrap();
+        let mut copy = program("mapcp");
+        let mut child = copy.arg(&source).arg(&dest).stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(round * 1500));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        let found = fs::read(&dest).unwrap();
+        assert!(found == old || found == new, "neither the old nor the new contents");
+        assert_eq!(dir.names(), ["dest", "source"]);
+    }
+    assert!(killed > 0, "every copy was faster than its end");
+}
+
+#[test]
+fn a_source_that_shrinks_is_an_error() {
+    let dir = Scratch::new("shrinks");
+    let dest = dir.path("dest");
+    for round in 0..40 {
+        let source = dir.file("source", noise(64 << 20));
+        let mut copy = program("mapcp");
+        copy.arg(&source).arg(&dest).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = copy.spawn().unwrap();
+        thread::sleep(Duration::from_millis(2 + round % 20));
+        File::options().write(true).open(&source).unwrap().set_len(1).unwrap();
+        let (_, err, status) = outcome(&child.wait_with_output().unwrap());
+        if status == Some(1) {
+            let message = format!(
+                "mapcp: cannot copy '{}': it became shorter while it was copied\n",
+                source.display()
+            );
+            assert_eq!(err, message);
+            assert_eq!(dir.names(), ["source"]);
+            return;
+        }
+        assert_eq!(status, Some(0), "{err}");
+        fs::remove_file(&dest).unwrap();
+    }
+    panic!("every copy was faster than the truncation");
+}
+
+#[test]
+fn the_seeds_programs() {
+    let dir = Scratch::new("seed");
+    let text = dir.file("text", "line\n");
+    assert_eq!(run(program("cat").arg(&text)), ("line\n".into(), String::new(), Some(0)));
+    let empty = dir.file("empty", "");
+    assert_eq!(run(program("cat").arg(&empty)), (String::new(), String::new(), Some(0)));
+
+    let anonymous = "First byte: 0\nAll zero: true\nHello from anonymous mapping!\n\
+        Child exited with 7: true\nNumber after the child added to it: 42\n";
+    assert_eq!(run(&mut program("anonymous")), (anonymous.into(), String::new(), Some(0)));
+
+    let (out, err, status) = run(program("write").current_dir(dir.path("")));
+    let done = "Done. Check testfile.txt\n";
+    assert_eq!((out.as_str(), err.as_str(), status), (done, "", Some(0)));
+    let mut written = b"Written via mmap!".to_vec();
+    written.resize(64, 0);
+    assert_eq!(fs::read(dir.path("testfile.txt")).unwrap(), written);
+
+    let source = dir.file("source", noise(100_001));
+    for dest in ["dest", "source"] {
+        let mut copy = program("tiny-copy");
+        assert_eq!(run(copy.arg(&source).arg(dir.path(dest))), copied(100_001));
+        assert!(fs::read(dir.path(dest)).unwrap() == noise(100_001));
+    }
+}
+
+/// The addresses differ from one run to the next; the parts do not.
+#[test]
+fn the_layout_has_every_part_once_from_the_highest_to_the_lowest() {
+    let (out, err, status) = run(&mut program("layout"));
+    assert_eq!((err.as_str(), status), ("", Some(0)));
+    let rows: Vec<(&str, &str)> =
+        out.lines().map(|line| line.split_once("  | ").unwrap()).collect();
+    assert!(rows.is_sorted_by(|(a, _), (b, _)| a > b), "{out}");
+    let mut parts: Vec<&str> =
+        rows.iter().map(|(_, what)| what.split(' ').next().unwrap()).collect();
+    parts.sort();
+    assert_eq!(parts, ["BSS", "data", "heap", "mappings", "stack", "text"]);
+}
+
+#[test]
+fn wrong_arguments_of_the_examples_fail() {
+    for name in ["cat", "tiny-copy"] {
+        let (out, err, status) = run(program(name).arg("/no/such/file"));
+        assert_eq!(out, "");
+        assert!(!err.is_empty() && status != Some(0), "{name}");
+    }
+    assert!(path("mapcp").metadata().unwrap().len() > 0);
+    std::io::stdout().flush().unwrap();
+}
