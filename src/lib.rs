@@ -22,7 +22,7 @@
 //! # Ok::<(), syscall::Errno>(())
 //! ```
 //!
-//! With nothing at all, [`entry!`] makes a whole program out of a `main`; `rt`
+//! With nothing at all, `entry!` makes a whole program out of a `main`; `rt`
 //! is its runtime, from the first instruction to the exit status.
 //!
 //! # Features

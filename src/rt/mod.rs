@@ -3,11 +3,9 @@
 //!
 //! A whole program:
 //!
-//! ```no_run
+//! ```ignore
 //! #![no_std]
 //! #![no_main]
-//! # // (A test has the standard library's `main` around it: see examples/ for the real thing.)
-//! # #[cfg(not(doctest))]
 //! baremap::entry!(main);
 //!
 //! fn main(start: baremap::rt::Start) -> baremap::rt::ExitCode {

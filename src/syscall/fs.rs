@@ -94,7 +94,7 @@ pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
     unsafe { write_raw(fd, buf.as_ptr(), buf.len()) }
 }
 
-/// [`write`] from memory that is no Rust slice, such as a shared mapping.
+/// [`write()`] from memory that is no Rust slice, such as a shared mapping.
 ///
 /// Memory that cannot be read is `EFAULT`, or ends the write before it: also that
 /// of a mapping whose file has become shorter, so that no signal is raised.
@@ -115,7 +115,7 @@ pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
     Errno::check(unsafe { arch::pread64(register(fd), address, count, offset) })
 }
 
-/// [`write`] at an offset in bytes, leaving the descriptor's position alone.
+/// [`write()`] at an offset in bytes, leaving the descriptor's position alone.
 pub fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], offset: u64) -> Result<usize> {
     // SAFETY: the buffer is not changed for as long as it is borrowed.
     unsafe { pwrite_raw(fd, buf.as_ptr(), buf.len(), offset) }
