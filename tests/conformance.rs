@@ -19,7 +19,7 @@ use common::{Scratch, outcome};
 fn run(test: &str, words: &[&[u8]]) -> Output {
     let scratch = Scratch::new(test);
     let mut command = common::program("conformance");
-    if common::emulated() {
+    if common::runner().is_some() {
         command.arg("--qemu-user");
         // The emulator is found by its path, and hands its own environment on.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -116,7 +116,7 @@ fn nothing_is_skipped() {
     let (report, ..) = outcome(&run("conformance-skip", &[]));
     let skipped: Vec<_> = report.lines().filter(|line| line.contains("# SKIP")).collect();
     assert!(report.contains("\n1..") && skipped.is_empty(), "{skipped:#?}");
-    if !common::emulated() {
+    if common::runner().is_none() {
         assert!(!report.contains("qemu-user differs"), "excused outside of qemu-user");
     }
 }
@@ -134,7 +134,7 @@ fn arguments_and_environment_arrive() {
             .collect()
     };
     let mut wanted = vec![common::path("conformance").to_str().unwrap().to_owned()];
-    if common::emulated() {
+    if common::runner().is_some() {
         wanted.push("--qemu-user".to_owned());
     }
     wanted.extend(words.map(|word| word.escape_ascii().to_string()));
@@ -142,7 +142,7 @@ fn arguments_and_environment_arrive() {
 
     let environment = told("# environment ");
     let ours = r"BAREMAP_CONFORMANCE== \xff\t\'x\'".to_owned();
-    if common::emulated() {
+    if common::runner().is_some() {
         assert!(environment.contains(&ours), "{environment:?}");
     } else {
         assert_eq!(environment, [ours]);

@@ -5,15 +5,23 @@ mod common;
 
 use std::{
     fs::{self, File},
-    io::Write,
-    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    os::unix::{
+        fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
-use common::{Scratch, noise, outcome, path, program};
+use common::{Scratch, noise, outcome, program};
+use proptest::prelude::*;
+use rustix::{fs::OFlags, io::Errno};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq, SeccompCondition,
+    SeccompFilter, SeccompRule,
+};
 
 /// Runs a program, and gives what it wrote and its exit status.
 fn run(command: &mut Command) -> (String, String, Option<i32>) {
@@ -50,9 +58,15 @@ fn a_sparse_file_of_5_gib_stays_sparse() {
     let size = 5 << 30;
     let file = File::options().write(true).open(&source).unwrap();
     file.set_len(size).unwrap();
-    let marks: [(u64, &[u8]); 3] =
-        [(0, b"at the start"), ((4 << 30) + 123, b"beyond 4 GiB"), (size - 10, b"at the end")];
-    for (offset, text) in marks {
+    let mut marks: Vec<(u64, &[u8])> =
+        vec![(0, b"at the start"), ((4 << 30) + 123, b"beyond 4 GiB"), (size - 10, b"at the end")];
+    if common::runner().is_some_and(|runner| runner.starts_with("qemu-arm")) {
+        // qemu-user 7.2 drops what mmap2's offset has above 32 bits, and maps the wrong
+        // place of the file: on arm, data beyond 4 GiB needs a real kernel.
+        marks.truncate(1);
+        marks.push(((4 << 30) - 8192, b"before 4 GiB"));
+    }
+    for &(offset, text) in &marks {
         file.write_all_at(text, offset).unwrap();
     }
     let dest = dir.path("dest");
@@ -67,6 +81,34 @@ fn a_sparse_file_of_5_gib_stays_sparse() {
     }
     let same = Command::new("cmp").arg(&source).arg(&dest).status();
     assert!(same.unwrap().success());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Data anywhere, of any length, and holes between: all bytes arrive, and no hole is
+    /// filled.
+    #[test]
+    fn any_pattern_of_data_and_holes_is_copied(
+        data in proptest::collection::vec((0u64..20 << 20, 1usize..100_000), 0..6),
+        size in 0u64..20 << 20,
+    ) {
+        let dir = Scratch::new("pattern");
+        let source = dir.path("source");
+        let file = File::create(&source).unwrap();
+        let parts = data.len();
+        for (offset, len) in data {
+            file.write_all_at(&noise(len), offset).unwrap();
+        }
+        file.set_len(size).unwrap();
+        let dest = dir.path("dest");
+        prop_assert_eq!(mapcp(&source, &dest), copied(size));
+        prop_assert!(fs::read(&source).unwrap() == fs::read(&dest).unwrap());
+        let blocks = |path: &Path| fs::metadata(path).unwrap().blocks();
+        // A part begins and ends with a page; the file system has an index of the parts.
+        let slack = (common::page_size() / 512 - 8) * 2 * parts as u64 + 8;
+        prop_assert!(blocks(&dest) <= blocks(&source) + slack);
+    }
 }
 
 #[test]
@@ -255,15 +297,78 @@ fn a_killed_copy_leaves_the_old_file_or_the_new_one() {
         killed += u32::from(!child.wait().unwrap().success());
         let found = fs::read(&dest).unwrap();
         assert!(found == old || found == new, "neither the old nor the new contents");
+        // Only a name can take another's place: in between, the copy has one of its own.
+        for name in dir.names() {
+            if name.starts_with(".mapcp-") {
+                assert!(fs::read(dir.path(&name)).unwrap() == new, "a part of a copy is left");
+                fs::remove_file(dir.path(name)).unwrap();
+            }
+        }
         assert_eq!(dir.names(), ["dest", "source"]);
     }
     assert!(killed > 0, "every copy was faster than its end");
+}
+
+/// Lets the kernel refuse a system call, or only where all bits of `flags` are set in one
+/// of its arguments.
+fn refuse(command: &mut Command, call: usize, flags: Option<(u8, u32)>, errno: Errno) {
+    let rule = flags.map(|(argument, bits)| {
+        let bits = u64::from(bits);
+        let condition = SeccompCondition::new(argument, Dword, MaskedEq(bits), bits).unwrap();
+        SeccompRule::new(vec![condition]).unwrap()
+    });
+    let rules = [(call as i64, rule.into_iter().collect())].into();
+    let refusal = SeccompAction::Errno(errno.raw_os_error() as u32);
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch).unwrap();
+    let filter: BpfProgram = filter.try_into().unwrap();
+    // SAFETY: the closure makes two system calls, and nothing of it was locked by another
+    // thread.
+    unsafe {
+        command.pre_exec(move || {
+            seccompiler::apply_filter(&filter).map_err(|_| std::io::ErrorKind::Other.into())
+        })
+    };
+}
+
+#[test]
+fn what_a_file_system_cannot_do_is_done_another_way() {
+    let dir = Scratch::new("refused");
+    let source = dir.file("source", noise(100_001));
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o640)).unwrap();
+    let file = File::options().write(true).open(&source).unwrap();
+    file.set_len(9 << 20).unwrap();
+    let dest = dir.path("dest");
+    let no_name = OFlags::TMPFILE.bits();
+    for (call, flags, errno) in [
+        (sc::nr::OPENAT, Some((2, no_name)), Errno::OPNOTSUPP), // NFS
+        (sc::nr::OPENAT, Some((2, no_name)), Errno::ISDIR),     // before Linux 3.11
+        (sc::nr::LINKAT, None, Errno::PERM),                    // vfat: no hard links
+        (sc::nr::FALLOCATE, None, Errno::OPNOTSUPP),            // ext3, vfat before a size
+        (sc::nr::FALLOCATE, None, Errno::NOSYS),
+        (sc::nr::STATX, None, Errno::NOSYS), // before Linux 4.11
+        (sc::nr::STATX, None, Errno::PERM),  // container runtimes that do not know it
+    ] {
+        for old in [None, Some("old contents")] {
+            let _ = fs::remove_file(&dest);
+            old.inspect(|old| fs::write(&dest, old).unwrap());
+            let mut copy = program("mapcp");
+            copy.arg(&source).arg(&dest);
+            refuse(&mut copy, call, flags, errno);
+            assert_eq!(run(&mut copy), copied(9 << 20), "call {call}: {errno}");
+            assert!(fs::read(&dest).unwrap() == fs::read(&source).unwrap());
+            assert_eq!(dir.names(), ["dest", "source"]);
+            let mode = fs::metadata(&dest).unwrap().mode() & 0o777;
+            assert_eq!(mode, if old.is_some() { 0o644 } else { 0o640 });
+        }
+    }
 }
 
 #[test]
 fn a_source_that_shrinks_is_an_error() {
     let dir = Scratch::new("shrinks");
     let dest = dir.path("dest");
+    let large_pages = common::runner().is_some_and(|runner| runner.contains(" -p "));
     for round in 0..40 {
         let source = dir.file("source", noise(64 << 20));
         let mut copy = program("mapcp");
@@ -272,12 +377,15 @@ fn a_source_that_shrinks_is_an_error() {
         thread::sleep(Duration::from_millis(2 + round % 20));
         File::options().write(true).open(&source).unwrap().set_len(1).unwrap();
         let (_, err, status) = outcome(&child.wait_with_output().unwrap());
-        if status == Some(1) {
-            let message = format!(
-                "mapcp: cannot copy '{}': it became shorter while it was copied\n",
-                source.display()
-            );
-            assert_eq!(err, message);
+        let message = format!(
+            "mapcp: cannot copy '{}': it became shorter while it was copied\n",
+            source.display()
+        );
+        // Where qemu-user makes larger pages than the machine has, it maps a file only as
+        // far as it reaches at that moment, and beyond there is nothing: no SIGBUS.
+        let lie = large_pages && status.is_none() && err.contains("uncaught target signal 11");
+        if status == Some(1) || lie {
+            assert!(err == message || lie, "{err}");
             assert_eq!(dir.names(), ["source"]);
             return;
         }
@@ -335,6 +443,4 @@ fn wrong_arguments_of_the_examples_fail() {
         assert_eq!(out, "");
         assert!(!err.is_empty() && status != Some(0), "{name}");
     }
-    assert!(path("mapcp").metadata().unwrap().len() > 0);
-    std::io::stdout().flush().unwrap();
 }

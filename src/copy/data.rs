@@ -31,12 +31,14 @@ pub fn copy(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<u6
     let mut started = false;
     let mut position = 0;
     while let Some((start, end)) = next_data(from, position, size, has_holes)? {
-        let reserved = reserve(to, start, end)?;
+        // A fault makes memory, and space, for more than a page at once: a mapped write
+        // beside a hole would fill some of it, and could find no space there.
+        let mapped = !has_holes && reserve(to, start, end)?;
         let mut offset = start;
         while offset < end {
             let len = (end - offset).min(WINDOW) as usize;
             match MmapOptions::new().offset(offset).len(len).map_raw_read_only(from) {
-                Ok(map) => copy_window(&map, to, offset, reserved)?,
+                Ok(map) => copy_window(&map, to, offset, mapped)?,
                 Err(errno) if started => return Err(source("map", errno)),
                 // It cannot be mapped at all. So it is with files in /sys, whose size is
                 // not that of their contents either.
@@ -148,11 +150,11 @@ fn reserve(to: BorrowedFd<'_>, start: u64, end: u64) -> Outcome<bool> {
     }
 }
 
-/// Copies a window of the source to the same place in the destination.
+/// Copies a window of the source to the same place in the destination, which is mapped
+/// too if it has space there, or else written.
 #[inline(never)]
-fn copy_window(map: &MmapRaw, to: BorrowedFd<'_>, offset: u64, reserved: bool) -> Outcome<()> {
-    // Unless space is reserved, writing to a mapping could find none, and fault.
-    if reserved && let Ok(target) = MmapOptions::new().offset(offset).len(map.len()).map_raw(to) {
+fn copy_window(map: &MmapRaw, to: BorrowedFd<'_>, offset: u64, mapped: bool) -> Outcome<()> {
+    if mapped && let Ok(target) = MmapOptions::new().offset(offset).len(map.len()).map_raw(to) {
         // SAFETY: both are mapped, and `map.len()` long; they are different files. No
         // reference is made to either: others may change the source meanwhile.
         unsafe { ptr::copy_nonoverlapping(map.as_ptr(), target.as_mut_ptr(), map.len()) };

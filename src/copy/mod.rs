@@ -4,9 +4,10 @@
 //! * The data goes to a file without a name in the destination's directory, which
 //!   takes the name when it is complete. A copy that fails, or is killed, leaves what
 //!   was there.
-//! * Space is reserved before anything is mapped, so that a full disk is an error
-//!   and not a fault. Holes stay holes.
-//! * What cannot be mapped is read; where space cannot be reserved, it is written.
+//! * Space is reserved before the destination is mapped, so that a full disk is an
+//!   error and not a fault. Where it cannot be, the mapped source is written to it.
+//! * Holes stay holes: the data between them is written, too.
+//! * What cannot be mapped is read.
 
 mod data;
 mod dest;

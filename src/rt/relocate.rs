@@ -23,8 +23,8 @@ use linux_raw_sys::elf::{
 use crate::arch::R_RELATIVE;
 use crate::syscall::{self, ProtFlags, raw};
 
-// Packed relative relocations, from the generic ELF ABI; not in linux-raw-sys, so
-// tests/elf.rs compares them with the crate `object`.
+// Packed relative relocations, from the generic ELF ABI; not in linux-raw-sys, so a test
+// compares them with the crate `object`.
 const DT_RELRSZ: usize = 35;
 const DT_RELR: usize = 36;
 
@@ -260,3 +260,12 @@ static_assertions::const_assert_eq!(size_of::<Elf_Ehdr>(), if WORD == 8 { 64 } e
 static_assertions::const_assert_eq!(offset_of!(Elf_Dyn, d_un), WORD);
 static_assertions::const_assert_eq!(size_of::<MaybeUninit<Elf_Rel>>(), 2 * WORD);
 static_assertions::const_assert_eq!(size_of::<Elf_Rela>(), 3 * WORD);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tags_of_packed_relocations() {
+        assert_eq!(super::DT_RELR as i64, object::elf::DT_RELR.0);
+        assert_eq!(super::DT_RELRSZ as i64, object::elf::DT_RELRSZ.0);
+    }
+}

@@ -19,7 +19,7 @@ use std::{
 /// A freestanding program, under the emulator if its architecture is another.
 pub fn program(name: &str) -> Command {
     let path = path(name);
-    let runner = env::var("BAREMAP_RUNNER").unwrap_or_default();
+    let runner = runner().unwrap_or_default();
     let mut words = runner.split_whitespace();
     match words.next() {
         None => Command::new(path),
@@ -31,9 +31,16 @@ pub fn program(name: &str) -> Command {
     }
 }
 
-/// Whether the programs run under qemu-user.
-pub fn emulated() -> bool {
-    env::var_os("BAREMAP_RUNNER").is_some()
+/// The emulator's command line, if the programs run under one.
+pub fn runner() -> Option<String> {
+    env::var("BAREMAP_RUNNER").ok()
+}
+
+/// The size of the programs' pages, in bytes: what the emulator is told, or what all
+/// machines that the tests run on have.
+pub fn page_size() -> u64 {
+    let runner = runner().unwrap_or_default();
+    runner.split_once(" -p ").map_or(4096, |(_, size)| size.parse().unwrap())
 }
 
 /// Where a program's file is.

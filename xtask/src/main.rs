@@ -27,11 +27,13 @@ const MATRIX: &[Row] = &[
 ];
 
 /// The tests that run the programs of any architecture.
-const PROGRAM_TESTS: &[&str] = &["--test", "programs", "--test", "conformance"];
+const PROGRAM_TESTS: &[&str] = &["--test=elf", "--test=programs", "--test=conformance"];
+
+const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// Debian's compiler, which has the sources of `core` beside it.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-const PACKAGES: &[&str] = &["qemu-user", "rustc-web", "rust-web-src"];
+const PACKAGES: &[&str] = &["qemu-user", "rustc-web", "rust-web-src", "strace"];
 
 fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
@@ -62,6 +64,7 @@ fn test() -> ExitCode {
         lint.env("CARGO_TARGET_DIR", root().join("target/lint"));
         lint
     });
+    report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
     for features in [&["--features", "freestanding"][..], &["--features", "std"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
         doc.args(features).env("RUSTDOCFLAGS", "-Dwarnings");
@@ -101,6 +104,21 @@ fn test() -> ExitCode {
     report.finish()
 }
 
+/// Compiles everything with the oldest compiler that is supported, be it the current one.
+fn oldest_rust() -> Command {
+    let current = Command::new("rustc").arg("--version").output();
+    let current = current.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let check = ["check", "--workspace", "--all-targets", "--target-dir", "target/lint"];
+    if current.is_ok_and(|version| version.starts_with(&format!("rustc {OLDEST_RUST}."))) {
+        return cargo(&check);
+    }
+    let mut rustup = Command::new("rustup");
+    rustup.args(["run", "--install", OLDEST_RUST, "cargo"]).args(check).current_dir(root());
+    // Cargo tells those it runs which toolchain it is of.
+    rustup.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    rustup
+}
+
 /// The tests of the programs in a directory.
 fn programs(dir: &Path, runner: Option<&str>) -> Command {
     let mut test = cargo(&["test", "--no-fail-fast"]);
@@ -133,10 +151,14 @@ fn cross(arguments: &[&str]) -> Command {
 }
 
 fn lld() -> PathBuf {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
-    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let sysroot = PathBuf::from(sysroot.unwrap_or_default().trim());
-    sysroot.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld")
+    sysroot("rustc").join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld")
+}
+
+/// Where a compiler keeps its libraries; empty if it does not run.
+fn sysroot(rustc: &str) -> PathBuf {
+    let output = Command::new(rustc).args(["--print", "sysroot"]).output();
+    let output = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    PathBuf::from(output.unwrap_or_default().trim())
 }
 
 fn root() -> PathBuf {
@@ -153,10 +175,8 @@ fn install() -> Result<(), String> {
         .iter()
         .flat_map(|row| row.runners)
         .all(|runner| runner.split_whitespace().next().is_some_and(there));
-    let sources = Path::new("/usr/lib/rustlib/src").exists()
-        || Path::new("/usr/lib/rust-web/lib/rustlib/src").exists()
-        || debian_sources();
-    if emulators && there(DEBIAN_RUSTC) && sources {
+    let sources = sysroot(DEBIAN_RUSTC).join("lib/rustlib/src/rust/library/core");
+    if emulators && there(DEBIAN_RUSTC) && there("strace") && sources.exists() {
         return Ok(());
     }
     let install = ["install", "-y", "--no-install-recommends"];
@@ -164,7 +184,10 @@ fn install() -> Result<(), String> {
     println!("xtask: {advice}");
     for attempt in 1..=4u64 {
         let apt = |arguments: &[&str]| {
-            let status = Command::new("apt-get")
+            // As root already, or if sudo asks nothing.
+            let script = "[ \"$(id -u)\" = 0 ] || sudo=\"sudo -n\"; exec $sudo apt-get \"$@\"";
+            let status = Command::new("sh")
+                .args(["-c", script, "sh"])
                 .args(arguments)
                 .env("DEBIAN_FRONTEND", "noninteractive")
                 .stdout(Stdio::null())
@@ -177,13 +200,6 @@ fn install() -> Result<(), String> {
         thread::sleep(Duration::from_secs(10 * attempt));
     }
     Err(format!("something is missing and could not be installed; run: {advice}"))
-}
-
-fn debian_sources() -> bool {
-    let sysroot = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output();
-    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let sysroot = PathBuf::from(sysroot.unwrap_or_default().trim());
-    sysroot.join("lib/rustlib/src/rust/library/core").exists()
 }
 
 /// What ran, and how it ended.

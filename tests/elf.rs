@@ -1,0 +1,188 @@
+//! What the linker made: the programs' files, as the kernel and the runtime read them.
+
+mod common;
+
+use std::{fs, ops::Range};
+
+use object::{
+    Endianness, FileKind, Pod,
+    elf::{self, FileHeader32, FileHeader64},
+    pod,
+    read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Rel, Rela, Sym},
+};
+
+/// Position independent, all but the last, which has a fixed address to be smaller.
+const PROGRAMS: [&str; 7] = ["mapcp", "anonymous", "cat", "conformance", "layout", "write", FIXED];
+const FIXED: &str = "tiny-copy";
+
+/// A program's file, with words of whatever size.
+macro_rules! for_each_program {
+    ($check:ident) => {
+        for name in PROGRAMS {
+            let data = fs::read(common::path(name)).unwrap();
+            match FileKind::parse(&*data).unwrap() {
+                FileKind::Elf32 => $check(&Program::<FileHeader32<Endianness>>::new(name, &data)),
+                FileKind::Elf64 => $check(&Program::<FileHeader64<Endianness>>::new(name, &data)),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    };
+}
+
+struct Program<'a, H: FileHeader> {
+    name: &'a str,
+    file: ElfFile<'a, H>,
+    endian: H::Endian,
+}
+
+impl<'a, H: FileHeader> Program<'a, H> {
+    fn new(name: &'a str, data: &'a [u8]) -> Self {
+        let file = ElfFile::<H>::parse(data).unwrap();
+        Program { name, endian: file.endian(), file }
+    }
+
+    fn segments(&self, kind: elf::ProgramType) -> impl Iterator<Item = &'a H::ProgramHeader> {
+        let segments = self.file.elf_program_headers().iter();
+        segments.filter(move |segment| segment.p_type(self.endian) == kind)
+    }
+
+    /// Addresses of a segment.
+    fn range(&self, segment: &H::ProgramHeader) -> Range<u64> {
+        let start = segment.p_vaddr(self.endian).into();
+        start..start + segment.p_memsz(self.endian).into()
+    }
+
+    /// The values of a tag in the dynamic section.
+    fn dynamic(&self, tag: elf::DynamicTag) -> Vec<u64> {
+        self.segments(elf::PT_DYNAMIC)
+            .flat_map(|segment| segment.dynamic(self.endian, self.file.data()).unwrap().unwrap())
+            .take_while(|entry| entry.d_tag(self.endian) != elf::DT_NULL)
+            .filter(|entry| entry.d_tag(self.endian) == tag)
+            .map(|entry| entry.val(self.endian))
+            .collect()
+    }
+
+    /// The table of relocations at the address and of the size that two tags give.
+    fn table<T: Pod>(&self, at: elf::DynamicTag, size: elf::DynamicTag) -> &'a [T] {
+        let (at, size) = (self.dynamic(at), self.dynamic(size));
+        let (&[at], &[size]) = (&at[..], &size[..]) else {
+            assert!(at.is_empty() && size.is_empty(), "{}", self.name);
+            return &[];
+        };
+        let data = self
+            .segments(elf::PT_LOAD)
+            .find_map(|s| s.data_range(self.endian, self.file.data(), at, size).unwrap());
+        pod::slice_from_all_bytes(data.unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn nothing_has_to_be_loaded_beside_them() {
+    fn check<H: FileHeader>(program: &Program<'_, H>) {
+        let name = program.name;
+        assert_eq!(program.segments(elf::PT_INTERP).count(), 0, "{name}: an interpreter");
+        assert_eq!(program.dynamic(elf::DT_NEEDED), [0; 0], "{name}: a shared library");
+        // Nobody would set up thread-local storage.
+        assert_eq!(program.segments(elf::PT_TLS).count(), 0, "{name}: thread-local storage");
+        let symbols = program.file.elf_symbol_table();
+        let dynamic = program.file.elf_dynamic_symbol_table();
+        for table in [symbols, dynamic] {
+            // The first symbol is none.
+            for symbol in table.iter().skip(1) {
+                let symbol_name = symbol.name(program.endian, table.strings()).unwrap();
+                let symbol_name = symbol_name.escape_ascii();
+                assert!(!symbol.is_undefined(program.endian), "{name}: {symbol_name} is missing");
+            }
+        }
+    }
+    for_each_program!(check);
+}
+
+/// Every libc names itself somewhere in its code.
+#[test]
+fn there_is_no_libc_in_them() {
+    for name in PROGRAMS {
+        let data = fs::read(common::path(name)).unwrap();
+        for trace in ["__libc_start", "GLIBC", "GNU C Library", "musl", "libc.so", "ld-linux"] {
+            let found = data.windows(trace.len()).any(|window| window == trace.as_bytes());
+            assert!(!found, "{name} contains {trace:?}");
+        }
+    }
+}
+
+#[test]
+fn no_memory_is_writable_and_executable() {
+    fn check<H: FileHeader>(program: &Program<'_, H>) {
+        let (name, endian) = (program.name, program.endian);
+        let entry: u64 = program.file.elf_header().e_entry(endian).into();
+        let mut entered = false;
+        for segment in program.segments(elf::PT_LOAD) {
+            let flags = segment.p_flags(endian);
+            let executable = flags.contains(elf::PF_X);
+            assert!(!(executable && flags.contains(elf::PF_W)), "{name}: {segment:?}");
+            entered |= executable && program.range(segment).contains(&entry);
+        }
+        assert!(entered, "{name} begins at {entry:#x}, which is not executable");
+
+        let stacks: Vec<_> = program.segments(elf::PT_GNU_STACK).collect();
+        assert_eq!(stacks.len(), 1, "{name}: without it the kernel makes the stack executable");
+        assert!(!stacks[0].p_flags(endian).contains(elf::PF_X), "{name}: executable stack");
+    }
+    for_each_program!(check);
+}
+
+#[test]
+fn they_are_position_independent() {
+    fn check<H: FileHeader>(program: &Program<'_, H>) {
+        let (name, endian) = (program.name, program.endian);
+        let kind = program.file.elf_header().e_type(endian);
+        if name == FIXED {
+            assert_eq!(kind, elf::ET_EXEC, "{name}");
+            assert_eq!(program.segments(elf::PT_DYNAMIC).count(), 0, "{name}");
+            return;
+        }
+        assert_eq!(kind, elf::ET_DYN, "{name}");
+        assert_eq!(program.segments(elf::PT_GNU_RELRO).count(), 1, "{name}: none is read-only");
+        assert_eq!(program.dynamic(elf::DT_TEXTREL), [0; 0], "{name}: relocations in the text");
+        // It is found by the segment that maps the start of the file.
+        let start = program.segments(elf::PT_LOAD).filter(|s| s.p_offset(endian).into() == 0);
+        assert_eq!(start.count(), 1, "{name}: where it is cannot be told");
+    }
+    for_each_program!(check);
+}
+
+/// The runtime understands nothing else.
+#[test]
+fn their_relocations_are_relative_and_of_writable_words() {
+    fn check<H: FileHeader>(program: &Program<'_, H>) {
+        let (name, endian) = (program.name, program.endian);
+        let relative = match program.file.elf_header().e_machine(endian) {
+            elf::EM_AARCH64 => elf::R_AARCH64_RELATIVE,
+            elf::EM_ARM => elf::R_ARM_RELATIVE,
+            elf::EM_RISCV => elf::R_RISCV_RELATIVE,
+            elf::EM_S390 => elf::R_390_RELATIVE,
+            elf::EM_X86_64 => elf::R_X86_64_RELATIVE,
+            machine => panic!("{name}: which relocation has {machine:?}?"),
+        };
+        let rel: &[H::Rel] = program.table(elf::DT_REL, elf::DT_RELSZ);
+        let rela: &[H::Rela] = program.table(elf::DT_RELA, elf::DT_RELASZ);
+        let rel = rel.iter().map(|r| (r.r_offset(endian).into(), r.r_type(endian)));
+        let rela = rela.iter().map(|r| (r.r_offset(endian).into(), r.r_type(endian, false)));
+        let mut count = 0;
+        for (offset, kind) in rel.chain(rela) {
+            assert_eq!(kind, relative, "{name}, at {offset:#x}");
+            let mut segments = program.segments(elf::PT_LOAD);
+            let inside = segments.find(|segment| program.range(segment).contains(&offset)).unwrap();
+            assert!(inside.p_flags(endian).contains(elf::PF_W), "{name}, at {offset:#x}");
+            count += 1;
+        }
+        let packed: &[H::Relr] = program.table(elf::DT_RELR, elf::DT_RELRSZ);
+        // Both kinds are there, and so both are run by the tests of the programs.
+        match name {
+            "mapcp" => assert!(!packed.is_empty() && count == 0, "{name}: not packed"),
+            "conformance" => assert!(packed.is_empty() && count > 0, "{name}: packed"),
+            _ => {}
+        }
+    }
+    for_each_program!(check);
+}
