@@ -16,13 +16,18 @@ fn main() {
 
     // No start files, no libraries, no program interpreter; position independent, and
     // relocated by `rt::relocate`. (The examples have their relocations as they come,
-    // and this one packed: both kinds are run.)
-    let start: &[&str] = if direct {
-        &["-static", "-pie", "--no-dynamic-linker"]
-    } else {
-        &["-nostartfiles", "-nostdlib", "-static-pie"]
+    // and this one packed: both kinds are run.) On mips at a fixed address.
+    let fixed = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch.starts_with("mips"));
+    let start: &[&str] = match (direct, fixed) {
+        (true, false) => &["-static", "-pie", "--no-dynamic-linker"],
+        (true, true) => &["-static", "-no-pie", "-e_start"],
+        (false, false) => &["-nostartfiles", "-nostdlib", "-static-pie"],
+        (false, true) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,-e_start"],
     };
-    let mut options = vec!["-z", "text", "-z", "pack-relative-relocs", "--build-id=none"];
+    let mut options = vec!["-z", "text", "--build-id=none"];
+    if !fixed {
+        options.extend(["-z", "pack-relative-relocs"]);
+    }
     if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         options.extend(["-T", script]);
     }

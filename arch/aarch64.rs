@@ -21,10 +21,11 @@ use super::common;
 syscalls! {
     |number, result, a, b, c, d, e, f|
     text: ("svc 0"),
+    options: (nostack),
     always: { in("x8") number, },
-    none: { lateout("x0") result, },
     arguments: {
-        { inlateout("x0") a => result, } { in("x1") b, } { in("x2") c, }
+        { inlateout("x0") a => result, } else { lateout("x0") result, }
+        { in("x1") b, } { in("x2") c, }
         { in("x3") d, } { in("x4") e, } { in("x5") f, }
     },
 }

@@ -31,13 +31,14 @@ syscalls! {
         "svc 0",
         "mov r7, {r7}"
     ),
+    options: (nostack),
     always: {
         number = in(reg) number,
         r7 = out(reg) _, // written before the number is read: not lateout
     },
-    none: { lateout("r0") result, },
     arguments: {
-        { inlateout("r0") a => result, } { in("r1") b, } { in("r2") c, }
+        { inlateout("r0") a => result, } else { lateout("r0") result, }
+        { in("r1") b, } { in("r2") c, }
         { in("r3") d, } { in("r4") e, } { in("r5") f, }
     },
 }

@@ -16,6 +16,9 @@
 //!    program contains;
 //! 6. `set_restorer`, which tells the kernel how a signal handler returns.
 //!
+//! What a family of architectures has in common stands in a file of its own in
+//! `common`, from which theirs take it.
+//!
 //! Every raw call returns one register. On every architecture the values −4095
 //! to −1, seen as a signed number, are an errno and all others are results; where
 //! the kernel flags an error otherwise, the architecture's file converts. A
@@ -38,10 +41,16 @@ macro_rules! architectures {
 architectures! {
     "aarch64" => aarch64,
     "arm" => arm,
+    "loongarch64" => loongarch64,
+    "mips" => mips,
+    "mips64" => mips64,
+    "powerpc64" => powerpc64,
+    "riscv32" => riscv32,
     "riscv64" => riscv64,
     "s390x" => s390x,
+    "x86" => x86,
     "x86_64" => x86_64,
 }
 
 #[doc(hidden)]
-pub use common::nr;
+pub use common::{kernel_sigaction, nr};

@@ -22,10 +22,11 @@ use super::common::{self, nr};
 syscalls! {
     |number, result, a, b, c, d, e, f|
     text: ("svc 0"),
+    options: (nostack),
     always: { in("r1") number, },
-    none: { lateout("r2") result, },
     arguments: {
-        { inlateout("r2") a => result, } { in("r3") b, } { in("r4") c, }
+        { inlateout("r2") a => result, } else { lateout("r2") result, }
+        { in("r3") b, } { in("r4") c, }
         { in("r5") d, } { in("r6") e, } { in("r7") f, }
     },
 }
@@ -50,7 +51,11 @@ pub unsafe fn mmap(
     unsafe { syscall1(nr::mmap, block.as_ptr() as usize) }
 }
 
-/// `clone`, with the stack first and the thread pointer last.
+/// A raw `clone`; here the kernel takes the stack first and the thread pointer last.
+///
+/// # Safety
+///
+/// As for `syscall6`; with memory in common the child needs a stack of its own.
 #[inline]
 pub unsafe fn clone(
     flags: usize,

@@ -16,39 +16,24 @@
 //! Sources: System V ABI, AMD64 supplement, 3.2.2, 3.4.1 and A.2; kernel
 //! `arch/x86/entry/entry_64.S`, `arch/x86/kernel/signal_64.c`; syscall(2).
 
-use linux_raw_sys::general::kernel_sigaction;
-
-use super::common::{self, nr};
+use super::common::{self, kernel_sigaction, nr};
 
 syscalls! {
     |number, result, a, b, c, d, e, f|
     text: ("syscall"),
+    options: (nostack),
     always: {
         inlateout("rax") number => result,
         lateout("rcx") _, // the return address
         lateout("r11") _, // the flags
     },
-    none: {},
     arguments: {
         { in("rdi") a, } { in("rsi") b, } { in("rdx") c, }
         { in("r10") d, } { in("r8") e, } { in("r9") f, }
     },
 }
 
-pub use common::lp64::*;
-
-/// `clone`, with the thread pointer last.
-#[inline]
-pub unsafe fn clone(
-    flags: usize,
-    stack: usize,
-    parent_tid: usize,
-    child_tid: usize,
-    tls: usize,
-) -> usize {
-    // SAFETY: the caller's promise is passed on.
-    unsafe { syscall5(nr::clone, flags, stack, parent_tid, child_tid, tls) }
-}
+pub use common::{clone_tls_last as clone, lp64::*};
 
 /// The body of `_start`: relocate the program, then run it.
 #[doc(hidden)]

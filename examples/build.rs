@@ -8,25 +8,26 @@ fn main() {
 
     // The linker is a C compiler's driver, unless the configuration names lld.
     let direct = std::env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
+    // On mips all are at a fixed address, and lld expects another name.
+    let fixed = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch.starts_with("mips"));
     for program in ["anonymous", "cat", "conformance", "layout", "write"] {
         // Position independent, and relocated by `rt::relocate`.
-        link(
-            program,
-            if direct {
-                &["-static", "-pie", "--no-dynamic-linker", "-z", "text"]
-            } else {
-                &["-nostartfiles", "-nostdlib", "-static-pie", "-Wl,-z,text"]
-            },
-        );
+        let arguments: &[&str] = match (direct, fixed) {
+            (true, false) => &["-static", "-pie", "--no-dynamic-linker", "-z", "text"],
+            (true, true) => &["-static", "-no-pie", "-e_start"],
+            (false, false) => &["-nostartfiles", "-nostdlib", "-static-pie", "-Wl,-z,text"],
+            (false, true) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,-e_start"],
+        };
+        link(program, arguments);
     }
     // At a fixed address, and nothing in the file that is not needed to run.
     let script = ["-T", script];
     if direct {
-        link("tiny-copy", &["-static", "-no-pie", "-z", "norelro", "--build-id=none"]);
+        link("tiny-copy", &["-static", "-no-pie", "-e_start", "-z", "norelro", "--build-id=none"]);
         link("tiny-copy", &script);
     } else {
         link("tiny-copy", &["-nostartfiles", "-nostdlib", "-static", "-no-pie"]);
-        link("tiny-copy", &["-Wl,-z,norelro,--build-id=none"]);
+        link("tiny-copy", &["-Wl,-e_start,-z,norelro,--build-id=none"]);
         link("tiny-copy", &[&format!("-Wl,{}", script.join(","))]);
     }
 }

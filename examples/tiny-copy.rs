@@ -9,6 +9,7 @@
 
 #![no_std]
 #![no_main]
+#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
 use core::{mem, ptr};
 

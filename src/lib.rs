@@ -33,6 +33,8 @@
 //!   `std::io::Error`. A freestanding program cannot have it.
 
 #![no_std]
+// Inline assembly is not yet stable there.
+#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 #![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
 
 #[cfg(any(test, feature = "std"))]

@@ -96,11 +96,13 @@ pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -
     unsafe { syscall5(nr::_llseek, fd, high, low, position as *mut u64 as usize, whence) }
 }
 
+#[cfg(not(target_arch = "riscv32"))]
 #[inline]
 pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
     unsafe { super::super::syscall2(nr::fstat64, fd, stat as usize) }
 }
 
+#[cfg(not(target_arch = "riscv32"))]
 #[inline]
 pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
     unsafe { syscall4(nr::fstatat64, dir, path, stat as usize, flags) }

@@ -12,8 +12,9 @@ use super::nr;
 /// What `fstat` and `newfstatat` fill.
 pub use linux_raw_sys::general::stat as kernel_stat;
 
-/// Whether `Stat` is better asked of `statx`: not where `fstat` has 64-bit times.
-pub const STATX_FIRST: bool = false;
+/// Whether `Stat` is better asked of `statx`: where `fstat` came only with Linux 6.11, or
+/// has times of 32 bits.
+pub const STATX_FIRST: bool = cfg!(any(target_arch = "loongarch64", target_arch = "mips64"));
 
 #[allow(dead_code, reason = "s390x has its own")]
 #[inline]

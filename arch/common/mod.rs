@@ -1,8 +1,6 @@
 //! What architectures share: the shape of a system call, the numbers, and the
 //! calls whose convention depends only on the size of a register.
 
-use linux_raw_sys::general::kernel_sigaction;
-
 pub mod nr;
 
 #[cfg(target_pointer_width = "32")]
@@ -12,43 +10,54 @@ pub mod lp64;
 
 /// Makes `syscall0` to `syscall6` from the operands of one `asm!`.
 ///
-/// An architecture writes the operands as they stand in its assembly: `always`
-/// those of every call (the number, the registers that the kernel does not keep),
-/// `none` what a call without arguments adds, `arguments` those of the first to
-/// the sixth argument. Somewhere among them `result` is an output.
+/// An architecture writes the operands as they stand in its assembly: `always` those of
+/// every call (the number, the registers that the kernel does not keep), `arguments`
+/// those of the first to the sixth argument, each with an `else` for the calls that do
+/// not have it, if its register changes all the same. Somewhere among them `result` is
+/// an output.
 ///
-/// The kernel may read and write any memory during a call, and does not touch
-/// the stack below the stack pointer: hence no option but `nostack`.
+/// The kernel may read and write any memory during a call, and does not touch the stack
+/// below the stack pointer: hence no option but `nostack`, and not that either where
+/// arguments go to the stack. An architecture with too few registers writes each call by
+/// itself (`@call`).
 macro_rules! syscalls {
     (
         |$number:ident, $result:ident, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident|
         text: $text:tt,
+        options: $options:tt,
         always: {$($always:tt)*},
-        none: {$($none:tt)*},
         arguments: {
-            {$($in_a:tt)*} {$($in_b:tt)*} {$($in_c:tt)*}
-            {$($in_d:tt)*} {$($in_e:tt)*} {$($in_f:tt)*}
+            {$($in_a:tt)*} $(else {$($no_a:tt)*})? {$($in_b:tt)*} $(else {$($no_b:tt)*})?
+            {$($in_c:tt)*} $(else {$($no_c:tt)*})? {$($in_d:tt)*} $(else {$($no_d:tt)*})?
+            {$($in_e:tt)*} $(else {$($no_e:tt)*})? {$($in_f:tt)*} $(else {$($no_f:tt)*})?
         },
     ) => {
-        syscalls!(@call "no arguments", syscall0($number), $result, $text,
-            {$($always)* $($none)*});
-        syscalls!(@call "one argument", syscall1($number, $a), $result, $text,
-            {$($always)* $($in_a)*});
-        syscalls!(@call "two arguments", syscall2($number, $a, $b), $result, $text,
-            {$($always)* $($in_a)* $($in_b)*});
-        syscalls!(@call "three arguments", syscall3($number, $a, $b, $c), $result, $text,
-            {$($always)* $($in_a)* $($in_b)* $($in_c)*});
-        syscalls!(@call "four arguments", syscall4($number, $a, $b, $c, $d), $result, $text,
-            {$($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)*});
-        syscalls!(@call "five arguments", syscall5($number, $a, $b, $c, $d, $e), $result, $text,
-            {$($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($in_e)*});
-        syscalls!(@call "six arguments", syscall6($number, $a, $b, $c, $d, $e, $f), $result, $text,
-            {$($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($in_e)* $($in_f)*});
+        syscalls!(@call "no arguments", syscall0($number), $result, $text, $options, {
+            $($always)* $($($no_a)*)? $($($no_b)*)? $($($no_c)*)? $($($no_d)*)? $($($no_e)*)? $($($no_f)*)?
+        });
+        syscalls!(@call "one argument", syscall1($number, $a), $result, $text, $options, {
+            $($always)* $($in_a)* $($($no_b)*)? $($($no_c)*)? $($($no_d)*)? $($($no_e)*)? $($($no_f)*)?
+        });
+        syscalls!(@call "two arguments", syscall2($number, $a, $b), $result, $text, $options, {
+            $($always)* $($in_a)* $($in_b)* $($($no_c)*)? $($($no_d)*)? $($($no_e)*)? $($($no_f)*)?
+        });
+        syscalls!(@call "three arguments", syscall3($number, $a, $b, $c), $result, $text, $options, {
+            $($always)* $($in_a)* $($in_b)* $($in_c)* $($($no_d)*)? $($($no_e)*)? $($($no_f)*)?
+        });
+        syscalls!(@call "four arguments", syscall4($number, $a, $b, $c, $d), $result, $text, $options, {
+            $($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($($no_e)*)? $($($no_f)*)?
+        });
+        syscalls!(@call "five arguments", syscall5($number, $a, $b, $c, $d, $e), $result, $text, $options, {
+            $($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($in_e)* $($($no_f)*)?
+        });
+        syscalls!(@call "six arguments", syscall6($number, $a, $b, $c, $d, $e, $f), $result, $text, $options, {
+            $($always)* $($in_a)* $($in_b)* $($in_c)* $($in_d)* $($in_e)* $($in_f)*
+        });
     };
 
     (
-        @call $what:literal, $name:ident($($parameter:ident),+), $result:ident,
-        ($($text:literal),+), {$($operands:tt)*}
+        @call $what:literal, $name:ident($($parameter:ident $(: $type:ty)?),+), $result:ident,
+        ($($text:literal),+), ($($option:ident)?), {$($operands:tt)*}
     ) => {
         #[doc = concat!("A raw system call with ", $what, ".")]
         ///
@@ -60,16 +69,27 @@ macro_rules! syscalls {
         /// Whatever the call does to memory, descriptors and the process must be
         /// what the caller wants: nothing is checked.
         #[inline]
-        pub unsafe fn $name($($parameter: usize),+) -> usize {
+        pub unsafe fn $name($($parameter: syscalls!(@type $($type)?)),+) -> usize {
             let $result: usize;
             // SAFETY: the registers are those of the kernel's convention, all
             // that it changes are outputs, and memory is not claimed unchanged.
             // What the call itself does is the caller's to answer for.
-            unsafe { core::arch::asm!($($text,)+ $($operands)* options(nostack)) };
+            unsafe { core::arch::asm!($($text,)+ $($operands)* options($($option)?)) };
             $result
         }
     };
+
+    (@type) => { usize };
+    (@type $type:ty) => { $type };
 }
+
+// Families, which use the macro.
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+pub mod mips;
+#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+pub mod powerpc;
+#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+pub mod riscv;
 
 /// An errno in the form in which a kernel returns it.
 #[allow(dead_code, reason = "64-bit architectures leave every check to the kernel")]
@@ -81,13 +101,23 @@ pub const fn failure(errno: u32) -> usize {
 #[allow(dead_code, reason = "x86 alone has one")]
 pub const NO_SA_RESTORER: u32 = 0;
 
+/// What `rt_sigaction` takes.
+#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+pub use linux_raw_sys::general::kernel_sigaction;
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+pub use mips::kernel_sigaction;
+
 /// The signal handler returns through code that the kernel provides: in the
 /// vDSO, or written beside the frame.
 #[allow(dead_code, reason = "x86 alone has no such code")]
 pub fn kernel_restorer(_: &mut kernel_sigaction) {}
 
-/// `clone` with its last arguments in the order of most architectures
-/// (`CLONE_BACKWARDS` in the kernel's configuration): the thread pointer first.
+/// A raw `clone`; here the kernel takes the thread pointer before the child's place
+/// (`CLONE_BACKWARDS` in its configuration), as on most architectures.
+///
+/// # Safety
+///
+/// As for `syscall6`; with memory in common the child needs a stack of its own.
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
 pub unsafe fn clone_tls_first(
@@ -99,4 +129,22 @@ pub unsafe fn clone_tls_first(
 ) -> usize {
     // SAFETY: the caller's promise is passed on.
     unsafe { super::syscall5(nr::clone, flags, stack, parent_tid, tls, child_tid) }
+}
+
+/// A raw `clone`; here the kernel takes the thread pointer last, as its generic code has it.
+///
+/// # Safety
+///
+/// As for `syscall6`; with memory in common the child needs a stack of its own.
+#[allow(dead_code, reason = "each architecture uses one of the orders")]
+#[inline]
+pub unsafe fn clone_tls_last(
+    flags: usize,
+    stack: usize,
+    parent_tid: usize,
+    child_tid: usize,
+    tls: usize,
+) -> usize {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { super::syscall5(nr::clone, flags, stack, parent_tid, child_tid, tls) }
 }

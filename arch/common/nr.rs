@@ -99,13 +99,9 @@ numbers! {
 // 16-bit owners; these are their successors.
 #[cfg(target_pointer_width = "32")]
 numbers! {
-    _llseek __NR__llseek,
     clock_gettime64 __NR_clock_gettime64,
     clock_nanosleep_time64 __NR_clock_nanosleep_time64,
-    fchown32 __NR_fchown32,
     fcntl64 __NR_fcntl64,
-    fstat64 __NR_fstat64,
-    fstatat64 __NR_fstatat64,
     ftruncate64 __NR_ftruncate64,
     mmap2 __NR_mmap2,
     ppoll_time64 __NR_ppoll_time64,
@@ -114,17 +110,36 @@ numbers! {
 // One name for what floor 2 calls on either width.
 #[cfg(target_pointer_width = "32")]
 pub use {
-    clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep,
-    fchown32 as fchown, fcntl64 as fcntl, ppoll_time64 as ppoll,
+    clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep, fcntl64 as fcntl,
+    ppoll_time64 as ppoll,
 };
 
-// In the crate `syscalls` this one has another name on this architecture.
-#[cfg(target_arch = "aarch64")]
+// The oldest of these architectures began with 16-bit owners.
+#[cfg(any(target_arch = "arm", target_arch = "x86"))]
+numbers! { fchown = fchown32 __NR_fchown32, }
+#[cfg(all(target_pointer_width = "32", not(any(target_arch = "arm", target_arch = "x86"))))]
+numbers! { fchown __NR_fchown, }
+
+// The youngest has no `fstat`, and another name for this.
+#[cfg(target_arch = "riscv32")]
+numbers! { _llseek = llseek __NR_llseek, }
+#[cfg(all(target_pointer_width = "32", not(target_arch = "riscv32")))]
+numbers! {
+    _llseek __NR__llseek,
+    fstat64 __NR_fstat64,
+    fstatat64 __NR_fstatat64,
+}
+
+// In the crate `syscalls` this one has another name on these architectures.
+#[cfg(any(target_arch = "aarch64", target_arch = "loongarch64"))]
 numbers! { newfstatat = fstatat __NR_newfstatat, }
-#[cfg(all(target_pointer_width = "64", not(target_arch = "aarch64")))]
+#[cfg(all(
+    target_pointer_width = "64",
+    not(any(target_arch = "aarch64", target_arch = "loongarch64"))
+))]
 numbers! { newfstatat __NR_newfstatat, }
 
-#[cfg(target_arch = "x86_64")]
-numbers! {
-    rt_sigreturn __NR_rt_sigreturn,
-}
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+numbers! { rt_sigreturn __NR_rt_sigreturn, }
+#[cfg(target_arch = "x86")]
+numbers! { sigreturn __NR_sigreturn, }

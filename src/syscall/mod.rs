@@ -36,7 +36,7 @@ pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 /// Calls without types: a number, and up to six registers.
 pub mod raw {
     pub use crate::arch::{
-        nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,
+        clone, nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,
     };
 }
 

@@ -5,12 +5,12 @@ use core::{
     mem, ptr,
 };
 
-use linux_raw_sys::general::{self, kernel_sigaction, kernel_sigset_t, siginfo_t, stack_t};
+use linux_raw_sys::general::{self, kernel_sigset_t, siginfo_t, stack_t};
 use static_assertions::assert_eq_size;
 
 use super::raw::{nr, syscall2, syscall3, syscall4};
 use super::{Errno, Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
-use crate::arch;
+use crate::arch::{self, kernel_sigaction};
 
 /// A set of signals. Source: sigsetops(3).
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,8 @@ use std::{
     },
 };
 
+use object::{Architecture, Object};
+
 /// A freestanding program, under the emulator if its architecture is another.
 pub fn program(name: &str) -> Command {
     let path = path(name);
@@ -36,11 +38,26 @@ pub fn runner() -> Option<String> {
     env::var("BAREMAP_RUNNER").ok()
 }
 
-/// The size of the programs' pages, in bytes: what the emulator is told, or what all
-/// machines that the tests run on have.
+/// The size of the programs' pages, in bytes: what the emulator is told, or has always, or
+/// what all machines have that the tests run on.
 pub fn page_size() -> u64 {
     let runner = runner().unwrap_or_default();
-    runner.split_once(" -p ").map_or(4096, |(_, size)| size.parse().unwrap())
+    match runner.split_once(" -p ") {
+        Some((_, size)) => size.parse().unwrap(),
+        None if runner == "qemu-loongarch64" => 16384,
+        None => 4096,
+    }
+}
+
+/// What the programs are for.
+pub fn architecture() -> Architecture {
+    let data = fs::read(path("mapcp")).unwrap();
+    object::File::parse(&*data).unwrap().architecture()
+}
+
+/// How many bits the programs' words have.
+pub fn words() -> u32 {
+    8 * u32::from(architecture().address_size().unwrap().bytes())
 }
 
 /// Where a program's file is.

@@ -1,0 +1,93 @@
+//! mips, the o32 ABI, big- and little-endian.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `syscall` |
+//! | number | `$2` |
+//! | arguments | `$4` to `$7`, and two on the stack, at 16 and 20 |
+//! | result | `$2`; an error sets `$7` and is positive |
+//! | changed by the kernel | `$1`, `$3`, `$8` to `$15`, `$24`, `$25`, `hi`, `lo` |
+//! | `mmap` offset | 4096-byte units, `mmap2` |
+//! | 64-bit arguments | register pairs, the first of them even, in memory order |
+//! | stack at a function's entry | a multiple of 8, with 16 bytes for the callee |
+//! | page size | 4, 16 or 64 KiB |
+//! | `stat` | `statx` first: `fstat64` has times of 32 bits |
+//! | signal return | the kernel's, in the vDSO |
+//! | relocations | none: see `R_RELATIVE` |
+//!
+//! `$1` is the assembler's temporary register, but the compiler uses it as any other,
+//! and has no name for it, `hi` and `lo` in inline assembly: they are saved by hand.
+//!
+//! Sources: System V ABI, MIPS RISC Processor supplement, 3; kernel `arch/mips/kernel/scall32-o32.S`,
+//! `arch/mips/kernel/signal.c`; syscall(2).
+
+use super::common;
+
+syscalls! {
+    |number, result, a, b, c, d, e, f|
+    text: (
+        ".set noat",
+        "move $16, $1",
+        "mfhi $17",
+        "mflo $18",
+        "subu $sp, 32",
+        "sw $8, 16($sp)",   // of no meaning to calls with fewer arguments
+        "sw $9, 20($sp)",
+        "syscall",
+        "addu $sp, 32",
+        "mtlo $18",
+        "mthi $17",
+        "move $1, $16",
+        ".set at",
+        "beqz $7, 2f",      // no error
+        "negu $2, $2",
+        "2:"
+    ),
+    options: (),
+    always: {
+        inlateout("$2") number => result,
+        out("$16") _, out("$17") _, out("$18") _,
+        lateout("$3") _, lateout("$10") _, lateout("$11") _, lateout("$12") _,
+        lateout("$13") _, lateout("$14") _, lateout("$15") _, lateout("$24") _,
+        lateout("$25") _,
+    },
+    arguments: {
+        { in("$4") a, } { in("$5") b, } { in("$6") c, }
+        { inlateout("$7") d => _, } else { lateout("$7") _, }
+        { inlateout("$8") e => _, } else { lateout("$8") _, }
+        { inlateout("$9") f => _, } else { lateout("$9") _, }
+    },
+}
+
+/// A 64-bit argument begins at an even one.
+pub const PAIRS_ALIGNED: bool = true;
+
+pub use common::{clone_tls_first as clone, ilp32::*, mips::*};
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "move $4, $sp",                     // the kernel's block: argc, argv, envp, auxv
+            "li $8, -8",
+            "and $sp, $sp, $8",                 // it is aligned; a hand-made exec's may not be
+            "subu $sp, $sp, 16",                // where a callee may put its arguments
+            "move $fp, $0",                     // the outermost frame: a backtrace ends here
+            "move $31, $0",                     // and it has no caller
+            "lui $25, %hi({relocate})",         // a function finds its data by its own
+            "addiu $25, $25, %lo({relocate})",  // address, which it expects in $25
+            "jalr $25",                         // gives the block back in $2
+            "move $4, $2",
+            "lui $25, %hi({run})",
+            "addiu $25, $25, %lo({run})",
+            "jalr $25",                         // does not return
+            "break",
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};

@@ -1,0 +1,49 @@
+//! powerpc64, little- and big-endian, ELFv2.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `sc` |
+//! | number | `r0` |
+//! | arguments | `r3` to `r8` |
+//! | result | `r3`; an error sets the summary overflow bit of `cr0` and is positive |
+//! | changed by the kernel | `r0`, `r4` to `r12`, `cr0`, `ctr`, `xer` |
+//! | `mmap` offset | bytes |
+//! | stack at a function's entry | a multiple of 16, with 32 bytes for the callee |
+//! | page size | 4 or 64 KiB |
+//! | signal return | the kernel's, in the vDSO |
+//! | relocations | RELA, RELR |
+//!
+//! Sources: 64-bit ELF V2 ABI, 2.2 and 4.1; kernel
+//! `Documentation/arch/powerpc/syscall64-abi.rst`, `arch/powerpc/kernel/signal_64.c`;
+//! syscall(2).
+
+use super::common;
+
+pub use common::{clone_tls_first as clone, lp64::*, powerpc::*};
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "0:",
+            "addis %r2, %r12, .TOC. - 0b@ha",   // the kernel puts our address in r12:
+            "addi %r2, %r2, .TOC. - 0b@l",      // r2 is what all data is reached by
+            "mr %r3, %r1",                      // the kernel's block: argc, argv, envp, auxv
+            "clrrdi %r1, %r1, 4",               // the kernel aligns it; a hand-made exec may not
+            "li %r0, 0",
+            "stdu %r0, -32(%r1)",               // the callee's frame; a backtrace ends here
+            "mtlr %r0",                         // and this one has no caller
+            "bl {relocate}",                    // a direct call; gives the block back in r3
+            "nop",                              // where the linker may restore r2
+            "bl {run}",                         // does not return
+            "nop",
+            "trap",
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};

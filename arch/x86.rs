@@ -1,0 +1,161 @@
+//! x86, 32 bits.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `int 0x80` |
+//! | number | `eax` |
+//! | arguments | `ebx`, `ecx`, `edx`, `esi`, `edi`, `ebp` |
+//! | result | `eax`, an error is −4095 to −1 |
+//! | changed by the kernel | nothing else |
+//! | `mmap` offset | 4096-byte units, `mmap2` |
+//! | 64-bit arguments | two registers, low half first, not aligned |
+//! | stack at a function's entry | 4 below a multiple of 16 |
+//! | page size | 4 KiB |
+//! | signal return | the program's own, `SA_RESTORER` |
+//! | relocations | REL, RELR |
+//!
+//! The compiler keeps `esi` and `ebp` to itself, and with five registers taken none is
+//! left to save them in. So a call with four arguments and more gets the number, the
+//! fourth and the sixth in a block of memory that `eax` leads to, and saves both on the
+//! stack.
+//!
+//! Sources: System V ABI, Intel386 supplement; kernel `arch/x86/entry/entry_32.S`,
+//! `arch/x86/kernel/signal_32.c`; syscall(2).
+
+use linux_raw_sys::general::SA_SIGINFO;
+
+use super::common::{self, kernel_sigaction, nr};
+
+syscalls!(@call "no arguments", syscall0(number), result, ("int 0x80"), (nostack), {
+    inlateout("eax") number => result,
+});
+syscalls!(@call "one argument", syscall1(number, a), result, ("int 0x80"), (nostack), {
+    inlateout("eax") number => result, in("ebx") a,
+});
+syscalls!(@call "two arguments", syscall2(number, a, b), result, ("int 0x80"), (nostack), {
+    inlateout("eax") number => result, in("ebx") a, in("ecx") b,
+});
+syscalls!(@call "three arguments", syscall3(number, a, b, c), result, ("int 0x80"), (nostack), {
+    inlateout("eax") number => result, in("ebx") a, in("ecx") b, in("edx") c,
+});
+
+/// A raw system call with four arguments: see [`syscall6`].
+///
+/// # Safety
+///
+/// As for [`syscall6`].
+#[inline]
+pub unsafe fn syscall4(number: usize, a: usize, b: usize, c: usize, d: usize) -> usize {
+    // SAFETY: the caller's promise; the kernel looks at no more registers than the call has.
+    unsafe { syscall6(number, a, b, c, d, 0, 0) }
+}
+
+/// A raw system call with five arguments: see [`syscall6`].
+///
+/// # Safety
+///
+/// As for [`syscall6`].
+#[inline]
+pub unsafe fn syscall5(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize) -> usize {
+    // SAFETY: as for `syscall4`.
+    unsafe { syscall6(number, a, b, c, d, e, 0) }
+}
+
+/// A raw system call with six arguments.
+///
+/// # Safety
+///
+/// As for [`syscall0`].
+#[inline]
+pub unsafe fn syscall6(
+    number: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> usize {
+    // SAFETY: the block outlives the call; the rest is the caller's promise.
+    unsafe { syscall_block(&[number, d, f], a, b, c, e) }
+}
+
+syscalls!(@call "a block: the number, the fourth and the sixth argument; and the others",
+    syscall_block(block: &[usize; 3], a, b, c, e), result,
+    (
+        "push esi",
+        "push ebp",
+        "mov esi, [eax + 4]", // nothing is relative to esp or ebp from here on
+        "mov ebp, [eax + 8]",
+        "mov eax, [eax]",
+        "int 0x80",
+        "pop ebp",
+        "pop esi"
+    ), (),
+    {
+        inlateout("eax") block => result,
+        in("ebx") a, in("ecx") b, in("edx") c, in("edi") e,
+    }
+);
+
+/// A 64-bit argument begins at any register.
+pub const PAIRS_ALIGNED: bool = false;
+
+pub use common::{clone_tls_first as clone, ilp32::*};
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "xor ebp, ebp",     // the outermost frame: a backtrace ends here
+            "mov eax, esp",     // the kernel's block: argc, argv, envp, auxv
+            "and esp, -16",     // the kernel aligns it; a hand-made exec may not
+            "sub esp, 12",      // so that the argument and the call keep it aligned
+            "push eax",
+            "call {relocate}",  // a direct call, needing no relocation itself
+            "mov [esp], eax",   // it gave the block back
+            "call {run}",       // does not return
+            "ud2",
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+/// `R_386_RELATIVE`.
+#[cfg(feature = "freestanding")]
+pub use linux_raw_sys::elf::R_RELATIVE;
+
+/// The flag that says so.
+pub use linux_raw_sys::general::SA_RESTORER;
+
+/// The kernel's own return code, in the vDSO, would do; but qemu-user 7.2 looks for its
+/// own in the wrong place.
+pub fn set_restorer(action: &mut kernel_sigaction) {
+    let information = action.sa_flags & SA_SIGINFO != 0;
+    action.sa_flags |= SA_RESTORER;
+    action.sa_restorer = Some(if information { restore } else { restore_plain });
+}
+
+/// Where a signal handler returns to. Unwinders know these very instructions.
+#[unsafe(naked)]
+unsafe extern "C" fn restore() {
+    core::arch::naked_asm!(
+        "mov eax, {number}", // the stack pointer is at the frame: nothing may move it
+        "int 0x80",
+        number = const nr::rt_sigreturn,
+    )
+}
+
+/// The same for a handler that takes no information, and has a smaller frame.
+#[unsafe(naked)]
+unsafe extern "C" fn restore_plain() {
+    core::arch::naked_asm!(
+        "pop eax", // the signal's number
+        "mov eax, {number}",
+        "int 0x80",
+        number = const nr::sigreturn,
+    )
+}
