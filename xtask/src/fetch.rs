@@ -1,0 +1,190 @@
+//! Packages of other architectures and releases of Debian, unpacked beside the system:
+//! apt keeps its lists of them in directories of their own.
+
+use std::{
+    error::Error,
+    fs::{self, File, Permissions},
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    install::{apt, package, retry},
+    root,
+    rows::Kernel,
+};
+
+/// A kernel's image.
+pub fn kernel(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
+    let fetch = |suite, package| {
+        let package = [kernel.architecture, suite, package];
+        file(package, "*/vmlinu*", kernel.flavour(), unpack_zboot)
+    };
+    let first = fetch(kernel.suite, kernel.package);
+    match (first, kernel.or) {
+        (Err(error), Some((suite, package))) => {
+            println!("{error}: {package} of {suite} instead");
+            fetch(suite, package)
+        }
+        (result, _) => result,
+    }
+}
+
+/// The emulator of a kernel: the one that is installed, or another release's, which runs
+/// with the libraries of that.
+pub fn emulator(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
+    let name = kernel.emulator();
+    let Some(suite) = kernel.emulator_suite else { return Ok(name.into()) };
+    let package = ["amd64", suite, package(name)];
+    file(package, &format!("./usr/bin/{name}"), name, |path| {
+        Ok(fs::set_permissions(path, Permissions::from_mode(0o755))?)
+    })
+}
+
+/// A file out of a package, which is told as architecture, suite and name. It is fetched
+/// unless it was before.
+fn file(
+    package: [&str; 3],
+    pattern: &str,
+    dir: &str,
+    finish: fn(&Path) -> Result<(), Box<dyn Error>>,
+) -> Result<PathBuf, Box<dyn Error>> {
+    let dir = root().join("target/kernels").join(dir);
+    let (file, part) = (dir.join("file"), dir.join("part"));
+    if !file.exists() {
+        let deb = download(package, &dir)?;
+        let script = "dpkg --fsys-tarfile \"$0\" | tar -xO --wildcards \"$1\"";
+        let mut unpack = Command::new("sh");
+        unpack.args(["-c", script]).arg(&deb).arg(pattern).stdout(File::create(&part)?);
+        let status = unpack.status()?;
+        if !status.success() {
+            return Err(format!("{}: no {pattern}: {status}", deb.display()).into());
+        }
+        finish(&part)?;
+        fs::rename(part, &file)?;
+        fs::remove_file(deb)?;
+    }
+    Ok(file)
+}
+
+/// An EFI program that unpacks itself, which only firmware runs, becomes its contents.
+///
+/// Source: the kernel's drivers/firmware/efi/libstub/zboot-header.S.
+fn unpack_zboot(path: &Path) -> Result<(), Box<dyn Error>> {
+    let image = fs::read(path)?;
+    if image.get(4..8) != Some(b"zimg") {
+        return Ok(());
+    }
+    let word = |at| {
+        let bytes = image.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(|bytes| u32::from_le_bytes(bytes) as usize)
+    };
+    let (Some(offset), Some(size)) = (word(8), word(12)) else { return Err("no header".into()) };
+    let packed = image.get(offset..offset + size).ok_or("a header of another file")?;
+    let mut unpacked = Vec::new();
+    if image.get(24..).is_some_and(|name| name.starts_with(b"zstd\0")) {
+        ruzstd::decoding::StreamingDecoder::new(packed)?.read_to_end(&mut unpacked)?;
+    } else {
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut unpacked)?;
+    }
+    Ok(fs::write(path, unpacked)?)
+}
+
+/// Fetches the newest package of a name, in which `*` stands for the version.
+fn download(package: [&str; 3], dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let [architecture, suite, name] = package;
+    let apt = Apt::new(architecture, suite)?;
+    let (prefix, suffix) = name.split_once('*').unwrap_or((name, ""));
+    let find = || -> Option<String> {
+        let names = apt.command("apt-cache").args(["pkgnames", prefix]).output().ok()?;
+        let names = String::from_utf8(names.stdout).ok()?;
+        let fits = names.lines().filter(|name| name.ends_with(suffix));
+        fits.max_by_key(|name| numbers(name)).map(str::to_owned)
+    };
+    // Not all of the suites exist everywhere: what counts is whether there is the package.
+    let mut found = find();
+    retry(|| {
+        if found.is_none() {
+            let _ = apt.command("apt-get").args(["update", "-q"]).status();
+            found = find();
+        }
+        found.is_some()
+    });
+    let found = found.ok_or_else(|| format!("{suite} has no {name} for {architecture}"))?;
+
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir_all(dir)?;
+    let mut get = apt.command("apt-get");
+    get.args(["download", "-q", &found]).current_dir(dir);
+    if !retry(|| get.status().is_ok_and(|status| status.success())) {
+        return Err(format!("{found} could not be downloaded").into());
+    }
+    let deb = fs::read_dir(dir)?.next().ok_or("apt downloaded nothing")??;
+    Ok(deb.path())
+}
+
+/// The numbers in a name, by which a newer one is greater.
+fn numbers(name: &str) -> Vec<u32> {
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+}
+
+/// apt with lists for one architecture and release, and with no package installed.
+struct Apt {
+    dir: PathBuf,
+    architecture: String,
+}
+
+impl Apt {
+    fn new(architecture: &str, suite: &str) -> Result<Apt, Box<dyn Error>> {
+        let dir = root().join("target/kernels/apt").join(format!("{suite}-{architecture}"));
+        for part in ["state/lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(dir.join(part))?;
+        }
+        fs::write(dir.join("status"), "")?;
+
+        // The archives that this machine has, but of the other release: with updates,
+        // unless it is a suite that has none.
+        let format = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
+        let mut targets = Command::new("apt-get");
+        targets.args(["indextargets", "--format", format]);
+        targets.args(["Created-By: Packages", "Component: main"]);
+        let mut known = targets.output()?.stdout;
+        if known.is_empty() {
+            // No list has been fetched yet, or they have been removed.
+            apt(&["update"]);
+            known = targets.output()?.stdout;
+        }
+        let known = String::from_utf8(known)?;
+        let release = fs::read_to_string("/etc/os-release")?;
+        let release = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+        let mut sources = known.replace(release.unwrap_or("stable"), suite);
+        if suite.contains('-') {
+            let whole = format!(" {suite} main");
+            sources = sources.split_inclusive('\n').filter(|line| line.contains(&whole)).collect();
+        }
+        fs::write(dir.join("sources.list"), sources)?;
+        Ok(Apt { dir, architecture: architecture.to_owned() })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        for (name, file) in [
+            ("Dir::State", "state"),
+            ("Dir::State::status", "status"),
+            ("Dir::Cache", "cache"),
+            ("Dir::Etc::sourcelist", "sources.list"),
+            ("Dir::Etc::sourceparts", "no-more-sources"),
+        ] {
+            command.arg("-o").arg(format!("{name}={}", self.dir.join(file).display()));
+        }
+        command.args(["-o", &format!("APT::Architecture={}", self.architecture)]);
+        command.args(["-o", &format!("APT::Architectures={}", self.architecture)]);
+        command.args(["-o", "Acquire::Languages=none"]);
+        // As whoever asks, who can write here.
+        command.args(["-o", "APT::Sandbox::User=root"]);
+        command.stdin(Stdio::null());
+        command
+    }
+}

@@ -1,0 +1,71 @@
+//! Installs what is missing, if this is Debian and we may.
+
+use std::{
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::{DEBIAN_RUSTC, sysroot};
+
+/// The package with a program.
+pub fn package(program: &str) -> &str {
+    match program {
+        DEBIAN_RUSTC => "rustc-web",
+        "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",
+        "qemu-system-aarch64" | "qemu-system-arm" => "qemu-system-arm",
+        "qemu-system-ppc64" => "qemu-system-ppc",
+        _ if program.starts_with("qemu-system-mips") => "qemu-system-mips",
+        _ if program.starts_with("qemu-system-") => "qemu-system-misc",
+        _ if program.starts_with("qemu-") => "qemu-user",
+        _ => program,
+    }
+}
+
+/// Installs the packages with these programs, those of which are missing.
+pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    let there = |program: &str| {
+        let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    };
+    let missing = programs.into_iter().filter(|program| !there(program));
+    let mut packages: Vec<&str> = missing.map(package).collect();
+    if !sysroot(DEBIAN_RUSTC).join("lib/rustlib/src/rust/library/core").exists() {
+        packages.push("rust-web-src");
+    }
+    packages.sort();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+
+    let install = ["install", "-y", "--no-install-recommends"];
+    let advice = format!("apt-get {} {}", install.join(" "), packages.join(" "));
+    println!("xtask: {advice}");
+    if retry(|| apt(&["update"]) && apt(&[&install[..], &packages].concat())) {
+        return Ok(());
+    }
+    Err(format!("something is missing and could not be installed; run: {advice}"))
+}
+
+/// Runs apt-get: as root already, or if sudo asks nothing.
+pub fn apt(arguments: &[&str]) -> bool {
+    let script = "[ \"$(id -u)\" = 0 ] || sudo=\"sudo -n\"; exec $sudo apt-get \"$@\"";
+    let status = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Tries again for a while: an index does not match its archive while that is updated.
+pub fn retry(mut attempt: impl FnMut() -> bool) -> bool {
+    (1..=4).any(|number| {
+        attempt() || {
+            thread::sleep(Duration::from_secs(10 * number));
+            false
+        }
+    })
+}

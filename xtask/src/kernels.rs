@@ -1,0 +1,170 @@
+//! `cargo xtask kernels`: the conformance program as the first process of real kernels.
+//!
+//! The console decides: a kernel that panics ends its emulator as properly as one that
+//! was told to turn the machine off.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io::Cursor,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cpio::{NewcBuilder, newc::ModeFileType, write_cpio};
+use flate2::{Compression, write::GzEncoder};
+
+use crate::{
+    DEBIAN_RUSTC, cargo, cross_rows, fetch, install,
+    matrix::{Matrix, Outcome},
+    report::Report,
+    root,
+    rows::{HOST, Kernel, MATRIX, Row},
+};
+
+/// Far more than any needs, on a machine that does much else.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
+    let known = |name: &str| MATRIX.iter().any(|row| row.name() == name && !row.kernels.is_empty());
+    if let Some(name) = names.iter().find(|name| !known(name)) {
+        return Err(format!("no kernel for {name}"));
+    }
+    let asked = |row: &Row| names.is_empty() || names.contains(&row.name());
+    let rows: Vec<&Row> = MATRIX.iter().filter(|row| asked(row)).collect();
+    install(&rows)?;
+    // Whoever updates the matrix wants all of these rows' lines.
+    let runners = rows.iter().filter(|_| update).flat_map(|row| row.emulators());
+    install::install([DEBIAN_RUSTC].into_iter().chain(runners))?;
+
+    let mut report = Report::default();
+    let mut matrix = Matrix::default();
+    let program = ["build", "--release", "-p", "baremap-examples", "--bin", "conformance"];
+    if rows.iter().any(|row| row.target == HOST) {
+        report.step("build, x86_64", cargo(&program));
+    }
+    if rows.iter().any(|row| row.target != HOST) {
+        report.step("build, other architectures", cross_rows(&program, rows.iter().copied()));
+    }
+    if update {
+        for row in &rows {
+            matrix.run_under_emulators(&mut report, row);
+        }
+    }
+    boot(&rows, &mut report, &mut matrix);
+    matrix.finish(&mut report, update);
+    Ok(report.finish())
+}
+
+/// Installs the emulators of these rows' kernels.
+pub fn install(rows: &[&Row]) -> Result<(), String> {
+    let kernels = rows.iter().flat_map(|row| row.kernels);
+    install::install(kernels.map(|kernel| kernel.emulator()))
+}
+
+/// Boots all kernels of these rows.
+pub fn boot(rows: &[&Row], report: &mut Report, matrix: &mut Matrix) {
+    for row in rows {
+        for kernel in row.kernels {
+            let what = format!("{} on {}", row.name(), kernel.flavour());
+            println!("\n=== boot {what}");
+            let files =
+                fetch::emulator(kernel).and_then(|emulator| Ok((emulator, fetch::kernel(kernel)?)));
+            let start = Instant::now();
+            match files.and_then(|(emulator, image)| boot_one(row, kernel, &emulator, &image)) {
+                Ok(outcome) => {
+                    let Outcome { release, passed, failed, .. } = &outcome;
+                    let name = format!("{:12} Linux {release}, {}", row.name(), outcome.pages());
+                    println!("{name}: {passed} passed, {failed} failed");
+                    report.add(&name, start, *passed, *failed);
+                    if *failed == 0 {
+                        matrix.add(row, kernel.flavour(), release, &outcome);
+                    }
+                }
+                Err(error) => {
+                    println!("{what}: {error}");
+                    report.add(&what, start, 0, 1);
+                }
+            }
+        }
+    }
+}
+
+fn boot_one(
+    row: &Row,
+    kernel: &Kernel,
+    emulator: &Path,
+    image: &Path,
+) -> Result<Outcome, Box<dyn Error>> {
+    let dir = root().join("target/kernels/boot");
+    fs::create_dir_all(&dir)?;
+    let name = format!("{}-{}", row.name(), kernel.flavour());
+    let initramfs = dir.join(format!("{name}.cpio.gz"));
+    write_initramfs(&initramfs, fs::read(row.dir().join("conformance"))?)?;
+
+    let log = dir.join(format!("{name}.log"));
+    let console = File::create(&log)?;
+    let mut emulator = Command::new(emulator);
+    emulator
+        .args(kernel.machine.split_whitespace().skip(1))
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initramfs);
+    // A kernel that panics ends at once, and says little else.
+    emulator.args(["-append", &format!("{} panic=-1 quiet", kernel.append)]);
+    emulator.args(["-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"]);
+    emulator.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
+    let mut emulator = emulator.spawn()?;
+    let end = Instant::now() + TIMEOUT;
+    let status = loop {
+        if let Some(status) = emulator.try_wait()? {
+            break status.code();
+        }
+        if Instant::now() > end {
+            emulator.kill()?;
+            emulator.wait()?;
+            break None;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+
+    let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    let outcome = Outcome::read(&text).and_then(|outcome| {
+        if text.contains("Kernel panic") {
+            Err("the kernel panics".to_owned())
+        } else if outcome.failed == 0 && status != Some(row.status) {
+            Err(format!("the emulator's status is not {}", row.status))
+        } else {
+            Ok(outcome)
+        }
+    });
+    Ok(outcome.map_err(|error| {
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(40)..].join("\n");
+        format!("{error}; the emulator's status: {status:?}\n{last}\n({})", log.display())
+    })?)
+}
+
+/// All that the system has: the program, a console, and where it mounts.
+fn write_initramfs(path: &Path, program: Vec<u8>) -> Result<(), Box<dyn Error>> {
+    let entry = |name: &str, mode| NewcBuilder::new(name).mode(mode).nlink(1);
+    let directory = |name| {
+        let entry = entry(name, 0o755).set_mode_file_type(ModeFileType::Directory);
+        (entry, Cursor::new(Vec::new()))
+    };
+    let console = entry("dev/console", 0o600).rdev_major(5).rdev_minor(1);
+    let init = entry("init", 0o755).set_mode_file_type(ModeFileType::Regular);
+    let archive = GzEncoder::new(File::create(path)?, Compression::fast());
+    let entries = [
+        directory("dev"),
+        directory("proc"),
+        directory("tmp"),
+        (console.set_mode_file_type(ModeFileType::Char), Cursor::new(Vec::new())),
+        (init, Cursor::new(program)),
+    ];
+    write_cpio(entries.into_iter(), archive)?.finish()?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The matrix in README.md: where the conformance program ran, and what passed.
+
+use std::{collections::BTreeMap, error::Error, fs, process::Command, time::Instant};
+
+use crate::{report::Report, root, rows::MATRIX, rows::Row};
+
+const BEGIN: &str = "<!-- The matrix, written by cargo xtask with --update: -->\n\n";
+const END: &str = "\n<!-- End of the matrix. -->";
+const HEAD: &str = "\
+| architecture | under | Linux | pages | cases passed |
+|---|---|---|---|---|
+";
+
+/// What the conformance program reported.
+pub struct Outcome {
+    pub release: String,
+    /// In bytes.
+    pub page_size: usize,
+    pub passed: usize,
+    /// So many of the passed ones are excused, because qemu-user is known to differ.
+    differ: usize,
+    pub failed: usize,
+}
+
+impl Outcome {
+    /// Reads a report, between whose lines a kernel may have put its own. It is an error
+    /// if one is missing, above all the last.
+    pub fn read(text: &str) -> Result<Outcome, String> {
+        let lines = || text.lines().map(str::trim_end);
+        let kernel = lines().find_map(|line| {
+            let (kernel, pages) = line.strip_prefix("# kernel: ")?.split_once(", pages of ")?;
+            let size = pages.strip_suffix(" bytes")?.parse().ok()?;
+            Some((kernel.split(' ').next()?.to_owned(), size))
+        });
+        let (release, page_size) = kernel.ok_or("no line names the kernel")?;
+
+        let (mut passed, mut differ, mut failed) = (0, 0, 0);
+        for line in lines() {
+            let number = passed + failed + 1;
+            if line.starts_with(&format!("ok {number} - ")) && !line.contains(" # SKIP ") {
+                passed += 1;
+                differ += usize::from(line.contains(" # qemu-user differs"));
+            } else if line.trim_start_matches("not ").starts_with(&format!("ok {number} - ")) {
+                // Skipped ones, too: there is a right answer everywhere.
+                failed += 1;
+                println!("{line}");
+            }
+        }
+        let end = format!("conformance: {} cases, ", passed + failed);
+        match lines().find(|line| line.starts_with("conformance: ")) {
+            Some(line) if line.starts_with(&end) => {}
+            Some(line) => return Err(format!("{} results, but {line}", passed + failed)),
+            None => return Err(format!("no closing line after {} results", passed + failed)),
+        }
+        Ok(Outcome { release, page_size, passed, differ, failed })
+    }
+
+    pub fn pages(&self) -> String {
+        format!("{} KiB", self.page_size / 1024)
+    }
+}
+
+/// The lines of those that ran, by their first two cells.
+#[derive(Default)]
+pub struct Matrix {
+    ran: BTreeMap<String, String>,
+}
+
+/// How the line of an architecture and an emulator, or a kernel's flavour, begins.
+fn key(row: &Row, under: &str) -> String {
+    format!("| {} | {under} |", row.name())
+}
+
+/// Runs the cases under an emulator of system calls.
+fn run(row: &Row, runner: &str) -> Result<Outcome, Box<dyn Error>> {
+    // The program wants an empty directory, and leaves it empty.
+    let dir = root().join("target/matrix");
+    fs::create_dir_all(&dir)?;
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words).arg(row.dir().join("conformance")).arg("--qemu-user").current_dir(dir);
+    Ok(Outcome::read(&String::from_utf8_lossy(&command.output()?.stdout))?)
+}
+
+impl Matrix {
+    /// Adds what passes under this row's emulators of system calls.
+    pub fn run_under_emulators(&mut self, report: &mut Report, row: &Row) {
+        for runner in row.runners {
+            let start = Instant::now();
+            let what = format!("cases, {} under {runner}", row.name());
+            match run(row, runner) {
+                Ok(outcome) => {
+                    report.add(&what, start, outcome.passed, outcome.failed);
+                    if outcome.failed == 0 {
+                        self.add(row, runner, "", &outcome);
+                    }
+                }
+                Err(error) => {
+                    println!("{what}: {error}");
+                    report.add(&what, start, 0, 1);
+                }
+            }
+        }
+    }
+
+    /// Adds a line. `linux` is the kernel's version.
+    ///
+    /// Only the first two numbers of that are shown: the others change with every update
+    /// of Debian's.
+    pub fn add(&mut self, row: &Row, under: &str, linux: &str, outcome: &Outcome) {
+        let linux: Vec<&str> = linux.splitn(3, '.').take(2).collect();
+        let linux = linux.join(".");
+        let Outcome { passed, differ, .. } = outcome;
+        let differ = if *differ == 0 { String::new() } else { format!(" ({differ} differ)") };
+        let key = key(row, under);
+        let line = format!("{key} {linux} | {} | {passed}{differ} |\n", outcome.pages());
+        self.ran.insert(key, line);
+    }
+
+    /// Compares the lines with README.md, or replaces them there.
+    pub fn finish(&self, report: &mut Report, update: bool) {
+        let start = Instant::now();
+        let result = self.compare(update);
+        if let Err(message) = &result {
+            println!("{message}");
+        }
+        let [ok, failed] = [result.is_ok(), result.is_err()].map(usize::from);
+        report.add("matrix in README.md", start, ok, failed);
+    }
+
+    fn compare(&self, update: bool) -> Result<(), String> {
+        let path = root().join("README.md");
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
+            let (table, after) = rest.split_once(END)?;
+            Some((before, table, after))
+        });
+        let (before, old, after) = parts.ok_or("README.md has no place for the matrix")?;
+
+        // In the order of the rows; where nothing ran, as it was.
+        let mut new = HEAD.to_owned();
+        for row in MATRIX {
+            let flavours = row.kernels.iter().map(|kernel| kernel.flavour());
+            for under in row.runners.iter().copied().chain(flavours) {
+                let key = key(row, under);
+                let old = old.split_inclusive('\n').find(|line| line.starts_with(&key));
+                new += self.ran.get(&key).map(String::as_str).or(old).unwrap_or_default();
+            }
+        }
+        if new == old {
+            return Ok(());
+        }
+        if update {
+            let text = format!("{before}{BEGIN}{new}{END}{after}");
+            return fs::write(path, text).map_err(|error| error.to_string());
+        }
+        let mut message = "README.md differs from what ran; --update writes it:".to_owned();
+        for (sign, these, others) in [('-', old, &*new), ('+', &new, old)] {
+            for line in these.lines().filter(|line| !others.lines().any(|other| other == *line)) {
+                message += &format!("\n{sign} {line}");
+            }
+        }
+        Err(message)
+    }
+}

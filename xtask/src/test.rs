@@ -1,0 +1,112 @@
+//! `cargo xtask test`: every test.
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use crate::{
+    DEBIAN_RUSTC, cargo, cross, cross_rows,
+    install::install,
+    kernels,
+    matrix::Matrix,
+    report::Report,
+    root,
+    rows::{HOST, MATRIX, Row},
+};
+
+/// The tests that run the programs of any architecture.
+const PROGRAM_TESTS: &[&str] = &["--test=elf", "--test=programs", "--test=conformance"];
+
+const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+pub fn test(update: bool) -> Result<ExitCode, String> {
+    let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
+    let emulators = MATRIX.iter().flat_map(Row::emulators);
+    install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
+    kernels::install(&booted)?;
+    let mut report = Report::default();
+    let mut matrix = Matrix::default();
+
+    report.step("format", cargo(&["fmt", "--all", "--check"]));
+    report.step("lint, freestanding", {
+        let mut lint = cargo(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]);
+        lint.env("CARGO_TARGET_DIR", root().join("target/lint"));
+        lint
+    });
+    report.step("lint, std", {
+        let mut lint = cargo(&["clippy", "--all-targets", "--no-default-features"]);
+        lint.args(["--features", "std", "--", "-Dwarnings"]);
+        lint.env("CARGO_TARGET_DIR", root().join("target/lint"));
+        lint
+    });
+    report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    for features in [&["--features", "freestanding"][..], &["--features", "std"]] {
+        let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
+        doc.args(features).env("RUSTDOCFLAGS", "-Dwarnings");
+        report.step(&format!("documentation, {}", features[1]), doc);
+    }
+
+    report.step("build, debug", cargo(&["build", "--workspace"]));
+    report.step("tests, freestanding", cargo(&["test", "--no-fail-fast"]));
+    report.step("tests, std", {
+        let mut test = cargo(&["test", "--no-fail-fast", "--no-default-features"]);
+        test.args(["--features", "std"]);
+        test
+    });
+    report.step("build, release", cargo(&["build", "--release", "--workspace"]));
+    report.step("programs, x86_64 release", programs(&root().join("target/release"), None));
+
+    // Inline assembly is stable there, and so is all that the library needs.
+    for row in MATRIX.iter().filter(|row| row.target != HOST && !row.target.starts_with("mips")) {
+        let library = ["rustc", "--release", "--lib", "-p", "baremap"];
+        let mut stable = cross_rows(&library, [row]);
+        stable.args(["--", "-Zallow-features="]);
+        report.step(&format!("library without feature gates, {}", row.name()), stable);
+    }
+
+    let all = ["build", "--release", "-p", "baremap", "-p", "baremap-examples", "--bins"];
+    report.step("build, other architectures", cross_rows(&all, MATRIX));
+    for row in MATRIX {
+        for runner in row.runners {
+            let what = format!("programs, {} under {runner}", row.target);
+            report.step(&what, programs(&row.dir(), Some(runner)));
+        }
+        matrix.run_under_emulators(&mut report, row);
+    }
+
+    let mut build = cross(&all);
+    build.args(["-Zjson-target-spec", "--target", "x86_64-target.json"]);
+    report.step("build, x86_64-target.json", build);
+    let dir = root().join("target/cross/x86_64-target/release");
+    report.step("programs, x86_64-target.json", programs(&dir, None));
+
+    kernels::boot(&booted, &mut report, &mut matrix);
+    matrix.finish(&mut report, update);
+    Ok(report.finish())
+}
+
+/// Compiles everything with the oldest compiler that is supported, be it the current one.
+fn oldest_rust() -> Command {
+    let current = Command::new("rustc").arg("--version").output();
+    let current = current.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let check = ["check", "--workspace", "--all-targets", "--target-dir", "target/lint"];
+    if current.is_ok_and(|version| version.starts_with(&format!("rustc {OLDEST_RUST}."))) {
+        return cargo(&check);
+    }
+    let mut rustup = Command::new("rustup");
+    rustup.args(["run", "--install", OLDEST_RUST, "cargo"]).args(check).current_dir(root());
+    // Cargo tells those it runs which toolchain it is of.
+    rustup.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    rustup
+}
+
+/// The tests of the programs in a directory.
+fn programs(dir: &Path, runner: Option<&str>) -> Command {
+    let mut test = cargo(&["test", "--no-fail-fast"]);
+    test.args(PROGRAM_TESTS).env("BAREMAP_DIR", dir);
+    if let Some(runner) = runner {
+        test.env("BAREMAP_RUNNER", runner);
+    }
+    test
+}
