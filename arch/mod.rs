@@ -44,6 +44,7 @@ architectures! {
     "loongarch64" => loongarch64,
     "mips" => mips,
     "mips64" => mips64,
+    "powerpc" => powerpc,
     "powerpc64" => powerpc64,
     "riscv32" => riscv32,
     "riscv64" => riscv64,

@@ -188,6 +188,7 @@ pub const MATRIX: &[Row] = &[
         }],
         ..Row::NEW
     },
+    Row { target: "powerpc-unknown-linux-gnu", runners: &["qemu-ppc"], ..Row::NEW },
     Row { target: "powerpc64-unknown-linux-musl", runners: &["qemu-ppc64"], ..Row::NEW },
     Row {
         target: "powerpc64le-unknown-linux-gnu",

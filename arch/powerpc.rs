@@ -1,0 +1,47 @@
+//! powerpc, 32 bits, big-endian.
+//!
+//! | | |
+//! |---|---|
+//! | instruction | `sc` |
+//! | number | `r0` |
+//! | arguments | `r3` to `r8` |
+//! | result | `r3`; an error sets the summary overflow bit of `cr0` and is positive |
+//! | changed by the kernel | `r0`, `r4` to `r12`, `cr0`, `ctr`, `xer` |
+//! | `mmap` offset | 4096-byte units, `mmap2` |
+//! | 64-bit arguments | register pairs, the first of them odd, in memory order |
+//! | stack at a function's entry | a multiple of 16, with 16 bytes for the callee |
+//! | page size | 4 KiB, on some machines 16, 64 or 256 |
+//! | signal return | the kernel's, in the vDSO |
+//! | relocations | RELA |
+//!
+//! Sources: System V ABI, PowerPC supplement, 3; kernel
+//! `arch/powerpc/kernel/entry_32.S`, `arch/powerpc/kernel/signal_32.c`; syscall(2).
+
+use super::common;
+
+/// A 64-bit argument begins at `r3`, `r5` or `r7`.
+pub const PAIRS_ALIGNED: bool = true;
+
+pub use common::{clone_tls_first as clone, ilp32::*, powerpc::*};
+
+/// The body of `_start`: relocate the program, then run it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($relocate:path, $run:path) => {
+        ::core::arch::naked_asm!(
+            "mr %r3, %r1",          // the kernel's block: argc, argv, envp, auxv
+            "clrrwi %r1, %r1, 4",   // the kernel aligns it; a hand-made exec may not
+            "li %r0, 0",
+            "stwu %r0, -16(%r1)",   // the callee's frame; a backtrace ends here
+            "mtlr %r0",             // and this one has no caller
+            "bl {relocate}",        // a direct call; gives the block back in r3
+            "bl {run}",             // does not return
+            "trap",
+            relocate = sym $relocate,
+            run = sym $run,
+        )
+    };
+}
+
+pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
