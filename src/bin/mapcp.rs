@@ -23,13 +23,12 @@ baremap::entry!(main);
 const HELP: &str = "\
 Usage: mapcp SOURCE DEST
 
-Copies a file by mapping both. DEST is replaced when the copy is complete: if
-anything goes wrong it is as it was. It keeps its permissions; a new one gets
-those of SOURCE less the umask. Holes stay holes.
+Copies a file by mapping it. DEST is replaced when the copy is complete, or is
+as it was. It keeps its permissions; a new one gets SOURCE's less the umask.
 
   -h, --help     print this
   -V, --version  print the version
-  --             names follow, even with a - in front
+  --             only names follow
 
 Exit status: 0 copied, 1 not copied, 2 wrong usage.
 ";
@@ -69,8 +68,7 @@ fn main(start: Start) -> ExitCode {
         }
     }
     let (&[Some(source), Some(dest)], 2) = (&names, count) else {
-        let count = Decimal::new(count as u64);
-        eprintln!("mapcp: needs a SOURCE and a DEST, not {count} names (mapcp --help)");
+        eprintln!("mapcp: needs one SOURCE and one DEST (mapcp --help)");
         return USAGE;
     };
 

@@ -39,9 +39,11 @@ pub fn copy(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<u6
             let len = (end - offset).min(WINDOW) as usize;
             match MmapOptions::new().offset(offset).len(len).map_raw_read_only(from) {
                 Ok(map) => copy_window(&map, to, offset, mapped)?,
-                Err(errno) if started => return Err(source("map", errno)),
+                Err(errno) if started || syscall::lseek(from, 0, Whence::SET).is_err() => {
+                    return Err(source("map", errno));
+                }
                 // It cannot be mapped at all. So it is with files in /sys, whose size is
-                // not that of their contents either.
+                // not that of their contents either. (Looking for data moved the position.)
                 Err(_) => {
                     set_length(to, 0)?;
                     return stream(from, to);
@@ -51,6 +53,10 @@ pub fn copy(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<u6
             offset += len as u64;
         }
         position = end;
+    }
+    // What is beyond the end was taken for a hole, or for the rest of a page.
+    if syscall::lseek(from, 0, Whence::END).is_ok_and(|end| end < size) {
+        return Err(source("copy", Cause::Shrunk));
     }
     Ok(size)
 }

@@ -233,6 +233,9 @@ impl<'a> Temporary<'a> {
     /// of one, by the destination's name.
     pub fn publish(&self) -> Result<()> {
         if let Some(name) = &self.name {
+            // File systems that need the name may be on a network, where a write fails
+            // only now; what it would replace is not lost for that.
+            syscall::fdatasync(self.as_fd())?;
             return self.rename(name);
         }
         if self.to.stat.is_none() {

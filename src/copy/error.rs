@@ -57,7 +57,7 @@ impl fmt::Display for Cause {
             Cause::Errno(errno) => return errno.fmt(f),
             Cause::SameFile => "it is the same file as the source",
             Cause::DanglingLink => "it is a symbolic link that leads nowhere",
-            Cause::Shrunk => "it became shorter while it was copied",
+            Cause::Shrunk => "it became shorter or unreadable while it was copied",
         })
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             line("copy", Cause::Shrunk),
-            "cannot copy 'a b': it became shorter while it was copied"
+            "cannot copy 'a b': it became shorter or unreadable while it was copied"
         );
     }
 
