@@ -6,7 +6,7 @@
 //! | number | `x8` |
 //! | arguments | `x0` to `x5` |
 //! | result | `x0`, an error is −4095 to −1 |
-//! | changed by the kernel | nothing else |
+//! | changed by the kernel | nothing else, but of SVE and SME what is beyond the first 128 bits |
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4, 16 or 64 KiB |
@@ -54,4 +54,5 @@ macro_rules! __start {
 #[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+pub use common::kernel_restorer as set_restorer;
+pub use linux_raw_sys::general::SA_RESTORER;

@@ -11,7 +11,7 @@
 //! | 64-bit arguments | register pairs, the first of them even, in memory order |
 //! | stack at a function's entry | a multiple of 8 |
 //! | page size | 4 KiB |
-//! | signal return | the kernel's, in the vector page |
+//! | signal return | the kernel's, in a page of its own |
 //! | relocations | REL, RELR |
 //!
 //! In Thumb mode `r7` is the frame pointer as well, which inline assembly may not
@@ -73,4 +73,5 @@ macro_rules! __start {
 #[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+pub use common::kernel_restorer as set_restorer;
+pub use linux_raw_sys::general::SA_RESTORER;

@@ -6,7 +6,7 @@
 //! | number | `$2` |
 //! | arguments | `$4` to `$9` |
 //! | result | `$2`; an error sets `$7` and is positive |
-//! | changed by the kernel | `$1`, `$3`, `$10` to `$15`, `$24`, `$25`, `hi`, `lo` |
+//! | changed by the kernel | `$1`, `$3`, `$8` to `$15`, `$24`, `$25`, `hi`, `lo` |
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4, 16 or 64 KiB |

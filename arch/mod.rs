@@ -9,12 +9,15 @@
 //! 2. `syscall0` to `syscall6`, made by the `syscalls!` macro from one line of
 //!    assembly and the names of the registers;
 //! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
-//!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat`, `clone`. A file takes
-//!    them from [`common`], save for those that are its own;
+//!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
+//!    `kernel_stat` and whether they come second (`STATX_FIRST`), `clone`. A file takes
+//!    them from [`common`], save for those that are its own; with 32 bits it says before
+//!    whether pairs of registers are aligned (`PAIRS_ALIGNED`);
 //! 4. `__start!`, the program's entry point;
 //! 5. `R_RELATIVE`, the one relocation that a static position-independent
 //!    program contains;
-//! 6. `set_restorer`, which tells the kernel how a signal handler returns.
+//! 6. `set_restorer`, which tells the kernel how a signal handler returns, and the flag
+//!    `SA_RESTORER` that would say so.
 //!
 //! What a family of architectures has in common stands in a file of its own in
 //! `common`, from which theirs take it.
@@ -37,6 +40,12 @@ macro_rules! architectures {
         pub use $module::*;
     )*};
 }
+
+#[cfg(all(
+    target_pointer_width = "32",
+    any(target_arch = "aarch64", target_arch = "mips64", target_arch = "x86_64")
+))]
+compile_error!("baremap does not know the kernel's 32-bit convention for this architecture");
 
 architectures! {
     "aarch64" => aarch64,

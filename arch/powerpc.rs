@@ -44,4 +44,5 @@ macro_rules! __start {
     };
 }
 
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+pub use common::kernel_restorer as set_restorer;
+pub use linux_raw_sys::general::SA_RESTORER;

@@ -6,7 +6,7 @@
 //! | number | `a7` |
 //! | arguments | `a0` to `a5` |
 //! | result | `a0`, an error is −4095 to −1 |
-//! | changed by the kernel | nothing else |
+//! | changed by the kernel | nothing else, but all vector registers |
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4 KiB |

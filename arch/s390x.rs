@@ -11,7 +11,7 @@
 //! | `clone` | the stack before the flags |
 //! | stack at a function's entry | a multiple of 8, with 160 bytes for the callee |
 //! | page size | 4 KiB |
-//! | signal return | the kernel's, in the vDSO |
+//! | signal return | the kernel's, in the vDSO, or before Linux 5.15 in the frame |
 //! | relocations | RELA |
 //!
 //! Sources: ELF ABI s390x supplement, 1.3 to 1.5; kernel
@@ -55,7 +55,8 @@ pub unsafe fn mmap(
 ///
 /// # Safety
 ///
-/// As for `syscall6`; with memory in common the child needs a stack of its own.
+/// The child returns from this call as well: `stack` is 0, and memory is not shared
+/// (`CLONE_VM`).
 #[inline]
 pub unsafe fn clone(
     flags: usize,
@@ -90,4 +91,5 @@ macro_rules! __start {
 #[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 12;
 
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+pub use common::kernel_restorer as set_restorer;
+pub use linux_raw_sys::general::SA_RESTORER;

@@ -3,7 +3,7 @@
 //! Three things in one package, each on top of the one before:
 //!
 //! * [`syscall`]: the kernel's calls, typed, 64-bit clean on every architecture,
-//!   with nothing between them and the kernel but one instruction;
+//!   with nothing between them and the kernel;
 //! * [`map`]: mappings that own their memory;
 //! * [`copy`]: the file copy of *The Linux Programming Interface*, exercise 49-1,
 //!   which loses nothing when something goes wrong. The program `mapcp` is its

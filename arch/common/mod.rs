@@ -92,13 +92,13 @@ pub mod powerpc;
 pub mod riscv;
 
 /// An errno in the form in which a kernel returns it.
-#[allow(dead_code, reason = "64-bit architectures leave every check to the kernel")]
 pub const fn failure(errno: u32) -> usize {
     (errno as usize).wrapping_neg()
 }
 
-/// No flag: see `kernel_restorer`.
-#[allow(dead_code, reason = "x86 alone has one")]
+/// The flag that an action brings the code that its handler returns through, where the
+/// kernel's headers have none.
+#[allow(dead_code, reason = "most have one, and it is the program's libc that sets it")]
 pub const NO_SA_RESTORER: u32 = 0;
 
 /// What `rt_sigaction` takes.
@@ -109,7 +109,7 @@ pub use mips::kernel_sigaction;
 
 /// The signal handler returns through code that the kernel provides: in the
 /// vDSO, or written beside the frame.
-#[allow(dead_code, reason = "x86 alone has no such code")]
+#[allow(dead_code, reason = "x86 and x86_64 bring their own")]
 pub fn kernel_restorer(_: &mut kernel_sigaction) {}
 
 /// A raw `clone`; here the kernel takes the thread pointer before the child's place
@@ -117,7 +117,8 @@ pub fn kernel_restorer(_: &mut kernel_sigaction) {}
 ///
 /// # Safety
 ///
-/// As for `syscall6`; with memory in common the child needs a stack of its own.
+/// The child returns from this call as well: `stack` is 0, and memory is not shared
+/// (`CLONE_VM`).
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
 pub unsafe fn clone_tls_first(
@@ -135,7 +136,8 @@ pub unsafe fn clone_tls_first(
 ///
 /// # Safety
 ///
-/// As for `syscall6`; with memory in common the child needs a stack of its own.
+/// The child returns from this call as well: `stack` is 0, and memory is not shared
+/// (`CLONE_VM`).
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
 pub unsafe fn clone_tls_last(

@@ -16,8 +16,8 @@
 //! }
 //! ```
 //!
-//! It is linked without start files and libraries, and `panic` is `"abort"`:
-//! README.md has the lines for `Cargo.toml` and `build.rs`.
+//! It is linked without start files and libraries, and `panic` is `"abort"`: the package
+//! in `examples/` has the lines for `Cargo.toml` and `build.rs`.
 
 mod mem;
 mod panic;

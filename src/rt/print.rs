@@ -13,8 +13,8 @@ pub const STDOUT: BorrowedFd<'static> = standard(1);
 pub const STDERR: BorrowedFd<'static> = standard(2);
 
 const fn standard(fd: i32) -> BorrowedFd<'static> {
-    // SAFETY: open from the start (`run` sees to it), and owned by nobody who could
-    // close it.
+    // SAFETY: what these numbers are is a convention between programs: text for whoever
+    // reads it may go to whatever has the number. `run` opens those that are closed.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 

@@ -10,7 +10,7 @@
 //! debug build such a call goes through the global offset table), nothing may
 //! panic, and no loop may become a call of `memset`. So there are no slices,
 //! iterators or `for` loops here, all arithmetic wraps, and every function that it
-//! calls is `inline(always)`.
+//! calls is `inline(always)`, but for the one that ends the process.
 
 use core::mem::{MaybeUninit, offset_of};
 
@@ -159,8 +159,9 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         let end = rel.wrapping_add(rel_size);
         while rel != end {
             let this = rel as *const Elf_Rel;
-            check((*this).r_info as usize);
-            add((*this).r_offset.wrapping_add(bias), bias);
+            if is_relative((*this).r_info as usize) {
+                add((*this).r_offset.wrapping_add(bias), bias);
+            }
             rel = rel.wrapping_add(size_of::<Elf_Rel>());
         }
 
@@ -168,9 +169,10 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         let end = rela.wrapping_add(rela_size);
         while rela != end {
             let this = rela as *const Elf_Rela;
-            check((*this).r_info as usize);
-            let word = (*this).r_offset.wrapping_add(bias) as *mut usize;
-            *word = (*this).r_addend.wrapping_add(bias);
+            if is_relative((*this).r_info as usize) {
+                let word = (*this).r_offset.wrapping_add(bias) as *mut usize;
+                *word = (*this).r_addend.wrapping_add(bias);
+            }
             rela = rela.wrapping_add(size_of::<Elf_Rela>());
         }
 
@@ -221,15 +223,16 @@ unsafe fn add(address: usize, bias: usize) {
     unsafe { *word = (*word).wrapping_add(bias) };
 }
 
-/// Ends the process unless the relocation is a relative one, or none.
+/// Whether the relocation is a relative one, or none. Any other ends the process.
 #[inline(always)]
-fn check(info: usize) {
+fn is_relative(info: usize) -> bool {
     // The type is the low byte where words have 32 bits, and half the word where they
     // have 64; the rest is a symbol, of which a relative one has none.
     if info != R_RELATIVE as usize && info != 0 {
         // SAFETY: ends the process.
         unsafe { raw::syscall1(raw::nr::exit_group, 127) };
     }
+    info != 0
 }
 
 /// Makes what is never written again after relocation read-only.

@@ -4,12 +4,15 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use linux_raw_sys::general::MS_ASYNC;
 
+use super::Errno;
 use super::raw::{nr, syscall3};
+
+const INVALID: usize = (Errno::EINVAL.number() as usize).wrapping_neg();
 
 /// Zero until somebody asks.
 static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// The size of a page in bytes, a power of two: 4, 16 or 64 KiB.
+/// The size of a page in bytes, a power of two from 4 KiB on.
 ///
 /// Every offset given to `mmap` is a multiple of it. A freestanding program has
 /// it from the kernel (`AT_PAGESZ`); a hosted one finds it out at the first call,
@@ -36,8 +39,9 @@ pub(crate) fn set_page_size(size: usize) {
 /// with `EINVAL` elsewhere: an answer without a file, a buffer or an allocation.
 fn probe() -> usize {
     let mut size = 4096;
+    // Another error is that of a filter, which knows no page size.
     // SAFETY: a range of no bytes is not touched.
-    while unsafe { syscall3(nr::msync, size, 0, MS_ASYNC as usize) } != 0 && size < 1 << 20 {
+    while unsafe { syscall3(nr::msync, size, 0, MS_ASYNC as usize) } == INVALID && size < 1 << 20 {
         size *= 2;
     }
     size

@@ -64,13 +64,15 @@ pub unsafe fn fork() -> Result<Option<Pid>> {
 /// a signal if one is given; returns as [`fork`] does.
 ///
 /// The copy returns from this very function on the same stack, so memory may not be
-/// shared: [`CloneFlags::VM`] is refused with `EINVAL`.
+/// shared: [`CloneFlags::VM`] is refused with `EINVAL`. So are the flags that need an
+/// address, such as [`CloneFlags::SETTLS`].
 ///
 /// # Safety
 ///
-/// As for [`fork`].
+/// As for [`fork`]. With [`CloneFlags::FILES`] a descriptor that either closes is closed
+/// for both, and each believes to own them all.
 pub unsafe fn clone(flags: CloneFlags, end: Option<Signal>) -> Result<Option<Pid>> {
-    if flags.contains(CloneFlags::VM) {
+    if flags.intersects(CloneFlags::VM | POINTERS) {
         return Err(Errno::EINVAL);
     }
     let flags = flags.register() | end.map_or(0, Signal::register);
@@ -78,6 +80,13 @@ pub unsafe fn clone(flags: CloneFlags, end: Option<Signal>) -> Result<Option<Pid
     let pid = Errno::check(unsafe { arch::clone(flags, 0, 0, 0, 0) })?;
     Ok((pid != 0).then_some(pid as Pid))
 }
+
+/// Flags that take an address which is not asked for here.
+const POINTERS: CloneFlags = CloneFlags::SETTLS
+    .union(CloneFlags::PARENT_SETTID)
+    .union(CloneFlags::CHILD_SETTID)
+    .union(CloneFlags::CHILD_CLEARTID)
+    .union(CloneFlags::PIDFD);
 
 /// How a child ended, or why it is not running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +159,7 @@ pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: fewer words than the kernel has processors. `ESRCH`: no such thread.
+/// `EINVAL`: fewer bits than the kernel has processors. `ESRCH`: no such thread.
 pub fn sched_getaffinity(thread: Pid, mask: &mut [usize]) -> Result<usize> {
     let (size, to) = (size_of_val(mask), mask.as_mut_ptr() as usize);
     // SAFETY: the words are ours to write.

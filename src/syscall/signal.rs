@@ -133,7 +133,7 @@ impl Sigaction {
             Disposition::Info(_) => self.flags | SaFlags::SIGINFO,
             _ => self.flags - SaFlags::SIGINFO,
         };
-        action.sa_flags = flags.bits().into();
+        action.sa_flags = (flags.bits() & !arch::SA_RESTORER).into();
         action.sa_mask = self.mask.0;
         arch::set_restorer(&mut action);
         action

@@ -132,7 +132,10 @@ fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> 
 #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
 #[inline(never)]
 fn from_stat(stat: &arch::kernel_stat) -> Stat {
-    let time = |sec, nsec| Timespec { sec, nsec };
+    // Where seconds have 32 bits they are signed, though some of the structures deny it.
+    let narrow = size_of_val(&stat.st_mtime) == 4;
+    let seconds = |sec: i64| if narrow { i64::from(sec as i32) } else { sec };
+    let time = |sec, nsec| Timespec { sec: seconds(sec), nsec };
     Stat {
         dev: stat.st_dev as u64,
         ino: stat.st_ino as u64,

@@ -2679,6 +2679,24 @@ mod signals {
         ensure(matches!(before.disposition, Disposition::Info(_)), "another one before")
     }
 
+    /// A libc's own restorer is not kept with an action that is set again.
+    #[cfg(not(any(
+        target_arch = "loongarch64",
+        target_arch = "mips",
+        target_arch = "mips64",
+        target_arch = "riscv32",
+        target_arch = "riscv64"
+    )))]
+    fn restorer_is_not_kept() -> Outcome {
+        use linux_raw_sys::general::SA_RESTORER;
+        let handler = Disposition::Handler(record);
+        let flags = SaFlags::from_bits_retain(SA_RESTORER);
+        let _acting = Acting::new(Signal::USR1, handler, flags, SigSet::empty())?;
+        syscall::raise(Signal::USR1)?;
+        same(seen(), (1, Signal::USR1.0 as i32))?;
+        ensure(!current(Signal::USR1)?.flags.contains(flags), "a flag that is the kernel's")
+    }
+
     fn ignored() -> Outcome {
         let ignore = Disposition::Ignore;
         let _acting = Acting::new(Signal::TERM, ignore, SaFlags::empty(), SigSet::empty())?;
@@ -2738,6 +2756,14 @@ mod signals {
             qemu_user: "handlers are called from another, on an aligned stack",
             if cfg!(target_arch = "x86")
         ),
+        #[cfg(not(any(
+            target_arch = "loongarch64",
+            target_arch = "mips",
+            target_arch = "mips64",
+            target_arch = "riscv32",
+            target_arch = "riscv64"
+        )))]
+        case!("a restorer is not kept", restorer_is_not_kept),
         case!("an ignored signal does nothing", ignored),
         case!("no such signal, no such process", errors),
     ];
@@ -3169,8 +3195,11 @@ mod processes {
     }
 
     fn shared_stack_is_refused() -> Outcome {
-        // SAFETY: refused.
-        fails(unsafe { syscall::clone(CloneFlags::VM, Some(Signal::CHLD)) }, Errno::EINVAL)
+        for flags in [CloneFlags::VM, CloneFlags::SETTLS, CloneFlags::CHILD_SETTID] {
+            // SAFETY: refused.
+            fails(unsafe { syscall::clone(flags, Some(Signal::CHLD)) }, Errno::EINVAL)?;
+        }
+        Ok(())
     }
 
     /// Descriptors are copied, the positions behind them are common.
@@ -3206,7 +3235,7 @@ mod processes {
         case!("WNOHANG and WNOWAIT", wait_flags),
         case!("the end of a child is signalled", end_is_signalled),
         case!("CLONE_VFORK waits", vfork, qemu_user: "it does not wait"),
-        case!("CLONE_VM on one stack is refused", shared_stack_is_refused),
+        case!("clone on one stack, or without an address, is refused", shared_stack_is_refused),
     ];
 }
 
