@@ -56,8 +56,6 @@ fn cross(arguments: &[&str]) -> Command {
     let mut cargo = cargo(arguments);
     cargo.args(["--target-dir", "target/cross", "-Zbuild-std=core,compiler_builtins"]);
     cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
-    // The linker's name is in .cargo/config.toml, but not for this target, of which
-    // cargo takes only a file's name; and this is where it is.
     cargo.env("CARGO_TARGET_X86_64_TARGET_LINKER", "rust-lld");
     let lld = sysroot("rustc").join("lib/rustlib/x86_64-unknown-linux-gnu/bin");
     let path = env::var_os("PATH").unwrap_or_default();
@@ -72,9 +70,9 @@ fn cross_rows<'a>(arguments: &[&str], rows: impl IntoIterator<Item = &'a Row>) -
     for row in rows.into_iter().filter(|row| row.target != HOST) {
         build.args(["--target", row.target]);
         let name = row.target.to_uppercase().replace('-', "_");
-        if !row.flags.is_empty() {
-            build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), row.flags);
-        }
+        build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
+        let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
+        build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
     }
     build
 }

@@ -10,7 +10,7 @@ pub const HOST: &str = "x86_64-unknown-linux-gnu";
 
 pub struct Row {
     pub target: &'static str,
-    /// For the compiler, beside those of .cargo/config.toml.
+    /// For the compiler, beside those that every target needs.
     pub flags: &'static str,
     /// Emulators of system calls that the programs run under.
     pub runners: &'static [&'static str],
