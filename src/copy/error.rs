@@ -29,7 +29,7 @@ pub enum Cause {
     /// The destination is a symbolic link that leads nowhere. What it was meant to
     /// lead to is not guessed.
     DanglingLink,
-    /// The source became shorter while it was copied.
+    /// The source became shorter while it was copied, or a page of it could not be read.
     Shrunk,
 }
 

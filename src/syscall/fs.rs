@@ -162,7 +162,8 @@ pub fn ftruncate(fd: BorrowedFd<'_>, length: u64) -> Result<()> {
 
 /// Reserves space for `length` bytes from `offset`, or what `flags` say.
 ///
-/// After it, neither writing nor a mapping of the range can run out of space.
+/// After it, neither writing nor a mapping of the range runs out of space, unless the file
+/// system writes what is changed to another place (btrfs), or `flags` say otherwise.
 ///
 /// # Errors
 ///

@@ -156,8 +156,9 @@ impl Sigaction {
     }
 }
 
-/// The kernel's structure, and one mask more: on riscv64 qemu-user believes that it has a
-/// restorer before the mask, and reads and writes the mask a word behind its place.
+/// The kernel's structure, and one mask more: on some architectures (riscv64 is one)
+/// qemu-user believes that it has a restorer before the mask, and reads and writes the mask
+/// a word behind its place.
 #[repr(C)]
 struct Roomy {
     action: kernel_sigaction,
