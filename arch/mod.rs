@@ -10,7 +10,8 @@
 //!    assembly and the names of the registers;
 //! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
 //!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
-//!    `kernel_stat` and whether they come second (`STATX_FIRST`), `clone`. A file takes
+//!    `kernel_stat` and whether they come second (`STATX_FIRST`), `fstatfs` with its
+//!    `kernel_statfs`, `clone`. A file takes
 //!    them from [`common`], save for those that are its own; with 32 bits it says before
 //!    whether pairs of registers are aligned (`PAIRS_ALIGNED`);
 //! 4. `__start!`, the program's entry point;

@@ -32,7 +32,8 @@ syscalls! {
 }
 
 pub use common::lp64::{
-    STATX_FIRST, fallocate, fstat, ftruncate, kernel_stat, lseek, newfstatat, pread64, pwrite64,
+    STATX_FIRST, fallocate, fstat, fstatfs, ftruncate, kernel_stat, kernel_statfs, lseek,
+    newfstatat, pread64, pwrite64,
 };
 
 /// `mmap` as the kernel's first version took it: one pointer to six words.

@@ -16,9 +16,8 @@ use core::{mem, ptr};
 use baremap::{
     Decimal,
     fd::{AsFd, BorrowedFd},
-    map::MmapOptions,
     rt::{self, ExitCode, STDERR, STDOUT, Start},
-    syscall::{self, Errno, Mode, OFlags, Result},
+    syscall::{self, Errno, MapFlags, Mode, OFlags, ProtFlags, Result},
 };
 
 baremap::entry!(main, bare);
@@ -53,18 +52,27 @@ fn copy(start: Start) -> Result<u64> {
     syscall::ftruncate(dst.as_fd(), stat.size)?;
 
     // Map both: the source read-only, the destination read-write and shared.
-    let map = MmapOptions::new().len(stat.size.try_into().map_err(|_| Errno::EOVERFLOW)?);
-    let from = map.map_raw_read_only(src.as_fd())?;
-    let to = map.map_raw(dst.as_fd())?;
+    let size = stat.size.try_into().map_err(|_| Errno::EOVERFLOW)?;
+    let from = map(src.as_fd(), size, ProtFlags::READ)?;
+    let to = map(dst.as_fd(), size, ProtFlags::READ | ProtFlags::WRITE)?;
 
     // Copy memory: no read or write calls.
     // SAFETY: both are mapped, as long as each other, and at different addresses. Should
     // they be one file, every byte is copied to where it is.
-    unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr(), from.len()) };
+    unsafe { ptr::copy_nonoverlapping(from, to, size) };
 
     // The end of the process closes and unmaps everything: four calls saved.
-    mem::forget((src, dst, from, to));
+    mem::forget((src, dst));
     Ok(stat.size)
+}
+
+/// Maps the whole of a file, which may be empty: then nothing is there to be mapped.
+fn map(fd: BorrowedFd<'_>, size: usize, prot: ProtFlags) -> Result<*mut u8> {
+    if size == 0 {
+        return Ok(ptr::dangling_mut());
+    }
+    // SAFETY: the kernel chooses the place.
+    unsafe { syscall::mmap(ptr::null_mut(), size, prot, MapFlags::SHARED, Some(fd), 0) }
 }
 
 /// Writes a line, piece by piece: a buffer would cost more code than two calls do.

@@ -19,7 +19,7 @@
 //! let map = MmapOptions::new().len(length as usize).map_raw_read_only(fd.as_fd())?;
 //! # use baremap::fd::AsFd;
 //! assert_eq!(map.len() as u64, length);
-//! # Ok::<(), syscall::Errno>(())
+//! # Ok::<(), baremap::map::Error>(())
 //! ```
 //!
 //! With nothing at all, `entry!` makes a whole program out of a `main`; `rt`
@@ -31,6 +31,7 @@
 //! * `std`: the descriptor types of [`fd`] are those of the standard library, and
 //!   [`syscall::Errno`] is a [`core::error::Error`] that converts to
 //!   `std::io::Error`. A freestanding program cannot have it.
+//! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
 
 #![no_std]
 // Inline assembly is not yet stable there.
@@ -51,3 +52,11 @@ pub mod rt;
 pub mod syscall;
 
 pub use decimal::Decimal;
+pub use map::{
+    Advice, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
+    RemapOptions, UncheckedAdvice,
+};
+
+#[doc = include_str!("../docs/coming-from-memmap2.md")]
+#[cfg(all(doc, any(feature = "std", not(doctest))))] // its examples use std's files
+pub mod coming_from_memmap2 {}

@@ -17,6 +17,8 @@ use super::{failure, nr};
 
 /// What `fstat` and `newfstatat` fill: sizes of 64 bits, but times of 32.
 pub use linux_raw_sys::general::stat64 as kernel_stat;
+/// What `fstatfs` fills.
+pub use linux_raw_sys::general::statfs64 as kernel_statfs;
 
 /// Whether `Stat` is better asked of `statx`: only there are times 64-bit.
 pub const STATX_FIRST: bool = true;
@@ -106,4 +108,10 @@ pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
 #[inline]
 pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
     unsafe { syscall4(nr::fstatat64, dir, path, stat as usize, flags) }
+}
+
+/// The kernel wants to know how large the structure is.
+#[inline]
+pub unsafe fn fstatfs(fd: usize, stat: *mut kernel_statfs) -> usize {
+    unsafe { syscall3(nr::fstatfs64, fd, size_of::<kernel_statfs>(), stat as usize) }
 }

@@ -11,6 +11,8 @@ use super::nr;
 
 /// What `fstat` and `newfstatat` fill.
 pub use linux_raw_sys::general::stat as kernel_stat;
+/// What `fstatfs` fills.
+pub use linux_raw_sys::general::statfs as kernel_statfs;
 
 /// Whether `Stat` is better asked of `statx`: where `fstat` came only with Linux 6.11, or
 /// has times of 32 bits.
@@ -68,4 +70,9 @@ pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
 #[inline]
 pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
     unsafe { syscall4(nr::newfstatat, dir, path, stat as usize, flags) }
+}
+
+#[inline]
+pub unsafe fn fstatfs(fd: usize, stat: *mut kernel_statfs) -> usize {
+    unsafe { syscall2(nr::fstatfs, fd, stat as usize) }
 }

@@ -4,8 +4,10 @@ use core::ptr;
 
 use super::{Cause, Outcome, dest, source};
 use crate::fd::BorrowedFd;
-use crate::map::{MmapOptions, MmapRaw};
-use crate::syscall::{self, Errno, FallocateFlags, FileType, Stat, Whence, page_size};
+use crate::map::Region;
+use crate::syscall::{
+    self, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, Stat, Whence, page_size,
+};
 
 /// How much of each file is mapped at once, in bytes: a multiple of every page size.
 ///
@@ -37,7 +39,7 @@ pub fn copy(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<u6
         let mut offset = start;
         while offset < end {
             let len = (end - offset).min(WINDOW) as usize;
-            match MmapOptions::new().offset(offset).len(len).map_raw_read_only(from) {
+            match map_shared(from, offset, len, ProtFlags::READ) {
                 Ok(map) => copy_window(&map, to, offset, mapped)?,
                 Err(errno) if started || syscall::lseek(from, 0, Whence::SET).is_err() => {
                     return Err(source("map", errno));
@@ -156,17 +158,28 @@ fn reserve(to: BorrowedFd<'_>, start: u64, end: u64) -> Outcome<bool> {
     }
 }
 
+#[inline(never)]
+fn map_shared(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+    prot: ProtFlags,
+) -> syscall::Result<Region> {
+    Region::map(len, prot, MapFlags::SHARED, Some(file), offset, page_size())
+}
+
 /// Copies a window of the source to the same place in the destination, which is mapped
 /// too if it has space there, or else written.
 #[inline(never)]
-fn copy_window(map: &MmapRaw, to: BorrowedFd<'_>, offset: u64, mapped: bool) -> Outcome<()> {
-    if mapped && let Ok(target) = MmapOptions::new().offset(offset).len(map.len()).map_raw(to) {
+fn copy_window(map: &Region, to: BorrowedFd<'_>, offset: u64, mapped: bool) -> Outcome<()> {
+    let writable = ProtFlags::READ | ProtFlags::WRITE;
+    if mapped && let Ok(target) = map_shared(to, offset, map.len(), writable) {
         // SAFETY: both are mapped, and `map.len()` long; they are different files. No
         // reference is made to either: others may change the source meanwhile.
-        unsafe { ptr::copy_nonoverlapping(map.as_ptr(), target.as_mut_ptr(), map.len()) };
+        unsafe { ptr::copy_nonoverlapping(map.ptr(), target.ptr(), map.len()) };
         return Ok(());
     }
     syscall::lseek(to, offset as i64, Whence::SET).map_err(|errno| dest("write to", errno))?;
     // SAFETY: this program never writes to the source.
-    unsafe { write(to, map.as_ptr(), map.len()) }
+    unsafe { write(to, map.ptr(), map.len()) }
 }

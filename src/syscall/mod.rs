@@ -30,7 +30,7 @@ pub use page::page_size;
 pub(crate) use page::set_page_size;
 pub use process::*;
 pub use signal::*;
-pub use stat::{FileType, Stat, fstat, statx};
+pub use stat::{FileType, Stat, StatFs, fstat, fstatfs, statx};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
 /// Calls without types: a number, and up to six registers.

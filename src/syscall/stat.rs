@@ -117,6 +117,26 @@ pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
 
+/// What is known of a file system: as much of it as mappings need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatFs {
+    /// Which kind it is, as one of the numbers of statfs(2), such as `TMPFS_MAGIC`.
+    pub fs_type: u32,
+    /// The size of its blocks in bytes: on hugetlbfs that of its pages.
+    pub block_size: u64,
+}
+
+/// What is known of the file system that an open file is on.
+pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
+    let mut stat = MaybeUninit::uninit();
+    // SAFETY: there is room for the structure.
+    nothing(unsafe { arch::fstatfs(register(fd), stat.as_mut_ptr()) })?;
+    // SAFETY: the kernel has filled it.
+    let stat: arch::kernel_statfs = unsafe { stat.assume_init() };
+    #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
+    Ok(StatFs { fs_type: stat.f_type as u32, block_size: stat.f_bsize as u64 })
+}
+
 fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut buffer = MaybeUninit::<kernel::statx>::uninit();
     let mask = kernel::STATX_BASIC_STATS as usize;

@@ -36,7 +36,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     });
     report.step("lint, std", {
         let mut lint = cargo(&["clippy", "--all-targets", "--no-default-features"]);
-        lint.args(["--features", "std", "--", "-Dwarnings"]);
+        lint.args(["--features", "std,stable_deref_trait", "--", "-Dwarnings"]);
         lint.env("CARGO_TARGET_DIR", root().join("target/lint"));
         lint
     });
@@ -51,7 +51,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("tests, freestanding", cargo(&["test", "--no-fail-fast"]));
     report.step("tests, std", {
         let mut test = cargo(&["test", "--no-fail-fast", "--no-default-features"]);
-        test.args(["--features", "std"]);
+        test.args(["--features", "std,stable_deref_trait"]);
         test
     });
     report.step("build, release", cargo(&["build", "--release", "--workspace"]));

@@ -1,0 +1,379 @@
+//! What to map, and how.
+
+use linux_raw_sys::general::{
+    F_DUPFD_CLOEXEC, F_GET_SEALS, F_SEAL_SHRINK, F_SEAL_WRITE, FS_VERITY_FL, HUGETLBFS_MAGIC,
+    MAP_HUGE_MASK, MAP_HUGE_SHIFT,
+};
+use linux_raw_sys::ioctl::FS_IOC_GETFLAGS;
+
+use super::{MapIfSafeError, Mmap, MmapMut, MmapRaw, Result, region::Region};
+use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use crate::syscall::{self, Errno, MapFlags, Mode, OFlags, ProtFlags, Stat, StatFs, page_size};
+
+/// A descriptor's number, as [`MmapAsRawDesc`] has it.
+pub type MmapRawDescriptor = RawFd;
+
+/// What can be mapped: a reference to anything with a descriptor, or its number.
+pub trait MmapAsRawDesc {
+    /// The descriptor's number.
+    fn as_raw_desc(&self) -> MmapRawDescriptor;
+}
+
+impl MmapAsRawDesc for RawFd {
+    fn as_raw_desc(&self) -> MmapRawDescriptor {
+        *self
+    }
+}
+
+impl MmapAsRawDesc for BorrowedFd<'_> {
+    fn as_raw_desc(&self) -> MmapRawDescriptor {
+        self.as_raw_fd()
+    }
+}
+
+impl<T: AsRawFd + ?Sized> MmapAsRawDesc for &T {
+    fn as_raw_desc(&self) -> MmapRawDescriptor {
+        self.as_raw_fd()
+    }
+}
+
+/// What to map, and how: the part of a file, or the length of memory, and options.
+///
+/// ```
+/// use baremap::MmapOptions;
+///
+/// let mut map = MmapOptions::new().len(10_000).map_anon()?;
+/// map[9_999] = 1;
+/// # Ok::<(), baremap::map::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MmapOptions {
+    offset: u64,
+    len: Option<usize>,
+    stack: bool,
+    /// Huge pages, and two to which power their size is: zero leaves it to the kernel.
+    huge: Option<u8>,
+    populate: bool,
+    no_reserve_swap: bool,
+}
+
+impl MmapOptions {
+    /// A whole file, or no memory, and nothing special.
+    pub const fn new() -> MmapOptions {
+        MmapOptions {
+            offset: 0,
+            len: None,
+            stack: false,
+            huge: None,
+            populate: false,
+            no_reserve_swap: false,
+        }
+    }
+
+    /// From this byte of the file on; it need not be the first of a page.
+    pub const fn offset(&mut self, offset: u64) -> &mut Self {
+        self.offset = offset;
+        self
+    }
+
+    /// So many bytes, whether the file has them or not. Zero maps nothing, and asks nothing
+    /// of the file.
+    ///
+    /// Unless it is said, all from the offset to the end of the file as it is then; and of
+    /// memory none.
+    pub const fn len(&mut self, len: usize) -> &mut Self {
+        self.len = Some(len);
+        self
+    }
+
+    /// Memory is to be a stack (`MAP_STACK`, which does nothing on Linux so far).
+    pub const fn stack(&mut self) -> &mut Self {
+        self.stack = true;
+        self
+    }
+
+    /// Memory is to have huge pages (`MAP_HUGETLB`), of two to this power of bytes, such as
+    /// 21 for 2 MiB; or of the size that the system prefers. The mapping takes whole ones.
+    pub const fn huge(&mut self, page_bits: Option<u8>) -> &mut Self {
+        self.huge = Some(match page_bits {
+            Some(bits) => bits,
+            None => 0,
+        });
+        self
+    }
+
+    /// Brings all pages in at once (`MAP_POPULATE`).
+    pub const fn populate(&mut self) -> &mut Self {
+        self.populate = true;
+        self
+    }
+
+    /// Reserves no swap (`MAP_NORESERVE`): writing may find no memory, and end the process.
+    pub const fn no_reserve_swap(&mut self) -> &mut Self {
+        self.no_reserve_swap = true;
+        self
+    }
+
+    /// Does nothing on Linux: memmap2 has it for another system.
+    pub const fn no_probe_handle(&mut self) -> &mut Self {
+        self
+    }
+
+    /// Maps a file to be read. What others write to it is seen. An empty file is an empty
+    /// map, and takes no addresses.
+    ///
+    /// # Errors
+    ///
+    /// * `EACCES`: the descriptor is not open for reading, or is that of no regular file.
+    /// * `EBADF`: it is not open at all.
+    /// * `EINVAL`: the offset is beyond the end of the file, and no length was said.
+    /// * `ENODEV`, `EIO`: such a file cannot be mapped, as a pipe or most of `/proc`, even
+    ///   if its size is zero.
+    /// * `ENOMEM`: no such range of addresses is free.
+    /// * `EOVERFLOW`: more than `isize::MAX` bytes, or an offset beyond what the kernel has.
+    ///
+    /// # Safety
+    ///
+    /// While the map lives nobody, in this process or another, changes the bytes of the
+    /// file that it shows, or makes the file shorter than it reaches: a `&[u8]` must not
+    /// change, and beyond the end of the file is `SIGBUS`.
+    pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
+        let flags = MapFlags::SHARED;
+        Ok(Mmap(self.file(file.as_raw_desc(), ProtFlags::READ, flags)?))
+    }
+
+    /// Maps a file to be read and executed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map`](MmapOptions::map); `EPERM`: on a file system mounted `noexec`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`map`](MmapOptions::map).
+    pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
+        let prot = ProtFlags::READ | ProtFlags::EXEC;
+        Ok(Mmap(self.file(file.as_raw_desc(), prot, MapFlags::SHARED)?))
+    }
+
+    /// Maps a file to be read and written. What is written goes to the file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map`](MmapOptions::map); `EACCES`: the descriptor is not open for both;
+    /// `EPERM`: the file is sealed against it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`map`](MmapOptions::map), and nobody reads the bytes by other ways at the
+    /// same time. Where the file has holes and the disk is full, writing is `SIGBUS`, too.
+    pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        Ok(MmapMut(self.file(file.as_raw_desc(), prot, MapFlags::SHARED)?))
+    }
+
+    /// Maps a file to be read, and written to in memory alone: a page that is written to
+    /// becomes a copy.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map`](MmapOptions::map).
+    ///
+    /// # Safety
+    ///
+    /// As for [`map`](MmapOptions::map): a page that was not written to is the file's.
+    pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        Ok(MmapMut(self.file(file.as_raw_desc(), prot, MapFlags::PRIVATE)?))
+    }
+
+    /// Maps a file as [`map_copy`](MmapOptions::map_copy) does, to be read. It can be made
+    /// writable whatever the descriptor is open for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map`](MmapOptions::map).
+    ///
+    /// # Safety
+    ///
+    /// As for [`map`](MmapOptions::map).
+    pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
+        Ok(Mmap(self.file(file.as_raw_desc(), ProtFlags::READ, MapFlags::PRIVATE)?))
+    }
+
+    /// Maps a file to be read if nobody can change it or make it shorter: a file in memory
+    /// (memfd_create(2)) that is sealed against both, or one that fs-verity protects. A
+    /// file system that is a program of its own (FUSE) is believed.
+    ///
+    /// The mapping is private, which for such a file is the same: older kernels than 6.7
+    /// have no shared one of a sealed file.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSafe`](MapIfSafeError::NotSafe): somebody could, or the file is shorter than
+    /// what is to be mapped. Otherwise as for [`map`](MmapOptions::map), and `EMFILE` if no
+    /// descriptor is free.
+    pub fn map_if_safe<T: MmapAsRawDesc>(
+        &self,
+        file: T,
+    ) -> core::result::Result<Mmap, MapIfSafeError> {
+        let mapped = || {
+            // A number may come to be another file's at any time, unless it is our own.
+            let file = duplicate(borrow(file.as_raw_desc())?)?;
+            let size = syscall::fstat(file.as_fd())?.size;
+            let end = match self.len {
+                Some(len) => self.offset.checked_add(len as u64),
+                None => Some(size),
+            };
+            if !is_immutable(file.as_fd()) || end.is_none_or(|end| end > size) {
+                return Ok(None);
+            }
+            self.file(file.as_raw_fd(), ProtFlags::READ, MapFlags::PRIVATE).map(Some)
+        };
+        match mapped() {
+            Ok(Some(region)) => Ok(Mmap(region)),
+            Ok(None) => Err(MapIfSafeError::NotSafe),
+            Err(errno) => Err(MapIfSafeError::MapFailed(errno)),
+        }
+    }
+
+    /// Maps memory, all of it zero.
+    ///
+    /// # Errors
+    ///
+    /// * `ENOMEM`: there is none, or, with [`huge`](MmapOptions::huge), no huge pages are
+    ///   left.
+    /// * `EINVAL`: there are no huge pages, or none of this size.
+    /// * `EOVERFLOW`: more than `isize::MAX` bytes.
+    /// * `ENOENT`: the size of huge pages is left to the system, and there is no
+    ///   `/proc/meminfo` to tell it.
+    pub fn map_anon(&self) -> Result<MmapMut> {
+        let len = self.len.unwrap_or(0);
+        if len == 0 {
+            return Ok(MmapMut(Region::empty(page_size())));
+        }
+        let mut flags = self.flags(MapFlags::PRIVATE | MapFlags::ANONYMOUS);
+        if self.stack {
+            flags |= MapFlags::STACK;
+        }
+        let unit = match self.huge {
+            None => page_size(),
+            Some(bits) => {
+                let size = (u32::from(bits) & MAP_HUGE_MASK) << MAP_HUGE_SHIFT;
+                flags |= MapFlags::HUGETLB | MapFlags::from_bits_retain(size);
+                match bits {
+                    0 => huge_page_size()?,
+                    // A size that does not exist is the kernel's to refuse.
+                    bits => 1usize.checked_shl(bits.into()).ok_or(Errno::EINVAL)?,
+                }
+            }
+        };
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        Ok(MmapMut(Region::map(len, prot, flags, None, 0, unit)?))
+    }
+
+    /// Maps a file to be read and written, by pointers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map_mut`](MmapOptions::map_mut).
+    pub fn map_raw<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapRaw> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        Ok(MmapRaw(self.file(file.as_raw_desc(), prot, MapFlags::SHARED)?))
+    }
+
+    /// Maps a file to be read, by pointers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map`](MmapOptions::map).
+    pub fn map_raw_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapRaw> {
+        Ok(MmapRaw(self.file(file.as_raw_desc(), ProtFlags::READ, MapFlags::SHARED)?))
+    }
+
+    fn file(&self, file: RawFd, prot: ProtFlags, sharing: MapFlags) -> syscall::Result<Region> {
+        let file = borrow(file)?;
+        if self.len == Some(0) {
+            return Ok(Region::empty(page_size()));
+        }
+        let stat = syscall::fstat(file)?;
+        let len = match self.len {
+            Some(len) => len,
+            None => {
+                let rest = stat.size.checked_sub(self.offset).ok_or(Errno::EINVAL)?;
+                rest.try_into().map_err(|_| Errno::EOVERFLOW)?
+            }
+        };
+        let unit = unit(file, &stat)?;
+        if stat.size == 0 && len == 0 {
+            // Pipes and files in /proc have contents, and no size: were they empty maps,
+            // nobody would notice what is missing. The kernel knows which can be mapped.
+            drop(Region::map(1, prot, sharing | MapFlags::NORESERVE, Some(file), 0, unit)?);
+        }
+        Region::map(len, prot, self.flags(sharing), Some(file), self.offset, unit)
+    }
+
+    fn flags(&self, mut flags: MapFlags) -> MapFlags {
+        if self.populate {
+            flags |= MapFlags::POPULATE;
+        }
+        if self.no_reserve_swap {
+            flags |= MapFlags::NORESERVE;
+        }
+        flags
+    }
+}
+
+fn borrow<'fd>(fd: RawFd) -> syscall::Result<BorrowedFd<'fd>> {
+    if fd == -1 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: for one call each, which fails if it is not open.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
+    // SAFETY: takes a number, and returns a descriptor that is nobody else's.
+    unsafe {
+        let fd = syscall::fcntl(file, F_DUPFD_CLOEXEC, 0)?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
+fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
+    let page = page_size();
+    // Few other file systems have blocks so large, and need to be asked.
+    if stat.blksize <= page as u64 {
+        return Ok(page);
+    }
+    match syscall::fstatfs(file)? {
+        StatFs { fs_type: HUGETLBFS_MAGIC, block_size } => Ok(block_size as usize),
+        _ => Ok(page),
+    }
+}
+
+fn is_immutable(file: BorrowedFd<'_>) -> bool {
+    let needed = (F_SEAL_SHRINK | F_SEAL_WRITE) as usize;
+    // SAFETY: takes no pointer.
+    if unsafe { syscall::fcntl(file, F_GET_SEALS, 0) }.is_ok_and(|seals| seals & needed == needed) {
+        return true;
+    }
+    let mut flags: u32 = 0;
+    // SAFETY: writes a number of 32 bits, whatever its name says.
+    let got = unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, &raw mut flags as usize) };
+    got.is_ok() && flags & FS_VERITY_FL != 0
+}
+
+/// The size of huge pages that the system prefers, in bytes; `EINVAL` if it has none.
+fn huge_page_size() -> syscall::Result<usize> {
+    let file = syscall::open(c"/proc/meminfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // The whole file is smaller, and read at once.
+    let mut text = [0; 4096];
+    let count = syscall::read(file.as_fd(), &mut text)?;
+    let mut lines = text[..count].split(|&byte| byte == b'\n');
+    let size = lines.find_map(|line| line.strip_prefix(b"Hugepagesize:"));
+    let digits = size.ok_or(Errno::EINVAL)?.iter().filter(|byte| byte.is_ascii_digit());
+    let kilobytes = digits.fold(0usize, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+    Ok(kilobytes * 1024)
+}

@@ -1,0 +1,178 @@
+//! A range of addresses that is mapped, and unmapped when dropped: what all types of maps
+//! are made of.
+
+use core::{fmt, ptr};
+
+use crate::fd::BorrowedFd;
+use crate::syscall::{self, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result};
+
+/// `len` bytes from `ptr` on. The mapping begins with the page that `ptr` is in, and ends
+/// with a whole unit.
+///
+/// Nothing is mapped for no bytes, and the pointer then leads nowhere.
+pub struct Region {
+    ptr: *mut u8,
+    len: usize,
+    /// What the mapping's length is a multiple of: the size of its pages, in bytes. A power
+    /// of two.
+    unit: usize,
+}
+
+// SAFETY: a pointer and numbers; the mapping is the process's, not a thread's. What may be
+// done to the memory through a shared reference is for the types to say that have one.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps `len` bytes from an offset on, which need not be a page's.
+    ///
+    /// `EOVERFLOW`: more than `isize::MAX` bytes with those before them in their page, for
+    /// a longer object does not exist in Rust.
+    pub fn map(
+        len: usize,
+        prot: ProtFlags,
+        flags: MapFlags,
+        file: Option<BorrowedFd<'_>>,
+        offset: u64,
+        unit: usize,
+    ) -> Result<Region> {
+        if len == 0 {
+            return Ok(Region::empty(unit));
+        }
+        let before = offset as usize & (unit - 1);
+        let length = Region::rounded(before, len, unit)?;
+        let null = ptr::null_mut();
+        // SAFETY: without a fixed address nothing is replaced.
+        let base =
+            unsafe { syscall::mmap(null, length, prot, flags, file, offset - before as u64)? };
+        Ok(Region { ptr: base.wrapping_add(before), len, unit })
+    }
+
+    /// No bytes, at an address that is aligned as that of any mapping.
+    pub const fn empty(unit: usize) -> Region {
+        Region { ptr: ptr::without_provenance_mut(unit), len: 0, unit }
+    }
+
+    /// The mapping's length for `len` bytes and those before them.
+    fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
+        // Of its last page nobody can see what is beyond the bytes that were asked for.
+        let end = before.saturating_add(len);
+        if end > isize::MAX as usize {
+            return Err(Errno::EOVERFLOW);
+        }
+        Ok((end + (unit - 1)) & !(unit - 1))
+    }
+
+    pub const fn ptr(&self) -> *mut u8 {
+        self.ptr
+    }
+
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The whole mapping: its address and its length. Not to be asked of no bytes.
+    fn mapping(&self) -> (*mut u8, usize) {
+        self.whole(self.ptr, self.len)
+    }
+
+    /// The pages of a range, as an address and a length; `None` if it has no bytes, and
+    /// `EINVAL` if it is not inside.
+    fn pages(&self, offset: usize, len: usize) -> Result<Option<(*mut u8, usize)>> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.len => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        let start = self.ptr.wrapping_add(offset);
+        Ok((len != 0).then(|| self.whole(start, len)))
+    }
+
+    /// Some of the bytes with all of their pages.
+    fn whole(&self, start: *mut u8, len: usize) -> (*mut u8, usize) {
+        let rest = self.unit - 1;
+        let before = start.addr() & rest;
+        (start.wrapping_sub(before), (before + len + rest) & !rest)
+    }
+
+    pub fn flush(&self, offset: usize, len: usize, flags: MsyncFlags) -> Result<()> {
+        let Some((start, length)) = self.pages(offset, len)? else { return Ok(()) };
+        // SAFETY: the pages are this mapping's; no memory changes.
+        unsafe { syscall::msync(start, length, flags) }
+    }
+
+    /// # Safety
+    ///
+    /// Nothing relies on what the advice changes.
+    pub unsafe fn advise(&self, offset: usize, len: usize, advice: u32) -> Result<()> {
+        let Some((start, length)) = self.pages(offset, len)? else { return Ok(()) };
+        // SAFETY: the pages are this mapping's; the rest is the caller's promise.
+        unsafe { syscall::madvise(start, length, syscall::Advice(advice)) }
+    }
+
+    pub fn lock(&self) -> Result<()> {
+        let Some((start, length)) = self.pages(0, self.len)? else { return Ok(()) };
+        // SAFETY: the pages are this mapping's; no memory changes.
+        unsafe { syscall::mlock(start, length) }
+    }
+
+    pub fn unlock(&self) -> Result<()> {
+        let Some((start, length)) = self.pages(0, self.len)? else { return Ok(()) };
+        // SAFETY: as above; they were locked by way of this mapping.
+        unsafe { syscall::munlock(start, length) }
+    }
+
+    /// # Safety
+    ///
+    /// No reference to the memory needs what is no longer allowed.
+    pub unsafe fn protect(&mut self, prot: ProtFlags) -> Result<()> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        let (base, length) = self.mapping();
+        // SAFETY: the pages are this mapping's; the rest is the caller's promise.
+        unsafe { syscall::mprotect(base, length, prot) }
+    }
+
+    /// `EINVAL`: nothing is mapped that could grow. Otherwise nothing has changed after an
+    /// error, either.
+    ///
+    /// # Safety
+    ///
+    /// There is no reference to the memory.
+    pub unsafe fn remap(&mut self, new_len: usize, may_move: bool) -> Result<()> {
+        if self.len == 0 && new_len != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if self.len == 0 || new_len == 0 {
+            *self = Region::empty(self.unit);
+            return Ok(());
+        }
+        let (base, length) = self.mapping();
+        let before = self.ptr.addr() - base.addr();
+        let new_length = Region::rounded(before, new_len, self.unit)?;
+        let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
+        // SAFETY: the whole mapping, which is this value's own; nothing else has a pointer
+        // to it, by the caller's promise.
+        let base = unsafe { syscall::mremap(base, length, new_length, flags, ptr::null_mut())? };
+        self.ptr = base.wrapping_add(before);
+        self.len = new_len;
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.len != 0 {
+            let (base, length) = self.mapping();
+            // SAFETY: the mapping is this value's own, and nobody may use it after this.
+            let _ = unsafe { syscall::munmap(base, length) };
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("ptr", &self.ptr).field("len", &self.len).finish()
+    }
+}

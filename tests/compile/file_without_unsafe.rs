@@ -1,0 +1,3 @@
+fn main() {
+    let _map = baremap::Mmap::map(0).unwrap();
+}

@@ -1,0 +1,6 @@
+fn main() {
+    let mut map = baremap::MmapMut::map_anon(1).unwrap();
+    let slice = &mut map[..];
+    let _map = map.make_exec().unwrap();
+    slice[0] = 1;
+}

@@ -1,0 +1,818 @@
+//! Maps as a program has them: what memmap2's own tests ask of it, and what it gets wrong.
+//!
+//! With each of the feature sets. The tests are threads of one process: none looks at what
+//! belongs to all of it, but at its own addresses.
+
+#![allow(clippy::undocumented_unsafe_blocks, reason = "the files are each test's own")]
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    ops::Range,
+    os::fd::{AsRawFd, FromRawFd, RawFd},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    thread,
+};
+
+use baremap::{
+    Advice, Mmap, MmapMut, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice,
+    map::{Error, FlushOptions},
+    syscall::{Errno, page_size},
+};
+use rustix::fs::{MemfdFlags, SealFlags};
+
+// ---------------------------------------------------------------- helpers
+
+/// A file of its own for one test, which nobody else can open.
+fn file(contents: impl AsRef<[u8]>) -> File {
+    let dir = env!("CARGO_TARGET_TMPDIR");
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(linux_raw_sys::general::O_TMPFILE as i32);
+    let file = options.open(dir).unwrap();
+    file.write_all_at(contents.as_ref(), 0).unwrap();
+    file
+}
+
+/// A file of zeros.
+fn zeros(len: u64) -> File {
+    let file = file("");
+    file.set_len(len).unwrap();
+    file
+}
+
+/// The same file, open for reading alone.
+fn read_only(file: &File) -> File {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
+}
+
+/// A file in memory, which can be sealed, or has huge pages.
+fn memfd(flags: MemfdFlags, contents: impl AsRef<[u8]>) -> File {
+    let fd = rustix::fs::memfd_create("map", flags).unwrap();
+    // rustix has descriptors of its own here.
+    let file = unsafe { File::from_raw_fd(rustix::fd::IntoRawFd::into_raw_fd(fd)) };
+    file.write_all_at(contents.as_ref(), 0).unwrap();
+    file
+}
+
+fn seal(file: &File, seals: SealFlags) {
+    let fd = unsafe { rustix::fd::BorrowedFd::borrow_raw(file.as_raw_fd()) };
+    rustix::fs::fcntl_add_seals(fd, seals).unwrap();
+}
+
+/// What every kind of maps takes, whichever descriptors the features have.
+fn fd(file: &File) -> RawFd {
+    file.as_raw_fd()
+}
+
+/// The error of either feature set.
+fn errno(error: impl Into<Error>) -> Errno {
+    let error: Error = error.into();
+    #[cfg(feature = "std")]
+    return Errno::new(error.raw_os_error().unwrap() as u16);
+    #[cfg(not(feature = "std"))]
+    return error;
+}
+
+/// Bytes of which no two in a row are the same.
+fn counted(len: usize) -> Vec<u8> {
+    (0..len).map(|index| (index * 7 + index / 251) as u8).collect()
+}
+
+/// The lines of `/proc/self/smaps` on the mapping of an address, the first with its
+/// addresses and its file; `None` if nothing is mapped there.
+fn mapping(at: *const u8) -> Option<String> {
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let range = |line: &str| -> Option<Range<usize>> {
+        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        Some(number(start)?..number(end)?)
+    };
+    let mut found: Option<String> = None;
+    for line in smaps.lines() {
+        match (range(line), &mut found) {
+            (Some(_), Some(_)) => break,
+            (Some(range), None) if range.contains(&at.addr()) => found = Some(line.to_owned()),
+            (None, Some(found)) => *found += &format!("\n{line}"),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether what is mapped there is of this file.
+fn shows(at: *const u8, file: &File) -> bool {
+    let inode = format!(" {} ", file.metadata().unwrap().ino());
+    mapping(at).is_some_and(|lines| lines.lines().next().unwrap().contains(&inode))
+}
+
+fn is_locked(at: *const u8) -> bool {
+    let lines = mapping(at).unwrap();
+    let flags = lines.lines().find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
+    flags.split_whitespace().any(|flag| flag == "lo")
+}
+
+// ---------------------------------------------------------------- what memmap2's tests ask
+
+#[test]
+fn a_file_is_read_and_written() {
+    let file = zeros(128);
+    let mut map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
+    assert_eq!(map.len(), 128);
+    assert!(map.iter().all(|&byte| byte == 0));
+    map.copy_from_slice(&counted(128));
+    assert_eq!(map[..], counted(128));
+    // The map needs the descriptor no longer; and the file has what was written.
+    let same = read_only(&file);
+    drop(file);
+    map[5] = 77;
+    let mut read = [0; 128];
+    same.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!(read, map[..]);
+}
+
+#[test]
+fn what_has_a_descriptor_can_be_mapped() {
+    use baremap::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+    let path = c"Cargo.toml";
+    let flags = baremap::syscall::OFlags::RDONLY;
+    let owned: OwnedFd =
+        baremap::syscall::open(path, flags, baremap::syscall::Mode::empty()).unwrap();
+    let borrowed: BorrowedFd<'_> = owned.as_fd();
+    let number = owned.as_raw_fd();
+    let as_object: &dyn AsRawFd = &owned;
+    let maps = unsafe {
+        [Mmap::map(&owned), Mmap::map(borrowed), Mmap::map(number), Mmap::map(as_object)]
+    };
+    let contents = fs::read("Cargo.toml").unwrap();
+    for map in maps {
+        assert_eq!(map.unwrap()[..], contents);
+    }
+    #[cfg(feature = "std")]
+    {
+        let file = File::open("Cargo.toml").unwrap();
+        assert_eq!(unsafe { Mmap::map(&file) }.unwrap()[..], contents);
+    }
+}
+
+#[test]
+fn memory_is_zero_and_is_kept() {
+    let mut map = MmapMut::map_anon(128).unwrap();
+    assert_eq!(map[..], [0; 128]);
+    map.as_mut().copy_from_slice(&counted(128));
+    map[127] = 42;
+    assert_eq!((&map.as_ref()[..127], map[127]), (&counted(127)[..], 42));
+    assert_eq!(format!("{map:?}"), format!("MmapMut {{ ptr: {:?}, len: 128 }}", map.as_ptr()));
+    let stack = MmapOptions::new().stack().no_reserve_swap().populate().len(1).map_anon();
+    assert_eq!(stack.unwrap()[..], [0]);
+}
+
+#[test]
+fn written_bytes_are_flushed() {
+    let mut file = zeros(128);
+    let mut map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
+    map[..6].copy_from_slice(b"abc123");
+    map.flush().unwrap();
+    map.flush_async().unwrap();
+    let mut read = [0; 6];
+    file.read_exact(&mut read).unwrap();
+    assert_eq!(&read, b"abc123");
+
+    // A range in a map that does not begin with a page, nor the range.
+    let mut map = unsafe { MmapOptions::new().offset(2).len(6).map_mut(fd(&file)) }.unwrap();
+    map.copy_from_slice(b"xyz789");
+    map.flush_range(1, 5).unwrap();
+    map.flush_async_range(0, 6).unwrap();
+    let raw = MmapRaw::from(map);
+    raw.flush().unwrap();
+    raw.flush_async().unwrap();
+    raw.flush_range(6, 0).unwrap();
+    raw.flush_async_range(3, 3).unwrap();
+    let mut read = [0; 8];
+    file.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!(&read, b"abxyz789");
+}
+
+#[test]
+fn a_copy_is_not_the_files() {
+    let file = zeros(128);
+    // Open for reading is enough.
+    let mut copy = unsafe { MmapOptions::new().map_copy(fd(&read_only(&file))) }.unwrap();
+    copy[..6].copy_from_slice(b"abc123");
+    copy.flush().unwrap();
+    assert_eq!(&copy[..7], b"abc123\0");
+    let mut read = [1; 6];
+    file.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!(read, [0; 6]);
+    let other = unsafe { Mmap::map(fd(&file)) }.unwrap();
+    assert_eq!(other[..], [0; 128]);
+
+    let copy = unsafe { MmapOptions::new().map_copy_read_only(fd(&read_only(&file))) }.unwrap();
+    assert_eq!(copy[..], [0; 128]);
+    let mut copy = copy.make_mut().unwrap();
+    copy.fill(1);
+    assert_eq!(other[..], [0; 128]);
+}
+
+#[test]
+fn options_of_other_systems_and_of_pages_change_no_contents() {
+    let file = file(counted(10_000));
+    let mut options = MmapOptions::new();
+    options.no_probe_handle().populate().no_reserve_swap().stack().huge(None);
+    for len in [10_000, 1] {
+        let map = unsafe { options.clone().len(len).map(fd(&file)) }.unwrap();
+        assert_eq!(map[..], counted(10_000)[..len]);
+    }
+}
+
+#[test]
+fn an_offset_is_any_byte_and_beyond_4_gib() {
+    let offset = u64::from(u32::MAX) + 2;
+    let file = zeros(offset + 5432);
+    let mut options = MmapOptions::new();
+    options.offset(offset);
+    assert_eq!(unsafe { options.map_mut(fd(&file)) }.unwrap().len(), 5432);
+    let mut map = unsafe { options.len(5432).map_mut(fd(&file)) }.unwrap();
+    assert_eq!(map[..], [0; 5432]);
+    map.copy_from_slice(&counted(5432));
+    let mut read = vec![0; 5432];
+    file.read_exact_at(&mut read, offset).unwrap();
+    assert_eq!(read, counted(5432));
+}
+
+#[test]
+fn maps_go_from_thread_to_thread() {
+    let mut map = MmapMut::map_anon(129).unwrap();
+    map[128] = 1;
+    let map = thread::spawn(move || map.make_read_only().unwrap()).join().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(map[128], 1));
+        }
+    });
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[test]
+fn code_is_run() {
+    let file = zeros(4096);
+    let maps = [MmapMut::map_anon(4096), unsafe { MmapMut::map_mut(fd(&file)) }];
+    for (map, exec) in maps.into_iter().zip([false, true]) {
+        let mut map = map.unwrap();
+        // mov eax, 0xab; ret
+        map[..6].copy_from_slice(&[0xb8, 0xab, 0, 0, 0, 0xc3]);
+        let map = map.make_exec().unwrap();
+        let run = |map: &Mmap| {
+            let code: extern "C" fn() -> u32 = unsafe { std::mem::transmute(map.as_ptr()) };
+            code()
+        };
+        assert_eq!(run(&map), 0xab);
+        if exec {
+            let map = unsafe { MmapOptions::new().map_exec(fd(&file)) }.unwrap();
+            assert_eq!(run(&map), 0xab);
+            let mut map = map.make_mut().unwrap();
+            map[1] = 0xac;
+            assert_eq!(run(&map.make_exec().unwrap()), 0xac);
+        }
+    }
+}
+
+#[test]
+fn what_may_be_done_changes_and_the_contents_stay() {
+    let file = zeros(256);
+    let map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
+    let mut map = map.make_read_only().unwrap().make_mut().unwrap();
+    map[..6].copy_from_slice(b"abc123");
+    map.flush().unwrap();
+    let mut read = [0; 6];
+    file.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!((&read, &map[..6]), (b"abc123", &b"abc123"[..]));
+    assert_eq!(&unsafe { Mmap::map(fd(&file)) }.unwrap()[..6], b"abc123");
+    assert_eq!(&map.make_exec().unwrap()[..6], b"abc123");
+
+    let map = MmapMut::map_anon(256).unwrap().make_read_only().unwrap();
+    let at = map.as_ptr();
+    let permissions = |at| mapping(at).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    assert_eq!(permissions(at), "r--p");
+    let map = map.make_mut().unwrap();
+    assert_eq!(permissions(at), "rw-p");
+    let map = map.make_exec().unwrap();
+    assert_eq!((map.as_ptr(), permissions(at).as_str()), (at, "r-xp"));
+}
+
+#[test]
+fn raw_maps_are_pointers() {
+    let file = file("abc123");
+    let map = MmapOptions::new().map_raw(fd(&file)).unwrap();
+    assert_eq!((map.len(), unsafe { map.as_ptr().read() }), (6, b'a'));
+    unsafe { map.as_mut_ptr().add(5).write(b'4') };
+    let map = MmapOptions::new().map_raw_read_only(fd(&read_only(&file))).unwrap();
+    assert_eq!((map.len(), unsafe { map.as_ptr().add(5).read() }), (6, b'4'));
+    assert_eq!(errno(MmapRaw::map_raw(fd(&read_only(&file))).unwrap_err()), Errno::EACCES);
+    let at = MmapRaw::map_raw(fd(&file)).unwrap();
+    assert_eq!(format!("{at:?}"), format!("MmapRaw {{ ptr: {:?}, len: 6 }}", at.as_ptr()));
+    let map = unsafe { Mmap::map(fd(&file)) }.unwrap();
+    let at = map.as_ptr();
+    assert_eq!(MmapRaw::from(map).as_ptr(), at);
+}
+
+#[cfg(feature = "stable_deref_trait")]
+#[test]
+fn the_bytes_stay_where_they_are_when_a_map_moves() {
+    fn moved<T: stable_deref_trait::StableDeref<Target = [u8]>>(map: T) {
+        let at = map.as_ptr();
+        let boxed = Box::new(map);
+        assert_eq!(boxed.as_ptr(), at);
+    }
+    moved(MmapMut::map_anon(128).unwrap());
+    moved(MmapMut::map_anon(128).unwrap().make_read_only().unwrap());
+    moved(MmapMut::map_anon(0).unwrap());
+}
+
+#[test]
+fn advice_changes_no_contents() {
+    let file = zeros(128);
+    let mut map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
+    map.advise(Advice::Random).unwrap();
+    map.advise_range(Advice::Sequential, 0, 128).unwrap();
+    map.advise_range(Advice::WillNeed, 127, 1).unwrap();
+    map.copy_from_slice(&counted(128));
+    map.advise(Advice::PopulateWrite).unwrap();
+    map.advise(Advice::DontDump).unwrap();
+    let flags = mapping(map.as_ptr()).unwrap();
+    assert!(flags.lines().last().unwrap().contains(" dd"), "{flags}");
+    assert_eq!(map[..], counted(128));
+    let map = unsafe { Mmap::map(fd(&file)) }.unwrap();
+    map.advise(Advice::Random).unwrap();
+    assert_eq!(map[..], counted(128));
+    MmapRaw::from(map).advise_range(Advice::Normal, 64, 64).unwrap();
+}
+
+#[test]
+fn advice_is_known_or_not() {
+    for advice in [Advice::Normal, Advice::Random, Advice::Sequential, Advice::WillNeed] {
+        assert!(advice.is_supported(), "{advice:?}");
+    }
+    assert!(UncheckedAdvice::DontNeed.is_supported());
+    // What it says is what becomes of it.
+    let map = MmapMut::map_anon(1).unwrap();
+    let refused = map.advise(Advice::PopulateRead).map_err(errno);
+    let expected = if Advice::PopulateRead.is_supported() { Ok(()) } else { Err(Errno::EINVAL) };
+    assert_eq!(refused, expected);
+}
+
+#[test]
+fn unchecked_advice_gives_pages_up() {
+    let page = page_size();
+    let map = || {
+        let mut map = MmapMut::map_anon(3 * page).unwrap();
+        map.fill(255);
+        map.make_read_only().unwrap()
+    };
+    let all = map();
+    unsafe { all.unchecked_advise(UncheckedAdvice::DontNeed) }.unwrap();
+    assert!(all.iter().all(|&byte| byte == 0));
+    // Whole pages, of which the range has bytes.
+    let part = map();
+    unsafe { part.unchecked_advise_range(UncheckedAdvice::DontNeed, page + 1, 1) }.unwrap();
+    assert_eq!([0, page, 2 * page].map(|index| part[index]), [255, 0, 255]);
+}
+
+#[test]
+fn pages_are_locked_and_unlocked() {
+    let file = zeros(128);
+    let map = unsafe { Mmap::map(fd(&file)) }.unwrap();
+    let at = map.as_ptr();
+    assert!(!is_locked(at));
+    for _ in 0..2 {
+        map.lock().unwrap();
+        assert!(is_locked(at));
+    }
+    for _ in 0..2 {
+        map.unlock().unwrap();
+        assert!(!is_locked(at));
+    }
+}
+
+#[test]
+fn a_map_grows_and_shrinks() {
+    // 77: the map does not begin with a page.
+    for offset in [0, 77] {
+        let len = 3 * page_size();
+        let file = zeros(len as u64 + offset);
+        let mut map =
+            unsafe { MmapOptions::new().offset(offset).len(128).map_mut(fd(&file)) }.unwrap();
+        map[127] = 1;
+        unsafe { map.remap(len, RemapOptions::new().may_move(true)) }.unwrap();
+        assert_eq!((map.len(), map[127]), (len, 1));
+        assert!(map[128..].iter().all(|&byte| byte == 0));
+        map.copy_from_slice(&counted(len));
+        let mut read = vec![0; len];
+        file.read_exact_at(&mut read, offset).unwrap();
+        assert_eq!(read, counted(len));
+
+        let at = map.as_ptr();
+        unsafe { map.remap(400, RemapOptions::new()) }.unwrap();
+        assert_eq!((map.len(), map.as_ptr()), (400, at));
+        assert_eq!(map[..], counted(400));
+        map.fill(0);
+        // Nothing is left of what is beyond: its second page was mapped too.
+        assert!(shows(at, &file));
+        assert!(!shows(at.wrapping_add(2 * page_size()), &file));
+    }
+}
+
+#[test]
+fn a_map_moves_only_if_it_may() {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let page = page_size();
+    let mut map = MmapMut::map_anon(3 * page).unwrap();
+    map[..5].copy_from_slice(b"still");
+    let at = map.as_ptr();
+    // If this fails, something else is in the way.
+    let end = at.wrapping_add(3 * page) as *mut _;
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
+    let _ = unsafe { mmap_anonymous(end, page, ProtFlags::empty(), flags) };
+    let mut remap = |len, options| unsafe { map.remap(len, options) }.map_err(errno);
+    assert_eq!(remap(4 * page, RemapOptions::new()), Err(Errno::ENOMEM));
+    assert_eq!(remap(4 * page, RemapOptions::default()), Err(Errno::ENOMEM));
+    assert_eq!(remap(4 * page, RemapOptions::new().may_move(false)), Err(Errno::ENOMEM));
+    assert_eq!((map.as_ptr(), map.len(), &map[..5]), (at, 3 * page, &b"still"[..]));
+    unsafe { map.remap(4 * page, RemapOptions::new().may_move(true)) }.unwrap();
+    assert_ne!(map.as_ptr(), at);
+    assert_eq!((map.len(), &map[..5], map[4 * page - 1]), (4 * page, &b"still"[..], 0));
+
+    // With advice for a part of it there are several mappings, and only one can grow.
+    map.advise_range(Advice::DontDump, page, page).unwrap();
+    let refused = unsafe { map.remap(5 * page, RemapOptions::new().may_move(true)) };
+    assert_eq!(refused.map_err(errno), Err(Errno::EFAULT));
+    assert_eq!((map.len(), &map[..5]), (4 * page, &b"still"[..]));
+}
+
+#[test]
+fn only_sealed_files_are_safe() {
+    let file = memfd(MemfdFlags::ALLOW_SEALING, "Hello, world!");
+    let refused = |file: &File| Mmap::map_if_safe(fd(file)).unwrap_err();
+    assert!(refused(&file).not_safe());
+    for seals in [SealFlags::SHRINK, SealFlags::FUTURE_WRITE] {
+        seal(&file, seals);
+        assert!(refused(&file).not_safe());
+    }
+    seal(&file, SealFlags::WRITE);
+    assert_eq!(&Mmap::map_if_safe(fd(&file)).unwrap()[..], b"Hello, world!");
+
+    let mut options = MmapOptions::new();
+    options.offset(7);
+    let map = options.map_if_safe(fd(&file)).unwrap();
+    assert_eq!(&map[..], b"world!");
+    // Made writable it is a copy: the file stays as it is.
+    let mut map = map.make_mut().unwrap();
+    map[0] = b'W';
+    assert_eq!(&Mmap::map_if_safe(fd(&file)).unwrap()[..], b"Hello, world!");
+    // Not the bytes that could be added to the file.
+    for (offset, len) in [(7, 7), (7, 100), (13, 1), (u64::MAX, 2)] {
+        let error = MmapOptions::new().offset(offset).len(len).map_if_safe(fd(&file)).unwrap_err();
+        assert!(error.not_safe(), "{offset}, {len}");
+        assert_eq!(Errno::from(error), Errno::EINVAL);
+        #[cfg(feature = "std")]
+        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
+    }
+
+    assert!(refused(&zeros(128)).not_safe());
+    let closed = MmapOptions::new().map_if_safe(i32::MAX).unwrap_err();
+    assert!(closed.map_failed() && !closed.not_safe() && !closed.not_supported());
+    assert_eq!(errno(closed), Errno::EBADF);
+}
+
+/// Few file systems have fs-verity, and not on every kernel: elsewhere no file has it.
+#[test]
+fn files_that_fs_verity_protects_are_safe() {
+    let path = format!("{}/verity-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    fs::write(&path, "Hello, verity!").unwrap();
+    let file = File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    // `struct fsverity_enable_arg`: version 1, SHA-256, blocks of this size, and no more.
+    let mut argument = [0_u32; 32];
+    argument[..3].copy_from_slice(&[1, 1, 4096]);
+    let enabled = unsafe {
+        let borrowed = baremap::fd::BorrowedFd::borrow_raw(fd(&file));
+        let request = linux_raw_sys::ioctl::FS_IOC_ENABLE_VERITY;
+        baremap::syscall::ioctl(borrowed, request, argument.as_ptr() as usize)
+    };
+    let map = Mmap::map_if_safe(fd(&file));
+    match enabled {
+        Ok(_) => assert_eq!(&map.unwrap()[..], b"Hello, verity!"),
+        Err(error) => {
+            println!("fs-verity: {error}");
+            assert_eq!(error, Errno::EOPNOTSUPP);
+            assert!(map.unwrap_err().not_safe());
+        }
+    }
+}
+
+// ---------------------------------------------------------------- what it gets wrong
+
+/// Runs a block for each kind of maps, of 100 bytes from the middle of a page.
+macro_rules! each_kind {
+    (|$map:ident: $($kind:ident)*| $block:expr) => {$({
+        let file = zeros(1000);
+        let mut options = MmapOptions::new();
+        options.offset(500).len(100);
+        let $map = each_kind!(@$kind options fd(&file));
+        $block
+    })*};
+    (@Mmap $options:ident $fd:expr) => { unsafe { $options.map($fd) }.unwrap() };
+    (@MmapMut $options:ident $fd:expr) => { unsafe { $options.map_mut($fd) }.unwrap() };
+    (@MmapRaw $options:ident $fd:expr) => { $options.map_raw($fd).unwrap() };
+}
+
+const INSIDE: [(usize, usize); 4] = [(0, 100), (99, 1), (100, 0), (0, 0)];
+const OUTSIDE: [(usize, usize); 6] =
+    [(0, 101), (1, 100), (99, 2), (100, 1), (101, 0), (usize::MAX, 2)];
+
+#[test]
+fn a_range_past_the_end_is_refused() {
+    let check = |call: &dyn Fn(usize, usize) -> baremap::map::Result<()>| {
+        for (offset, len) in INSIDE {
+            call(offset, len).unwrap();
+        }
+        for (offset, len) in OUTSIDE {
+            let error = call(offset, len).map_err(errno);
+            assert_eq!(error, Err(Errno::EINVAL), "{offset}, {len}");
+        }
+    };
+    each_kind!(|map: Mmap MmapMut MmapRaw| {
+        check(&|offset, len| map.advise_range(Advice::Normal, offset, len));
+        check(&|offset, len| unsafe {
+            map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len)
+        });
+    });
+    each_kind!(|map: MmapMut MmapRaw| {
+        check(&|offset, len| map.flush_range(offset, len));
+        check(&|offset, len| map.flush_async_range(offset, len));
+        check(&|offset, len| map.flush_with(FlushOptions::new().range(offset, len)));
+    });
+}
+
+/// Huge pages, while it lives: only root can make some, where there is room.
+struct HugePages {
+    before: String,
+    there_are_some: bool,
+}
+
+impl HugePages {
+    const POOL: &str = "/proc/sys/vm/nr_hugepages";
+
+    fn new() -> HugePages {
+        let count = || fs::read_to_string(HugePages::POOL).unwrap();
+        let before = count();
+        let _ = fs::write(HugePages::POOL, "8");
+        HugePages { before, there_are_some: count().trim().parse::<u32>().unwrap() >= 8 }
+    }
+}
+
+impl Drop for HugePages {
+    fn drop(&mut self) {
+        let _ = fs::write(HugePages::POOL, &self.before);
+    }
+}
+
+/// The pool belongs to the system, so all that needs it is one test.
+#[test]
+fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
+    let pool = HugePages::new();
+    let there_are_some = pool.there_are_some;
+    println!("huge pages: {there_are_some}");
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+    let size = meminfo.lines().find_map(|line| line.strip_prefix("Hugepagesize:")).unwrap();
+    let size = size.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024;
+    let bits = Some(size.ilog2() as u8);
+
+    for page_bits in [None, bits] {
+        let map = MmapOptions::new().huge(page_bits).len(size + 1).map_anon().map_err(errno);
+        if !there_are_some {
+            assert_eq!(map.map(drop), Err(Errno::ENOMEM));
+            continue;
+        }
+        let mut map = map.unwrap();
+        assert_eq!(map.len(), size + 1);
+        map[size] = 1;
+        map.advise(Advice::DontDump).unwrap();
+        map.advise(Advice::DoDump).unwrap();
+        map.lock().unwrap();
+        map.unlock().unwrap();
+        let map = map.make_read_only().unwrap();
+        assert_eq!(map[size], 1);
+        unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) }.unwrap();
+        assert_eq!(map[size], 0);
+        let at = map.as_ptr();
+        assert!(mapping(at.wrapping_add(2 * size - 1)).unwrap().contains("hugepage"));
+        drop(map);
+        for at in [at, at.wrapping_add(size)] {
+            assert!(mapping(at).is_none_or(|lines| !lines.contains("hugepage")));
+        }
+    }
+    // A file of huge pages, from the middle of a page, and an empty one.
+    let file = memfd(MemfdFlags::HUGETLB, "");
+    assert!(unsafe { Mmap::map(fd(&file)) }.unwrap().is_empty());
+    file.set_len(2 * size as u64).unwrap();
+    let map = unsafe { MmapOptions::new().offset(size as u64 + 5000).len(100).map_mut(fd(&file)) };
+    match map.map_err(errno) {
+        Ok(mut map) => {
+            assert!(there_are_some);
+            map[99] = 1;
+            map.flush().unwrap();
+            let at = map.as_ptr();
+            assert!(shows(at, &file));
+            drop(map);
+            assert!(!shows(at, &file));
+        }
+        Err(error) => assert_eq!((error, there_are_some), (Errno::ENOMEM, false)),
+    }
+    // There is no such size, whatever there is.
+    let map = MmapOptions::new().huge(Some(13)).len(1).map_anon();
+    assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
+    let map = MmapOptions::new().huge(Some(64)).len(1).map_anon();
+    assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
+}
+
+#[test]
+fn no_bytes_work_and_take_no_addresses() {
+    let (empty, full) =
+        (memfd(MemfdFlags::ALLOW_SEALING, ""), memfd(MemfdFlags::ALLOW_SEALING, "full"));
+    let mut maps = unsafe {
+        [
+            MmapMut::map_mut(fd(&empty)).unwrap(),
+            MmapOptions::new().map_copy(fd(&empty)).unwrap(),
+            MmapOptions::new().offset(4).map_mut(fd(&full)).unwrap(),
+            MmapOptions::new().len(0).map_mut(fd(&full)).unwrap(),
+            MmapOptions::new().map_anon().unwrap(),
+            MmapMut::map_anon(0).unwrap(),
+            MmapOptions::new().huge(None).populate().map_anon().unwrap(),
+        ]
+    };
+    let all = fs::read_to_string("/proc/self/maps").unwrap();
+    let inode = |file: &File| format!(" {} ", file.metadata().unwrap().ino());
+    for file in [&empty, &full] {
+        assert!(!all.contains(&inode(file)), "{all}");
+    }
+    for map in &mut maps {
+        assert!(map.is_empty() && mapping(map.as_ptr()).is_none());
+        assert_eq!(map.as_ptr().addr() % page_size(), 0);
+        assert_eq!(map[..], []);
+        map.as_mut().fill(1);
+        map.flush().unwrap();
+        map.flush_async_range(0, 0).unwrap();
+        map.advise(Advice::WillNeed).unwrap();
+        unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) }.unwrap();
+        map.lock().unwrap();
+        map.unlock().unwrap();
+        unsafe { map.remap(0, RemapOptions::new()) }.unwrap();
+        // There is nothing that could grow.
+        let error = unsafe { map.remap(1, RemapOptions::new().may_move(true)) }.unwrap_err();
+        assert_eq!(errno(error), Errno::EINVAL);
+    }
+    for map in maps {
+        let map = map.make_read_only().unwrap().make_mut().unwrap().make_exec().unwrap();
+        assert!(MmapRaw::from(map).is_empty());
+    }
+    // One that loses its last byte gives its pages back.
+    let mut map = unsafe { MmapMut::map_mut(fd(&full)) }.unwrap();
+    assert!(fs::read_to_string("/proc/self/maps").unwrap().contains(&inode(&full)));
+    unsafe { map.remap(0, RemapOptions::new()) }.unwrap();
+    assert!(!fs::read_to_string("/proc/self/maps").unwrap().contains(&inode(&full)));
+    assert!(map.is_empty());
+}
+
+#[test]
+fn a_length_of_zero_asks_nothing_of_the_file() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    for file in [reader.as_raw_fd(), i32::MAX] {
+        assert!(unsafe { MmapOptions::new().len(0).offset(9).map(file) }.unwrap().is_empty());
+    }
+}
+
+/// The size of these says nothing of what there is to read.
+#[test]
+fn what_has_no_size_but_contents_is_no_empty_map() {
+    let refused = |file: RawFd| unsafe { Mmap::map(file) }.map(|map| map.len()).map_err(errno);
+    let status = File::open("/proc/self/status").unwrap();
+    assert_eq!(refused(fd(&status)), Err(Errno::ENODEV));
+    let (reader, _writer) = std::io::pipe().unwrap();
+    assert_eq!(refused(reader.as_raw_fd()), Err(Errno::ENODEV));
+    assert_eq!(refused(fd(&File::open("/dev/null").unwrap())), Err(Errno::ENODEV));
+    assert_eq!(refused(fd(&File::open("/proc/self").unwrap())), Err(Errno::ENODEV));
+    // Nor is one that cannot be read, though it is empty.
+    let empty = memfd(MemfdFlags::ALLOW_SEALING, "");
+    let path = format!("/proc/self/fd/{}", fd(&empty));
+    let write_only = File::options().write(true).open(path).unwrap();
+    assert_eq!(refused(fd(&write_only)), Err(Errno::EACCES));
+    assert_eq!(refused(-1), Err(Errno::EBADF));
+}
+
+#[test]
+fn lengths_above_isize_max_are_refused() {
+    let most = isize::MAX as usize;
+    let file = zeros(1);
+    for len in [most + 1, usize::MAX] {
+        assert_eq!(errno(MmapMut::map_anon(len).unwrap_err()), Errno::EOVERFLOW);
+        let map = unsafe { MmapOptions::new().len(len).map(fd(&file)) };
+        assert_eq!(errno(map.unwrap_err()), Errno::EOVERFLOW);
+        let mut map = unsafe { Mmap::map(fd(&file)) }.unwrap();
+        let error = unsafe { map.remap(len, RemapOptions::new().may_move(true)) }.unwrap_err();
+        assert_eq!((errno(error), map.len()), (Errno::EOVERFLOW, 1));
+    }
+    // The kernel's answer, which has no room for it.
+    assert_eq!(errno(MmapMut::map_anon(most).unwrap_err()), Errno::ENOMEM);
+    // With what is before it in its page it would be longer.
+    let map = unsafe { MmapOptions::new().offset(1).len(most).map(fd(&file)) };
+    assert_eq!(errno(map.unwrap_err()), Errno::EOVERFLOW);
+    // And an offset beyond the end has no length at all.
+    let map = unsafe { MmapOptions::new().offset(2).map(fd(&file)) };
+    assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
+}
+
+#[test]
+fn an_error_of_a_conversion_gives_the_map_back() {
+    let file = file("abc");
+    let map = unsafe { Mmap::map(fd(&read_only(&file))) }.unwrap();
+    let at = map.as_ptr();
+    let error = map.try_make_mut().unwrap_err();
+    assert_eq!(error.errno(), Errno::EACCES);
+    assert_eq!(error.to_string(), Errno::EACCES.to_string());
+    let map = error.into_map();
+    assert_eq!((map.as_ptr(), &map[..]), (at, &b"abc"[..]));
+    assert_eq!(errno(map.make_mut().unwrap_err()), Errno::EACCES);
+    assert!(!shows(at, &file), "it is leaked");
+}
+
+/// The other two fail only where there are too many mappings, or somebody forbids them: a
+/// filter here, for one thread.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn errors_of_the_other_conversions_give_the_map_back() {
+    use linux_raw_sys::general::{__NR_mprotect, PROT_EXEC, PROT_READ};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, SeccompCondition,
+        SeccompFilter, SeccompRule,
+    };
+    let rule = |prot: u32| {
+        let is = SeccompCondition::new(2, Dword, Eq, prot.into()).unwrap();
+        SeccompRule::new(vec![is]).unwrap()
+    };
+    let rules = vec![rule(PROT_READ), rule(PROT_READ | PROT_EXEC)];
+    let refusal = SeccompAction::Errno(u32::from(Errno::ENOMEM.number()));
+    let filter = SeccompFilter::new(
+        [(i64::from(__NR_mprotect), rules)].into(),
+        SeccompAction::Allow,
+        refusal,
+        seccompiler::TargetArch::x86_64,
+    );
+    let filter: BpfProgram = filter.unwrap().try_into().unwrap();
+    let thread = thread::spawn(move || {
+        let mut map = MmapMut::map_anon(100).unwrap();
+        seccompiler::apply_filter(&filter).unwrap();
+        map[99] = 1;
+        let error = map.try_make_read_only().unwrap_err();
+        assert_eq!(error.errno(), Errno::ENOMEM);
+        let mut map = error.into_map();
+        map[99] += 1;
+        let error = map.try_make_exec().unwrap_err();
+        assert_eq!(error.errno(), Errno::ENOMEM);
+        let mut map = error.into_map();
+        map[99] += 1;
+        assert_eq!(map[99], 3);
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_flush_is_built() {
+    let page = page_size();
+    let file = zeros(3 * page as u64);
+    let map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
+    let all = FlushOptions::new();
+    let refused = |options| map.flush_with(options).map_err(errno);
+    for options in [all, all.invalidate(), all.asynchronous(), all.asynchronous().invalidate()] {
+        assert_eq!(refused(options), Ok(()), "{options:?}");
+    }
+    // To invalidate locked pages is the one thing that the kernel refuses: so it has come
+    // there, and not in ranges without them.
+    let part = unsafe { MmapOptions::new().offset(page as u64).len(page).map_mut(fd(&file)) };
+    let part = part.unwrap();
+    part.lock().unwrap();
+    assert_eq!(part.flush_with(all.invalidate()).map_err(errno), Err(Errno::EBUSY));
+    assert_eq!(part.flush_with(all.invalidate().range(5, 0)).map_err(errno), Ok(()));
+    assert_eq!(part.flush_with(all.asynchronous()).map_err(errno), Ok(()));
+    assert_eq!(part.flush_with(all).map_err(errno), Ok(()));
+    part.unlock().unwrap();
+    assert_eq!(MmapRaw::from(part).flush_with(all.invalidate()).map_err(errno), Ok(()));
+}
+
+#[test]
+fn advice_that_destroys_is_no_safe_advice() {
+    let mut map = MmapMut::map_anon(1).unwrap();
+    map[0] = 1;
+    #[allow(deprecated)]
+    let error = map.advise(Advice::HwPoison).unwrap_err();
+    assert_eq!((errno(error), map[0]), (Errno::EINVAL, 1));
+}
