@@ -30,52 +30,6 @@ syscalls! {
     },
 }
 
-/// Has the processors fetch instructions that were written as data.
-///
-/// The cache type register tells the lines' sizes, and whether there is anything to be done
-/// for either cache. Source: Arm Architecture Reference Manual, B2.7.4 and D24.2.34.
-///
-/// # Safety
-///
-/// The range is mapped, and readable.
-pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
-    let types: usize;
-    // SAFETY: reads a register.
-    unsafe {
-        core::arch::asm!(
-            "mrs {}, ctr_el0", // the sizes, as powers of two of words
-            out(reg) types,
-            options(nomem, nostack, preserves_flags),
-        );
-    }
-    let lines = |shift: usize| {
-        let size = 4usize << (types >> shift & 15);
-        (start & !(size - 1)..start + length).step_by(size)
-    };
-    // SAFETY: nothing changes but caches.
-    unsafe {
-        if types & 1 << 28 == 0 {
-            for line in lines(16) {
-                // What was written, to where instructions are fetched from.
-                core::arch::asm!("dc cvau, {}", in(reg) line, options(nostack, preserves_flags));
-            }
-        }
-        // For all processors, before what follows.
-        core::arch::asm!("dsb ish", options(nostack, preserves_flags));
-        if types & 1 << 29 == 0 {
-            for line in lines(0) {
-                // What was fetched before is forgotten.
-                core::arch::asm!("ic ivau, {}", in(reg) line, options(nostack, preserves_flags));
-            }
-            // By all processors, before what follows.
-            core::arch::asm!("dsb ish", options(nostack, preserves_flags));
-        }
-        // And what this one has fetched already.
-        core::arch::asm!("isb", options(nostack, preserves_flags));
-    }
-    0
-}
-
 pub use common::{clone_tls_first as clone, lp64::*};
 
 /// The body of `_start`: relocate the program, then run it.
@@ -102,48 +56,3 @@ pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
-
-guarded_copy! {
-    blocks: {
-        "2:",
-        "cmp x2, 64",
-        "b.lo 3f",
-        "ldp x4, x5, [x1]",             // 64 bytes
-        "ldp x6, x7, [x1, 16]",
-        "ldp x8, x9, [x1, 32]",
-        "ldp x10, x11, [x1, 48]",
-        "stp x4, x5, [x0]",
-        "stp x6, x7, [x0, 16]",
-        "stp x8, x9, [x0, 32]",
-        "stp x10, x11, [x0, 48]",
-        "add x1, x1, 64",
-        "add x0, x0, 64",
-        "sub x2, x2, 64",
-        "b 2b",
-        "3:",
-        "cmp x2, 8",
-        "b.lo baremap_0_1_copy_bytes",
-        "ldr x4, [x1]",                 // 8 bytes
-        "str x4, [x0]",
-        "add x1, x1, 8",
-        "add x0, x0, 8",
-        "sub x2, x2, 8",
-        "b 3b",
-    }
-    bytes: {
-        "cbz x2, baremap_0_1_copy_done",
-        "ldrb w4, [x1]",
-        "strb w4, [x0]",
-        "add x1, x1, 1",
-        "add x0, x0, 1",
-        "sub x2, x2, 1",
-        "b baremap_0_1_copy_bytes",
-    }
-    done: {
-        "mov x0, x2",
-        "ret",
-    }
-}
-
-/// `uc_mcontext.pc`.
-pub const PROGRAM_COUNTER: usize = 440;

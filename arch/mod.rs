@@ -8,8 +8,6 @@
 //! 1. a table of the convention, with its sources;
 //! 2. `syscall0` to `syscall6`, made by the `syscalls!` macro from one line of
 //!    assembly and the names of the registers;
-//!    and after them `flush_icache`, which has the processors fetch instructions that were
-//!    written as data: `coherent_icache` of [`common`] where they do so by themselves;
 //! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
 //!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
 //!    `kernel_stat` and whether they come second (`STATX_FIRST`), `fstatfs` with its
@@ -20,9 +18,7 @@
 //! 5. `R_RELATIVE`, the one relocation that a static position-independent
 //!    program contains;
 //! 6. `set_restorer`, which tells the kernel how a signal handler returns, and the flag
-//!    `SA_RESTORER` that would say so;
-//! 7. `guarded_copy`, made by the macro of that name from the loops of a copy, and
-//!    `PROGRAM_COUNTER`, where the kernel's `ucontext` has the interrupted one.
+//!    `SA_RESTORER` that would say so.
 //!
 //! What a family of architectures has in common stands in a file of its own in
 //! `common`, from which theirs take it.
@@ -68,4 +64,4 @@ architectures! {
 }
 
 #[doc(hidden)]
-pub use common::{kernel_sigaction, landing, nr, program_counter};
+pub use common::{kernel_sigaction, nr};

@@ -101,8 +101,6 @@ syscalls!(@call "a block: the number, the fourth and the sixth argument; and the
 /// A 64-bit argument begins at any register.
 pub const PAIRS_ALIGNED: bool = false;
 
-pub use common::coherent_icache as flush_icache;
-
 pub use common::{clone_tls_first as clone, ilp32::*};
 
 /// The body of `_start`: relocate the program, then run it.
@@ -161,24 +159,3 @@ unsafe extern "C" fn restore_plain() {
         number = const nr::sigreturn,
     )
 }
-
-guarded_copy! {
-    blocks: {
-        "mov eax, edi",         // these two are the caller's
-        "mov edx, esi",
-        "mov edi, [esp + 4]",
-        "mov esi, [esp + 8]",
-        "mov ecx, [esp + 12]",
-        "rep movsb",            // keeps all three true at every byte
-    }
-    bytes: {}
-    done: {
-        "mov edi, eax",
-        "mov esi, edx",
-        "mov eax, ecx",
-        "ret",
-    }
-}
-
-/// `uc_mcontext.eip`.
-pub const PROGRAM_COUNTER: usize = 76;

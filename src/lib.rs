@@ -28,8 +28,6 @@
 //! # Features
 //!
 //! * `freestanding` (default): `rt`, `entry!` and the programs.
-//! * `alloc`: `alloc::Allocator`, with which a freestanding program has `Vec`, `String` and
-//!   the like.
 //! * `std`: the descriptor types of [`fd`] are those of the standard library, and
 //!   [`syscall::Errno`] is a [`core::error::Error`] that converts to
 //!   `std::io::Error`. A freestanding program cannot have it.
@@ -43,8 +41,6 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-#[cfg(feature = "alloc")]
-pub mod alloc;
 #[path = "../arch/mod.rs"]
 mod arch;
 pub mod copy;
@@ -60,10 +56,6 @@ pub use map::{
     Advice, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
     RemapOptions, UncheckedAdvice,
 };
-
-#[doc = include_str!("../docs/soundness.md")]
-#[cfg(doc)]
-pub mod soundness {}
 
 #[doc = include_str!("../docs/coming-from-memmap2.md")]
 #[cfg(all(doc, any(feature = "std", not(doctest))))] // its examples use std's files

@@ -1,8 +1,10 @@
 //! Moving the bytes.
 
-use super::{Cause, Failure, Outcome, dest, source};
+use core::ptr;
+
+use super::{Cause, Outcome, dest, source};
 use crate::fd::BorrowedFd;
-use crate::map::{Region, guard, unreadable, unwritable};
+use crate::map::Region;
 use crate::syscall::{
     self, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, Stat, Whence, page_size,
 };
@@ -13,10 +15,6 @@ use crate::syscall::{
 /// for the two of them to fit in any address space, and to count little against a
 /// process's memory.
 const WINDOW: u64 = 8 << 20;
-
-/// Up to so many bytes are written: to map the destination as well takes longer, by the
-/// calls and by the faults (two to three times as long, measured with ext4).
-const SMALL: u64 = 64 << 10;
 
 /// Copies the whole of `from` to the empty file `to`, and returns how many bytes.
 pub fn copy(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<u64> {
@@ -37,12 +35,12 @@ pub fn copy(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<u6
     while let Some((start, end)) = next_data(from, position, size, has_holes)? {
         // A fault makes memory, and space, for more than a page at once: a mapped write
         // beside a hole would fill some of it, and could find no space there.
-        let mapped = !has_holes && size > SMALL && reserve(to, start, end)?;
+        let mapped = !has_holes && reserve(to, start, end)?;
         let mut offset = start;
         while offset < end {
             let len = (end - offset).min(WINDOW) as usize;
             match map_shared(from, offset, len, ProtFlags::READ) {
-                Ok(map) => copy_window(from, &map, to, offset, mapped)?,
+                Ok(map) => copy_window(&map, to, offset, mapped)?,
                 Err(errno) if started || syscall::lseek(from, 0, Whence::SET).is_err() => {
                     return Err(source("map", errno));
                 }
@@ -76,8 +74,7 @@ pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<u64> {
             Ok(0) => return Ok(total),
             Ok(count) => {
                 // SAFETY: the kernel has filled so much of the buffer.
-                let written = unsafe { write(to, buffer.as_ptr(), count) };
-                written.map_err(|(_, errno)| dest("write to", errno))?;
+                unsafe { write(to, buffer.as_ptr(), count)? };
                 total += count as u64;
             }
             Err(Errno::EINTR) => {}
@@ -86,24 +83,26 @@ pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<u64> {
     }
 }
 
-/// Writes all of `len` bytes at the position of `to`, or tells how many it could, and why
-/// no more.
+/// Writes all of `len` bytes at the position of `to`.
 ///
 /// # Safety
 ///
 /// This program does not write to them meanwhile. They need not exist: pages of a
-/// file that became shorter are an error (`EFAULT`).
+/// file that became shorter are an error.
 #[inline(never)]
-unsafe fn write(to: BorrowedFd<'_>, bytes: *const u8, len: usize) -> Result<(), (usize, Errno)> {
-    let mut done = 0;
-    while done < len {
+unsafe fn write(to: BorrowedFd<'_>, mut bytes: *const u8, mut len: usize) -> Outcome<()> {
+    while len != 0 {
         // SAFETY: the caller's promise.
-        match unsafe { syscall::write_raw(to, bytes.wrapping_add(done), len - done) } {
+        match unsafe { syscall::write_raw(to, bytes, len) } {
             // Never so for a count above zero; were it, this would not end.
-            Ok(0) => return Err((done, Errno::EIO)),
-            Ok(count) => done += count,
+            Ok(0) => return Err(dest("write to", Errno::EIO)),
+            Ok(count) => {
+                bytes = bytes.wrapping_add(count);
+                len -= count;
+            }
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err((done, errno)),
+            Err(Errno::EFAULT) => return Err(source("copy", Cause::Shrunk)),
+            Err(errno) => return Err(dest("write to", errno)),
         }
     }
     Ok(())
@@ -172,38 +171,15 @@ fn map_shared(
 /// Copies a window of the source to the same place in the destination, which is mapped
 /// too if it has space there, or else written.
 #[inline(never)]
-fn copy_window(
-    from: BorrowedFd<'_>,
-    map: &Region,
-    to: BorrowedFd<'_>,
-    offset: u64,
-    mapped: bool,
-) -> Outcome<()> {
+fn copy_window(map: &Region, to: BorrowedFd<'_>, offset: u64, mapped: bool) -> Outcome<()> {
     let writable = ProtFlags::READ | ProtFlags::WRITE;
-    if mapped
-        && guard::ready().is_ok()
-        && let Ok(target) = map_shared(to, offset, map.len(), writable)
-    {
+    if mapped && let Ok(target) = map_shared(to, offset, map.len(), writable) {
         // SAFETY: both are mapped, and `map.len()` long; they are different files. No
         // reference is made to either: others may change the source meanwhile.
-        let copied = unsafe { guard::copy(map.ptr(), target.ptr(), map.len()) };
-        return copied.map_err(|left| missing(from, to, offset + (map.len() - left) as u64));
+        unsafe { ptr::copy_nonoverlapping(map.ptr(), target.ptr(), map.len()) };
+        return Ok(());
     }
     syscall::lseek(to, offset as i64, Whence::SET).map_err(|errno| dest("write to", errno))?;
     // SAFETY: this program never writes to the source.
-    let written = unsafe { write(to, map.ptr(), map.len()) };
-    written.map_err(|(done, errno)| match errno {
-        Errno::EFAULT => missing(from, to, offset + done as u64),
-        errno => dest("write to", errno),
-    })
-}
-
-/// Which side a page is missing of, and why.
-#[cold]
-fn missing(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64) -> Failure {
-    match unreadable(from, offset) {
-        Some(None) => source("copy", Cause::Shrunk),
-        Some(Some(errno)) => source("read", errno),
-        None => dest("write to", unwritable(to, offset).unwrap_or(Errno::EIO)),
-    }
+    unsafe { write(to, map.ptr(), map.len()) }
 }

@@ -4,7 +4,7 @@ use core::ptr;
 
 use linux_raw_sys::general as kernel;
 
-use crate::syscall::{self, Errno};
+use crate::syscall;
 
 /// Advice that changes no contents, whatever it is given for. Source: madvise(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,8 +19,7 @@ pub enum Advice {
     Sequential = kernel::MADV_SEQUENTIAL,
     /// `MADV_WILLNEED`: pages are used soon. Reading them may begin.
     WillNeed = kernel::MADV_WILLNEED,
-    /// `MADV_DONTFORK`: a child does not have these pages. It must not drop the map either
-    /// (`mem::forget` it there): by then the addresses may be somebody else's.
+    /// `MADV_DONTFORK`: a child does not have these pages.
     DontFork = kernel::MADV_DONTFORK,
     /// `MADV_DOFORK`: a child has them, as it is at first.
     DoFork = kernel::MADV_DOFORK,
@@ -77,32 +76,18 @@ pub enum UncheckedAdvice {
 impl Advice {
     /// Whether this kernel knows it, for one mapping or another.
     pub fn is_supported(self) -> bool {
-        is_supported(syscall::Advice(self as u32))
-    }
-
-    /// What the kernel is told; `EINVAL` in place of what changes contents.
-    pub(super) fn raw(self) -> syscall::Result<syscall::Advice> {
-        match self {
-            #[allow(deprecated, reason = "it must not come through")]
-            Advice::HwPoison => Err(Errno::EINVAL),
-            _ => Ok(syscall::Advice(self as u32)),
-        }
+        is_supported(self as u32)
     }
 }
 
 impl UncheckedAdvice {
     /// Whether this kernel knows it, for one mapping or another.
     pub fn is_supported(self) -> bool {
-        is_supported(self.raw())
-    }
-
-    /// What the kernel is told.
-    pub(super) fn raw(self) -> syscall::Advice {
-        syscall::Advice(self as u32)
+        is_supported(self as u32)
     }
 }
 
-fn is_supported(advice: syscall::Advice) -> bool {
+fn is_supported(advice: u32) -> bool {
     // SAFETY: for no bytes.
-    unsafe { syscall::madvise(ptr::null_mut(), 0, advice) }.is_ok()
+    unsafe { syscall::madvise(ptr::null_mut(), 0, syscall::Advice(advice)) }.is_ok()
 }

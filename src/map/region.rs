@@ -1,12 +1,10 @@
 //! A range of addresses that is mapped, and unmapped when dropped: what all types of maps
 //! are made of.
 
-use core::{fmt, mem::ManuallyDrop, ptr};
+use core::{fmt, ptr};
 
 use crate::fd::BorrowedFd;
-use crate::syscall::{
-    self, Advice, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result, page_size,
-};
+use crate::syscall::{self, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result};
 
 /// `len` bytes from `ptr` on. The mapping begins with the page that `ptr` is in, and ends
 /// with a whole unit.
@@ -18,11 +16,7 @@ pub struct Region {
     /// What the mapping's length is a multiple of: the size of its pages, in bytes. A power
     /// of two.
     unit: usize,
-    /// What may be done to the pages.
-    prot: ProtFlags,
 }
-
-pub const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 // SAFETY: a pointer and numbers; the mapping is the process's, not a thread's. What may be
 // done to the memory through a shared reference is for the types to say that have one.
@@ -52,46 +46,22 @@ impl Region {
         // SAFETY: without a fixed address nothing is replaced.
         let base =
             unsafe { syscall::mmap(null, length, prot, flags, file, offset - before as u64)? };
-        Ok(Region { ptr: base.wrapping_add(before), len, unit, prot })
-    }
-
-    /// Maps memory that begins at a multiple of `align` bytes, a power of two. For a moment
-    /// `align` more are mapped, which take nothing but addresses.
-    pub fn aligned(len: usize, prot: ProtFlags, flags: MapFlags, align: usize) -> Result<Region> {
-        let (unit, none) = (page_size(), ProtFlags::empty());
-        let length = Region::rounded(0, len, unit)?;
-        let more = align.saturating_sub(unit);
-        let all = Region::map(length.saturating_add(more), none, flags, None, 0, unit)?;
-        let all = ManuallyDrop::new(all);
-        let before = all.ptr.addr().wrapping_neg() & more;
-        let part =
-            |from: usize, len| Region { ptr: all.ptr.wrapping_add(from), len, unit, prot: none };
-        drop((part(0, before), part(before + length, more - before)));
-        let mut region = part(before, len);
-        // SAFETY: nobody knows of it yet.
-        unsafe { region.protect(prot)? };
-        Ok(region)
+        Ok(Region { ptr: base.wrapping_add(before), len, unit })
     }
 
     /// No bytes, at an address that is aligned as that of any mapping.
     pub const fn empty(unit: usize) -> Region {
-        let ptr = ptr::without_provenance_mut(unit);
-        Region { ptr, len: 0, unit, prot: ProtFlags::empty() }
+        Region { ptr: ptr::without_provenance_mut(unit), len: 0, unit }
     }
 
     /// The mapping's length for `len` bytes and those before them.
-    pub fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
+    fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
         // Of its last page nobody can see what is beyond the bytes that were asked for.
         let end = before.saturating_add(len);
         if end > isize::MAX as usize {
             return Err(Errno::EOVERFLOW);
         }
         Ok((end + (unit - 1)) & !(unit - 1))
-    }
-
-    /// What the mapping's length is a multiple of.
-    pub const fn unit(&self) -> usize {
-        self.unit
     }
 
     pub const fn ptr(&self) -> *mut u8 {
@@ -103,7 +73,7 @@ impl Region {
     }
 
     /// The whole mapping: its address and its length. Not to be asked of no bytes.
-    pub fn mapping(&self) -> (*mut u8, usize) {
+    fn mapping(&self) -> (*mut u8, usize) {
         self.whole(self.ptr, self.len)
     }
 
@@ -134,10 +104,10 @@ impl Region {
     /// # Safety
     ///
     /// Nothing relies on what the advice changes.
-    pub unsafe fn advise(&self, offset: usize, len: usize, advice: Advice) -> Result<()> {
+    pub unsafe fn advise(&self, offset: usize, len: usize, advice: u32) -> Result<()> {
         let Some((start, length)) = self.pages(offset, len)? else { return Ok(()) };
         // SAFETY: the pages are this mapping's; the rest is the caller's promise.
-        unsafe { syscall::madvise(start, length, advice) }
+        unsafe { syscall::madvise(start, length, syscall::Advice(advice)) }
     }
 
     pub fn lock(&self) -> Result<()> {
@@ -152,8 +122,6 @@ impl Region {
         unsafe { syscall::munlock(start, length) }
     }
 
-    /// After an error everything may be done to the memory that could be before.
-    ///
     /// # Safety
     ///
     /// No reference to the memory needs what is no longer allowed.
@@ -163,25 +131,7 @@ impl Region {
         }
         let (base, length) = self.mapping();
         // SAFETY: the pages are this mapping's; the rest is the caller's promise.
-        let result = unsafe { syscall::mprotect(base, length, prot) };
-        match result {
-            Ok(()) => self.prot = prot,
-            // The pages before the one for which it failed have changed.
-            // SAFETY: as above; they are again what the memory's owner takes them for.
-            Err(_) => drop(unsafe { syscall::mprotect(base, length, self.prot) }),
-        }
-        result
-    }
-
-    /// Seals the whole mapping. The region must not be dropped after, nor anything else be
-    /// done that the kernel refuses from now on.
-    pub fn seal(&self) -> Result<()> {
-        if self.len == 0 {
-            return Ok(());
-        }
-        let (base, length) = self.mapping();
-        // SAFETY: the pages are this mapping's.
-        unsafe { syscall::mseal(base, length) }
+        unsafe { syscall::mprotect(base, length, prot) }
     }
 
     /// `EINVAL`: nothing is mapped that could grow. Otherwise nothing has changed after an
@@ -207,22 +157,6 @@ impl Region {
         let base = unsafe { syscall::mremap(base, length, new_length, flags, ptr::null_mut())? };
         self.ptr = base.wrapping_add(before);
         self.len = new_len;
-        Ok(())
-    }
-
-    /// Moves the whole mapping, of which there must be one, in place of another.
-    ///
-    /// # Safety
-    ///
-    /// As many pages from `to` on are the caller's, and there is no reference to them, nor
-    /// to the memory.
-    pub unsafe fn move_to(&mut self, to: *mut u8) -> Result<()> {
-        let (base, length) = self.mapping();
-        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-        // SAFETY: the whole mapping, which is this value's own; the rest is the caller's
-        // promise.
-        unsafe { syscall::mremap(base, length, length, flags, to)? };
-        self.ptr = to.wrapping_add(self.ptr.addr() - base.addr());
         Ok(())
     }
 }

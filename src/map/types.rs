@@ -11,7 +11,6 @@ use super::{
     Advice, ConversionError, Error, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
     RemapOptions, Result, UncheckedAdvice, region::Region,
 };
-use crate::arch;
 use crate::syscall::{Errno, MsyncFlags, ProtFlags};
 
 /// A map to be read: a `[u8]`.
@@ -138,8 +137,8 @@ impl MmapMut {
     /// Makes it read-only and executable. On an error the map is dropped:
     /// [`try_make_exec`](Self::try_make_exec) gives it back.
     ///
-    /// Where instructions are fetched by another way than data (not on x86), that way is told
-    /// of new ones. [`CodeMut`](super::CodeMut) is for making them.
+    /// Where instructions are fetched by another way than data (not on x86), that way has
+    /// to be told of new ones before they are run.
     ///
     /// # Errors
     ///
@@ -155,13 +154,6 @@ impl MmapMut {
     ///
     /// As for [`make_exec`](Self::make_exec), with the map.
     pub fn try_make_exec(self) -> core::result::Result<Mmap, ConversionError<MmapMut>> {
-        if !self.is_empty() {
-            let (start, length) = (self.0.ptr() as usize, self.0.len());
-            // SAFETY: mapped and readable; no contents change.
-            if let Err(errno) = Errno::check(unsafe { arch::flush_icache(start, length) }) {
-                return Err(ConversionError { map: self, errno });
-            }
-        }
         convert(self, |map| &mut map.0, ProtFlags::READ | ProtFlags::EXEC).map(Mmap)
     }
 }
@@ -232,9 +224,12 @@ macro_rules! common {
             ///
             /// `EINVAL` also if the range is not inside the map.
             pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> Result<()> {
-                let advice = advice.raw()?;
-                // SAFETY: none of this advice changes contents.
-                unsafe { self.0.advise(offset, len, advice) }.map_err(Error::from)
+                #[allow(deprecated, reason = "it must not come through")]
+                if advice == Advice::HwPoison {
+                    return Err(Errno::EINVAL.into());
+                }
+                // SAFETY: none of the others changes contents.
+                unsafe { self.0.advise(offset, len, advice as u32) }.map_err(Error::from)
             }
 
             /// Gives advice that changes contents.
@@ -267,7 +262,7 @@ macro_rules! common {
                 len: usize,
             ) -> Result<()> {
                 // SAFETY: the caller's promise.
-                unsafe { self.0.advise(offset, len, advice.raw()) }.map_err(Error::from)
+                unsafe { self.0.advise(offset, len, advice as u32) }.map_err(Error::from)
             }
 
             /// Keeps the pages in memory.

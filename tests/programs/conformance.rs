@@ -35,7 +35,7 @@ use core::{
 
 use baremap::{
     eprintln,
-    fd::{AsFd, BorrowedFd, CWD, FromRawFd, OwnedFd},
+    fd::{AsFd, BorrowedFd, CWD, OwnedFd},
     println,
     rt::{ExitCode, Start},
     syscall::{
@@ -62,14 +62,10 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("mremap", mremap::CASES),
     ("mm calls", mm_calls::CASES),
     ("mm errors", mm_errors::CASES),
-    ("newer calls", newer::CASES),
     ("signals", signals::CASES),
     ("faults", faults::CASES),
     ("processes", processes::CASES),
-    ("guarded", guarded::CASES),
-    ("model", model::CASES),
     ("time and limits", time_and_limits::CASES),
-    ("space", space::CASES),
 ];
 
 /// Whether the system calls are qemu-user's.
@@ -2334,11 +2330,6 @@ mod mm_errors {
 
 // ---------------------------------------------------------------------------------------
 
-#[path = "newer.rs"]
-mod newer;
-
-// ---------------------------------------------------------------------------------------
-
 /// Signals that are sent.
 mod signals {
     use super::*;
@@ -3001,7 +2992,7 @@ mod processes {
     const MILLISECOND: Timespec = Timespec { sec: 0, nsec: 1_000_000 };
 
     /// A child that runs a function and exits with what it returns.
-    pub fn child(run: impl FnOnce() -> i32) -> syscall::Result<Pid> {
+    fn child(run: impl FnOnce() -> i32) -> syscall::Result<Pid> {
         // SAFETY: this process has one thread.
         match unsafe { fork()? } {
             Some(pid) => Ok(pid),
@@ -3009,7 +3000,7 @@ mod processes {
         }
     }
 
-    pub fn ended(pid: Pid) -> Result<WaitStatus, Trouble> {
+    fn ended(pid: Pid) -> Result<WaitStatus, Trouble> {
         match syscall::waitid(Some(pid), WaitFlags::EXITED)? {
             Some((of, status)) if of == pid => Ok(status),
             other => Err(wrong(format_args!("got {other:?}, wanted {pid}"))),
@@ -3250,14 +3241,6 @@ mod processes {
 
 // ---------------------------------------------------------------------------------------
 
-#[path = "guarded.rs"]
-mod guarded;
-
-#[path = "model.rs"]
-mod model;
-
-// ---------------------------------------------------------------------------------------
-
 /// Clocks, chance, and what a process may use.
 mod time_and_limits {
     use super::*;
@@ -3360,8 +3343,3 @@ mod time_and_limits {
         case!("prctl sets and gets the name", name),
     ];
 }
-
-// ---------------------------------------------------------------------------------------
-
-#[path = "space.rs"]
-mod space;
