@@ -56,3 +56,48 @@ pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
+
+guarded_copy! {
+    blocks: {
+        "2:",
+        "cmp x2, 64",
+        "b.lo 3f",
+        "ldp x4, x5, [x1]",             // 64 bytes
+        "ldp x6, x7, [x1, 16]",
+        "ldp x8, x9, [x1, 32]",
+        "ldp x10, x11, [x1, 48]",
+        "stp x4, x5, [x0]",
+        "stp x6, x7, [x0, 16]",
+        "stp x8, x9, [x0, 32]",
+        "stp x10, x11, [x0, 48]",
+        "add x1, x1, 64",
+        "add x0, x0, 64",
+        "sub x2, x2, 64",
+        "b 2b",
+        "3:",
+        "cmp x2, 8",
+        "b.lo baremap_0_1_copy_bytes",
+        "ldr x4, [x1]",                 // 8 bytes
+        "str x4, [x0]",
+        "add x1, x1, 8",
+        "add x0, x0, 8",
+        "sub x2, x2, 8",
+        "b 3b",
+    }
+    bytes: {
+        "cbz x2, baremap_0_1_copy_done",
+        "ldrb w4, [x1]",
+        "strb w4, [x0]",
+        "add x1, x1, 1",
+        "add x0, x0, 1",
+        "sub x2, x2, 1",
+        "b baremap_0_1_copy_bytes",
+    }
+    done: {
+        "mov x0, x2",
+        "ret",
+    }
+}
+
+/// `uc_mcontext.pc`.
+pub const PROGRAM_COUNTER: usize = 440;

@@ -75,3 +75,48 @@ pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
+
+guarded_copy! {
+    blocks: {
+        "eor r3, r0, r1",
+        "tst r3, #3",
+        "bne baremap_0_1_copy_bytes",   // never both at a word's start
+        "2:",
+        "tst r0, #3",
+        "beq 3f",
+        "cmp r2, #0",
+        "beq baremap_0_1_copy_bytes",
+        "ldrb r3, [r1]",                // up to there
+        "strb r3, [r0]",
+        "add r1, r1, #1",
+        "add r0, r0, #1",
+        "sub r2, r2, #1",
+        "b 2b",
+        "3:",
+        "cmp r2, #8",
+        "blo baremap_0_1_copy_bytes",
+        "ldm r1, {{r3, r12}}",          // 8 bytes
+        "stm r0, {{r3, r12}}",
+        "add r1, r1, #8",
+        "add r0, r0, #8",
+        "sub r2, r2, #8",
+        "b 3b",
+    }
+    bytes: {
+        "cmp r2, #0",
+        "beq baremap_0_1_copy_done",
+        "ldrb r3, [r1]",
+        "strb r3, [r0]",
+        "add r1, r1, #1",
+        "add r0, r0, #1",
+        "sub r2, r2, #1",
+        "b baremap_0_1_copy_bytes",
+    }
+    done: {
+        "mov r0, r2",
+        "bx lr",
+    }
+}
+
+/// `uc_mcontext.arm_pc`.
+pub const PROGRAM_COUNTER: usize = 92;

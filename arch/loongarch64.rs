@@ -62,3 +62,52 @@ macro_rules! __start {
 pub const R_RELATIVE: u32 = 3;
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+
+guarded_copy! {
+    blocks: {
+        "xor $t0, $a0, $a1",
+        "andi $t0, $t0, 7",
+        "bnez $t0, baremap_0_1_copy_bytes", // never both at a word's start
+        "2:",
+        "andi $t0, $a0, 7",
+        "beqz $t0, 3f",
+        "beqz $a2, baremap_0_1_copy_bytes",
+        "ld.b $t0, $a1, 0",                 // up to there
+        "st.b $t0, $a0, 0",
+        "addi.d $a1, $a1, 1",
+        "addi.d $a0, $a0, 1",
+        "addi.d $a2, $a2, -1",
+        "b 2b",
+        "3:",
+        "ori $t4, $zero, 32",
+        "bltu $a2, $t4, baremap_0_1_copy_bytes",
+        "ld.d $t0, $a1, 0",                 // 32 bytes
+        "ld.d $t1, $a1, 8",
+        "ld.d $t2, $a1, 16",
+        "ld.d $t3, $a1, 24",
+        "st.d $t0, $a0, 0",
+        "st.d $t1, $a0, 8",
+        "st.d $t2, $a0, 16",
+        "st.d $t3, $a0, 24",
+        "addi.d $a1, $a1, 32",
+        "addi.d $a0, $a0, 32",
+        "addi.d $a2, $a2, -32",
+        "b 3b",
+    }
+    bytes: {
+        "beqz $a2, baremap_0_1_copy_done",
+        "ld.b $t0, $a1, 0",
+        "st.b $t0, $a0, 0",
+        "addi.d $a1, $a1, 1",
+        "addi.d $a0, $a0, 1",
+        "addi.d $a2, $a2, -1",
+        "b baremap_0_1_copy_bytes",
+    }
+    done: {
+        "move $a0, $a2",
+        "ret",
+    }
+}
+
+/// `uc_mcontext.sc_pc`.
+pub const PROGRAM_COUNTER: usize = 176;

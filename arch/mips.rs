@@ -91,3 +91,6 @@ macro_rules! __start {
 }
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+
+/// `uc_mcontext.pc`: the half of it that counts.
+pub const PROGRAM_COUNTER: usize = if cfg!(target_endian = "big") { 36 } else { 32 };

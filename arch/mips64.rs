@@ -90,3 +90,6 @@ macro_rules! __start {
 }
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+
+/// `uc_mcontext.pc`.
+pub const PROGRAM_COUNTER: usize = 616;

@@ -18,7 +18,9 @@
 //! 5. `R_RELATIVE`, the one relocation that a static position-independent
 //!    program contains;
 //! 6. `set_restorer`, which tells the kernel how a signal handler returns, and the flag
-//!    `SA_RESTORER` that would say so.
+//!    `SA_RESTORER` that would say so;
+//! 7. `guarded_copy`, made by the macro of that name from the loops of a copy, and
+//!    `PROGRAM_COUNTER`, where the kernel's `ucontext` has the interrupted one.
 //!
 //! What a family of architectures has in common stands in a file of its own in
 //! `common`, from which theirs take it.
@@ -64,4 +66,4 @@ architectures! {
 }
 
 #[doc(hidden)]
-pub use common::{kernel_sigaction, nr};
+pub use common::{kernel_sigaction, landing, nr, program_counter};

@@ -48,3 +48,6 @@ macro_rules! __start {
 
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
+
+/// `uc_mcontext.gp_regs[PT_NIP]`.
+pub const PROGRAM_COUNTER: usize = 488;

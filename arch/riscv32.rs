@@ -39,3 +39,6 @@ pub unsafe fn newfstatat(_: usize, _: usize, _: *mut kernel_stat, _: usize) -> u
 }
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+
+/// `uc_mcontext.gregs.pc`.
+pub const PROGRAM_COUNTER: usize = 160;

@@ -21,3 +21,6 @@ use super::common;
 pub use common::{clone_tls_first as clone, lp64::*, riscv::*};
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
+
+/// `uc_mcontext.gregs.pc`.
+pub const PROGRAM_COUNTER: usize = 176;

@@ -94,3 +94,33 @@ pub const R_RELATIVE: u32 = 12;
 
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
+
+guarded_copy! {
+    blocks: {
+        "2:",
+        "clgfi %r4, 256",
+        "jl baremap_0_1_copy_bytes",
+        "mvc 0(256, %r2), 0(%r3)",      // 256 bytes
+        "la %r3, 256(%r3)",
+        "la %r2, 256(%r2)",
+        "aghi %r4, -256",
+        "j 2b",
+    }
+    bytes: {
+        "ltgr %r4, %r4",
+        "jz baremap_0_1_copy_done",
+        "ic %r0, 0(%r3)",
+        "stc %r0, 0(%r2)",
+        "la %r3, 1(%r3)",
+        "la %r2, 1(%r2)",
+        "aghi %r4, -1",
+        "j baremap_0_1_copy_bytes",
+    }
+    done: {
+        "lgr %r2, %r4",
+        "br %r14",
+    }
+}
+
+/// `uc_mcontext.regs.psw.addr`.
+pub const PROGRAM_COUNTER: usize = 48;

@@ -159,3 +159,24 @@ unsafe extern "C" fn restore_plain() {
         number = const nr::sigreturn,
     )
 }
+
+guarded_copy! {
+    blocks: {
+        "mov eax, edi",         // these two are the caller's
+        "mov edx, esi",
+        "mov edi, [esp + 4]",
+        "mov esi, [esp + 8]",
+        "mov ecx, [esp + 12]",
+        "rep movsb",            // keeps all three true at every byte
+    }
+    bytes: {}
+    done: {
+        "mov edi, eax",
+        "mov esi, edx",
+        "mov eax, ecx",
+        "ret",
+    }
+}
+
+/// `uc_mcontext.eip`.
+pub const PROGRAM_COUNTER: usize = 76;

@@ -76,3 +76,79 @@ unsafe extern "C" fn restore() {
         number = const nr::rt_sigreturn,
     )
 }
+
+guarded_copy! {
+    blocks: {
+        "lea r8, [rdi + rdx]",          // the end: what is left is from rdi to here
+        "cmp rdx, 2048",                // the next way takes a while to begin
+        "jb 2f",
+        "mov eax, edi",
+        "sub eax, esi",
+        "and eax, 4095",
+        "cmp eax, 64",                  // nor does AMD like it where the addresses, but for
+        "jb 2f",                        //   their pages, are nearly the same
+        "mov rcx, rdx",
+        "rep movsb",                    // keeps rdi and rsi true at every byte
+        "jmp baremap_0_1_copy_done",
+        "2:",
+        "sub rdx, 64",
+        "jb 4f",
+        "3:",
+        "movups xmm0, [rsi]",           // 64 bytes
+        "movups xmm1, [rsi + 16]",
+        "movups xmm2, [rsi + 32]",
+        "movups xmm3, [rsi + 48]",
+        "movups [rdi], xmm0",
+        "movups [rdi + 16], xmm1",
+        "movups [rdi + 32], xmm2",
+        "movups [rdi + 48], xmm3",
+        "add rsi, 64",
+        "add rdi, 64",
+        "sub rdx, 64",
+        "jae 3b",
+        "4:",
+        "add rdx, 48",                  // 64 too many are off, and 16 next
+        "jnc 6f",
+        "5:",
+        "movups xmm0, [rsi]",           // 16 bytes, three times at most
+        "movups [rdi], xmm0",
+        "add rsi, 16",
+        "add rdi, 16",
+        "sub rdx, 16",
+        "jae 5b",
+        "6:",
+        "test dl, 8",
+        "jz 7f",
+        "mov rax, [rsi]",               // 8 bytes
+        "mov [rdi], rax",
+        "add rsi, 8",
+        "add rdi, 8",
+        "7:",
+        "test dl, 4",
+        "jz 8f",
+        "mov eax, [rsi]",               // 4 bytes
+        "mov [rdi], eax",
+        "add rsi, 4",
+        "add rdi, 4",
+        "8:",
+    }
+    bytes: {
+        "cmp rdi, r8",
+        "je baremap_0_1_copy_done",
+        "9:",
+        "movzx eax, byte ptr [rsi]",
+        "mov [rdi], al",
+        "inc rsi",
+        "inc rdi",
+        "cmp rdi, r8",
+        "jne 9b",
+    }
+    done: {
+        "mov rax, r8",
+        "sub rax, rdi",
+        "ret",
+    }
+}
+
+/// `uc_mcontext.rip`.
+pub const PROGRAM_COUNTER: usize = 168;

@@ -57,6 +57,10 @@ pub use map::{
     RemapOptions, UncheckedAdvice,
 };
 
+#[doc = include_str!("../docs/soundness.md")]
+#[cfg(doc)]
+pub mod soundness {}
+
 #[doc = include_str!("../docs/coming-from-memmap2.md")]
 #[cfg(all(doc, any(feature = "std", not(doctest))))] // its examples use std's files
 pub mod coming_from_memmap2 {}

@@ -30,3 +30,49 @@ const_assert_eq!(offset_of!(kernel_sigaction, sa_mask), offset_of!(sigaction, sa
 /// relocation on mips is the global offset table, and it is listed nowhere.
 #[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 3;
+
+guarded_copy! {
+    blocks: {
+        "xor $8, $4, $5",
+        by_width!("andi $8, $8, 3", "andi $8, $8, 7"),
+        "bnez $8, baremap_0_1_copy_bytes",  // never both at a word's start
+        "2:",
+        by_width!("andi $8, $4, 3", "andi $8, $4, 7"),
+        "beqz $8, 3f",
+        "beqz $6, baremap_0_1_copy_bytes",
+        "lbu $8, 0($5)",                    // up to there
+        "sb $8, 0($4)",
+        by_width!("addiu $5, $5, 1", "daddiu $5, $5, 1"),
+        by_width!("addiu $4, $4, 1", "daddiu $4, $4, 1"),
+        by_width!("addiu $6, $6, -1", "daddiu $6, $6, -1"),
+        "b 2b",
+        "3:",
+        by_width!("sltiu $8, $6, 16", "sltiu $8, $6, 32"),
+        "bnez $8, baremap_0_1_copy_bytes",
+        by_width!("lw $8, 0($5)", "ld $8, 0($5)"), // 4 words
+        by_width!("lw $9, 4($5)", "ld $9, 8($5)"),
+        by_width!("lw $10, 8($5)", "ld $10, 16($5)"),
+        by_width!("lw $11, 12($5)", "ld $11, 24($5)"),
+        by_width!("sw $8, 0($4)", "sd $8, 0($4)"),
+        by_width!("sw $9, 4($4)", "sd $9, 8($4)"),
+        by_width!("sw $10, 8($4)", "sd $10, 16($4)"),
+        by_width!("sw $11, 12($4)", "sd $11, 24($4)"),
+        by_width!("addiu $5, $5, 16", "daddiu $5, $5, 32"),
+        by_width!("addiu $4, $4, 16", "daddiu $4, $4, 32"),
+        by_width!("addiu $6, $6, -16", "daddiu $6, $6, -32"),
+        "b 3b",
+    }
+    bytes: {
+        "beqz $6, baremap_0_1_copy_done",
+        "lbu $8, 0($5)",
+        "sb $8, 0($4)",
+        by_width!("addiu $5, $5, 1", "daddiu $5, $5, 1"),
+        by_width!("addiu $4, $4, 1", "daddiu $4, $4, 1"),
+        by_width!("addiu $6, $6, -1", "daddiu $6, $6, -1"),
+        "b baremap_0_1_copy_bytes",
+    }
+    done: {
+        "move $2, $6",
+        "jr $31",
+    }
+}

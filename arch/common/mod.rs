@@ -1,6 +1,8 @@
 //! What architectures share: the shape of a system call, the numbers, and the
 //! calls whose convention depends only on the size of a register.
 
+use core::ffi::c_void;
+
 pub mod nr;
 
 #[cfg(target_pointer_width = "32")]
@@ -83,7 +85,65 @@ macro_rules! syscalls {
     (@type $type:ty) => { $type };
 }
 
-// Families, which use the macro.
+/// Picks the text for a register of 32 bits, or for one of 64: what a family's assembly
+/// differs in.
+#[allow(unused_macros, reason = "not every architecture is of a family")]
+#[cfg(target_pointer_width = "32")]
+macro_rules! by_width {
+    ($narrow:literal, $wide:literal) => {
+        $narrow
+    };
+}
+#[allow(unused_macros, reason = "not every architecture is of a family")]
+#[cfg(target_pointer_width = "64")]
+macro_rules! by_width {
+    ($narrow:literal, $wide:literal) => {
+        $wide
+    };
+}
+
+/// Makes `guarded_copy` from its parts: `blocks` copies most of it, fast; `bytes` what is
+/// left, a byte at a time; `done` returns how many bytes are left after all.
+///
+/// A signal handler that finds the program counter in one of them resumes at the next: so
+/// a block that faults is done again by bytes, up to the very one that is not there. Hence
+/// at every load and store of `blocks` the registers tell all that `bytes` begins with,
+/// and at every one of `bytes` what `done` does; nothing is on the stack; and `done`
+/// touches no memory of the caller's.
+///
+/// The labels are the linker's to find, and of no other program's: a program has one
+/// version 0.1 of this crate.
+macro_rules! guarded_copy {
+    (
+        blocks: {$($blocks:expr),* $(,)?}
+        bytes: {$($bytes:expr),* $(,)?}
+        done: {$($done:expr),* $(,)?}
+    ) => {
+        /// Copies memory, forwards, and returns how many bytes are left if there is a fault
+        /// that a handler answers.
+        ///
+        /// # Safety
+        ///
+        /// Both ranges are memory of which the program has no other use for the moment,
+        /// or no memory at all, and then a handler is installed that knows `LANDINGS`.
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
+            core::arch::naked_asm!(
+                $($blocks,)*
+                ".globl baremap_0_1_copy_bytes",
+                ".hidden baremap_0_1_copy_bytes",
+                "baremap_0_1_copy_bytes:",
+                $($bytes,)*
+                ".globl baremap_0_1_copy_done",
+                ".hidden baremap_0_1_copy_done",
+                "baremap_0_1_copy_done:",
+                $($done,)*
+            )
+        }
+    };
+}
+
+// Families, which use the macros.
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 pub mod mips;
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -149,4 +209,34 @@ pub unsafe fn clone_tls_last(
 ) -> usize {
     // SAFETY: the caller's promise is passed on.
     unsafe { super::syscall5(nr::clone, flags, stack, parent_tid, child_tid, tls) }
+}
+
+/// Where the interrupted program counter stands in what a signal handler is given.
+///
+/// # Safety
+///
+/// `context` is the third argument of a handler that is running.
+pub unsafe fn program_counter(context: *mut c_void) -> *mut usize {
+    // SAFETY: the architecture's kernel has it there.
+    unsafe { context.byte_add(super::PROGRAM_COUNTER).cast() }
+}
+
+unsafe extern "C" {
+    static baremap_0_1_copy_bytes: u8;
+    static baremap_0_1_copy_done: u8;
+}
+
+/// Where a fault at this program counter resumes, if it is one of `guarded_copy`.
+pub fn landing(pc: usize) -> Option<usize> {
+    // The lowest bit of a function's address, on arm, says how its instructions are encoded.
+    let start = super::guarded_copy as *const () as usize & !1;
+    let bytes = (&raw const baremap_0_1_copy_bytes).addr();
+    let done = (&raw const baremap_0_1_copy_done).addr();
+    if (start..bytes).contains(&pc) {
+        Some(bytes)
+    } else if (bytes..done).contains(&pc) {
+        Some(done)
+    } else {
+        None
+    }
 }

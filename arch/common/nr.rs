@@ -73,6 +73,7 @@ numbers! {
     renameat2 __NR_renameat2,
     rt_sigaction __NR_rt_sigaction,
     rt_sigprocmask __NR_rt_sigprocmask,
+    rt_tgsigqueueinfo __NR_rt_tgsigqueueinfo,
     sched_getaffinity __NR_sched_getaffinity,
     sigaltstack __NR_sigaltstack,
     statx __NR_statx,

@@ -30,3 +30,38 @@ syscalls! {
 /// `R_PPC_RELATIVE`, `R_PPC64_RELATIVE`.
 #[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 22;
+
+guarded_copy! {
+    blocks: {
+        by_width!("li %r10, 16", "li %r10, 32"),
+        "2:",
+        by_width!("cmplw %r5, %r10", "cmpld %r5, %r10"),
+        "blt baremap_0_1_copy_bytes",
+        by_width!("lwz %r6, 0(%r4)", "ld %r6, 0(%r4)"), // 4 words
+        by_width!("lwz %r7, 4(%r4)", "ld %r7, 8(%r4)"),
+        by_width!("lwz %r8, 8(%r4)", "ld %r8, 16(%r4)"),
+        by_width!("lwz %r9, 12(%r4)", "ld %r9, 24(%r4)"),
+        by_width!("stw %r6, 0(%r3)", "std %r6, 0(%r3)"),
+        by_width!("stw %r7, 4(%r3)", "std %r7, 8(%r3)"),
+        by_width!("stw %r8, 8(%r3)", "std %r8, 16(%r3)"),
+        by_width!("stw %r9, 12(%r3)", "std %r9, 24(%r3)"),
+        "add %r4, %r4, %r10",
+        "add %r3, %r3, %r10",
+        "subf %r5, %r10, %r5",
+        "b 2b",
+    }
+    bytes: {
+        by_width!("cmplwi %r5, 0", "cmpldi %r5, 0"),
+        "beq baremap_0_1_copy_done",
+        "lbz %r6, 0(%r4)",
+        "stb %r6, 0(%r3)",
+        "addi %r4, %r4, 1",
+        "addi %r3, %r3, 1",
+        "addi %r5, %r5, -1",
+        "b baremap_0_1_copy_bytes",
+    }
+    done: {
+        "mr %r3, %r5",
+        "blr",
+    }
+}

@@ -37,3 +37,50 @@ macro_rules! __start {
 /// `R_RISCV_RELATIVE`.
 #[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 3;
+
+guarded_copy! {
+    blocks: {
+        "xor t0, a0, a1",
+        by_width!("andi t0, t0, 3", "andi t0, t0, 7"),
+        "bnez t0, baremap_0_1_copy_bytes",  // never both at a word's start
+        "2:",
+        by_width!("andi t0, a0, 3", "andi t0, a0, 7"),
+        "beqz t0, 3f",
+        "beqz a2, baremap_0_1_copy_bytes",
+        "lbu t0, 0(a1)",                    // up to there
+        "sb t0, 0(a0)",
+        "addi a1, a1, 1",
+        "addi a0, a0, 1",
+        "addi a2, a2, -1",
+        "j 2b",
+        "3:",
+        by_width!("li t4, 16", "li t4, 32"),
+        "4:",
+        "bltu a2, t4, baremap_0_1_copy_bytes",
+        by_width!("lw t0, 0(a1)", "ld t0, 0(a1)"), // 4 words
+        by_width!("lw t1, 4(a1)", "ld t1, 8(a1)"),
+        by_width!("lw t2, 8(a1)", "ld t2, 16(a1)"),
+        by_width!("lw t3, 12(a1)", "ld t3, 24(a1)"),
+        by_width!("sw t0, 0(a0)", "sd t0, 0(a0)"),
+        by_width!("sw t1, 4(a0)", "sd t1, 8(a0)"),
+        by_width!("sw t2, 8(a0)", "sd t2, 16(a0)"),
+        by_width!("sw t3, 12(a0)", "sd t3, 24(a0)"),
+        "add a1, a1, t4",
+        "add a0, a0, t4",
+        "sub a2, a2, t4",
+        "j 4b",
+    }
+    bytes: {
+        "beqz a2, baremap_0_1_copy_done",
+        "lbu t0, 0(a1)",
+        "sb t0, 0(a0)",
+        "addi a1, a1, 1",
+        "addi a0, a0, 1",
+        "addi a2, a2, -1",
+        "j baremap_0_1_copy_bytes",
+    }
+    done: {
+        "mv a0, a2",
+        "ret",
+    }
+}

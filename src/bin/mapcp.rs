@@ -4,18 +4,12 @@
 #![no_main]
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
-use core::{
-    ffi::{CStr, c_char, c_int, c_void},
-    ptr,
-    sync::atomic::{AtomicPtr, Ordering::Relaxed},
-};
-
 use baremap::{
     Decimal,
-    copy::{self, Cause, Quoted},
+    copy::{self, Quoted},
     eprintln,
     rt::{self, ExitCode, STDOUT, Start},
-    syscall::{self, Disposition, SaFlags, SigInfo, SigSet, Sigaction, Signal},
+    syscall,
 };
 
 baremap::entry!(main);
@@ -36,9 +30,6 @@ Exit status: 0 copied, 1 not copied, 2 wrong usage.
 const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
 
 const USAGE: ExitCode = ExitCode(2);
-
-/// The source's path, for the handler.
-static SOURCE: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
 fn main(start: Start) -> ExitCode {
     let mut names = [None; 2];
@@ -72,7 +63,6 @@ fn main(start: Start) -> ExitCode {
         return USAGE;
     };
 
-    report_a_shrinking_source(source);
     match copy::copy(source, dest) {
         Ok(bytes) => {
             let bytes = Decimal::new(bytes);
@@ -95,30 +85,4 @@ fn done(printed: syscall::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Makes of a mapped page that is gone a message, and the exit status of a failure.
-#[inline(never)]
-fn report_a_shrinking_source(source: &'static CStr) {
-    SOURCE.store(source.as_ptr().cast_mut(), Relaxed);
-    let action = Sigaction {
-        disposition: Disposition::Info(on_bus_error),
-        flags: SaFlags::RESETHAND,
-        mask: SigSet::empty(),
-    };
-    // SAFETY: the handler makes system calls, and uses nothing else that it could
-    // find in the middle of a change. Without it, the signal ends the process.
-    let _ = unsafe { syscall::rt_sigaction(Signal::BUS, Some(&action)) };
-}
-
-unsafe extern "C" fn on_bus_error(_: c_int, info: *mut SigInfo, _: *mut c_void) {
-    // SAFETY: the kernel passes the handler what it asked for.
-    if unsafe { &*info }.code() != syscall::BUS_ADRERR {
-        // Not a page that is gone: again, and now by the default action.
-        return;
-    }
-    // SAFETY: an argument of the program's, which stays.
-    let source = unsafe { CStr::from_ptr(SOURCE.load(Relaxed)) };
-    eprintln!("mapcp: {}", copy::Error { action: "copy", path: source, cause: Cause::Shrunk });
-    syscall::exit_group(1)
 }

@@ -31,8 +31,7 @@ use dest::{Destination, Kind, Temporary};
 /// # Errors
 ///
 /// Whatever goes wrong, with what was tried and on which path; an existing
-/// destination is then as it was. A source that becomes shorter while it is copied
-/// raises `SIGBUS`: a program that wants to say so installs a handler.
+/// destination is then as it was.
 pub fn copy<'a>(source: &'a CStr, dest: &'a CStr) -> Result<u64, Error<'a>> {
     copy_paths(source, dest).map_err(|Failure { side, action, cause }| {
         let path = match side {

@@ -14,12 +14,17 @@
 
 mod advice;
 mod error;
+mod file;
+pub mod guard;
 mod options;
 mod region;
 mod types;
 
 pub use advice::{Advice, UncheckedAdvice};
 pub use error::{ConversionError, Error, MapIfSafeError, Result};
+#[cfg(feature = "std")]
+pub use file::Cursor;
+pub use file::{Chunks, Fault, FileMap};
 pub use options::{MmapAsRawDesc, MmapOptions, MmapRawDescriptor};
 pub use types::{Mmap, MmapMut, MmapRaw};
 

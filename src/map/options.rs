@@ -304,13 +304,7 @@ impl MmapOptions {
                 rest.try_into().map_err(|_| Errno::EOVERFLOW)?
             }
         };
-        let unit = unit(file, &stat)?;
-        if stat.size == 0 && len == 0 {
-            // Pipes and files in /proc have contents, and no size: were they empty maps,
-            // nobody would notice what is missing. The kernel knows which can be mapped.
-            drop(Region::map(1, prot, sharing | MapFlags::NORESERVE, Some(file), 0, unit)?);
-        }
-        Region::map(len, prot, self.flags(sharing), Some(file), self.offset, unit)
+        map_file(file, &stat, self.offset, len, prot, self.flags(sharing))
     }
 
     fn flags(&self, mut flags: MapFlags) -> MapFlags {
@@ -322,6 +316,24 @@ impl MmapOptions {
         }
         flags
     }
+}
+
+/// Maps `len` bytes of a file from an offset on.
+pub(super) fn map_file(
+    file: BorrowedFd<'_>,
+    stat: &Stat,
+    offset: u64,
+    len: usize,
+    prot: ProtFlags,
+    flags: MapFlags,
+) -> syscall::Result<Region> {
+    let unit = unit(file, stat)?;
+    if stat.size == 0 && len == 0 {
+        // Pipes and files in /proc have contents, and no size: were they empty maps,
+        // nobody would notice what is missing. The kernel knows which can be mapped.
+        drop(Region::map(1, prot, flags | MapFlags::NORESERVE, Some(file), 0, unit)?);
+    }
+    Region::map(len, prot, flags, Some(file), offset, unit)
 }
 
 fn borrow<'fd>(fd: RawFd) -> syscall::Result<BorrowedFd<'fd>> {

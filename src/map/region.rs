@@ -72,8 +72,12 @@ impl Region {
         self.len
     }
 
+    pub const fn unit(&self) -> usize {
+        self.unit
+    }
+
     /// The whole mapping: its address and its length. Not to be asked of no bytes.
-    fn mapping(&self) -> (*mut u8, usize) {
+    pub fn mapping(&self) -> (*mut u8, usize) {
         self.whole(self.ptr, self.len)
     }
 

@@ -102,33 +102,57 @@ pub enum Disposition {
     Info(InfoHandler),
 }
 
+/// The kernel's `SIG_IGN`, which is no function.
+const SIG_IGN: usize = 1;
+
+impl Disposition {
+    /// What stands for it in the kernel's structure.
+    pub(crate) fn address(self) -> *const () {
+        match self {
+            Disposition::Default => ptr::null(),
+            Disposition::Ignore => ptr::without_provenance(SIG_IGN),
+            Disposition::Handler(function) => function as *const (),
+            Disposition::Info(function) => function as *const (),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Both are of one action that the kernel has, or had.
+    pub(crate) unsafe fn from_address(address: *const (), flags: SaFlags) -> Disposition {
+        if address.is_null() {
+            Disposition::Default
+        } else if address.addr() == SIG_IGN {
+            Disposition::Ignore
+        } else if flags.contains(SaFlags::SIGINFO) {
+            // SAFETY: a function, and the flag says how it is called.
+            Disposition::Info(unsafe { mem::transmute::<*const (), InfoHandler>(address) })
+        } else {
+            // SAFETY: as above.
+            Disposition::Handler(unsafe { mem::transmute::<*const (), Handler>(address) })
+        }
+    }
+}
+
 /// A signal's action. Source: sigaction(2).
 #[derive(Clone, Copy, Debug)]
 pub struct Sigaction {
     /// What happens.
     pub disposition: Disposition,
-    /// Options; `SIGINFO` follows from the disposition.
+    /// Options; `SIGINFO` is the disposition's to say.
     pub flags: SaFlags,
     /// The signals that are blocked while the handler runs, beside its own.
     pub mask: SigSet,
 }
 
-/// The kernel's `SIG_IGN`, which is no function.
-const SIG_IGN: usize = 1;
-
 impl Sigaction {
     fn to_kernel(self) -> kernel_sigaction {
         // SAFETY: integers and optional functions, for which zeros are values.
         let mut action: kernel_sigaction = unsafe { mem::zeroed() };
-        let handler: *const () = match self.disposition {
-            Disposition::Default => ptr::null(),
-            Disposition::Ignore => ptr::without_provenance(SIG_IGN),
-            Disposition::Handler(function) => function as *const (),
-            Disposition::Info(function) => function as *const (),
-        };
         // SAFETY: an optional function is an address that may be null. The kernel
         // alone calls it, and knows which of them are none.
-        action.sa_handler_kernel = unsafe { mem::transmute::<*const (), Option<Handler>>(handler) };
+        action.sa_handler_kernel =
+            unsafe { mem::transmute::<*const (), Option<Handler>>(self.disposition.address()) };
         let flags = match self.disposition {
             Disposition::Info(_) => self.flags | SaFlags::SIGINFO,
             _ => self.flags - SaFlags::SIGINFO,
@@ -143,15 +167,10 @@ impl Sigaction {
     fn from_kernel(action: &kernel_sigaction) -> Sigaction {
         // The restorer is none of the caller's business.
         let flags = SaFlags::from_bits_retain(action.sa_flags as u32 & !arch::SA_RESTORER);
-        let disposition = match action.sa_handler_kernel {
-            None => Disposition::Default,
-            Some(function) if function as usize == SIG_IGN => Disposition::Ignore,
-            Some(function) if flags.contains(SaFlags::SIGINFO) => {
-                // SAFETY: both are functions; the flag says how this one is called.
-                Disposition::Info(unsafe { mem::transmute::<Handler, InfoHandler>(function) })
-            }
-            Some(function) => Disposition::Handler(function),
-        };
+        let address =
+            action.sa_handler_kernel.map_or(ptr::null(), |function| function as *const ());
+        // SAFETY: the action is the kernel's.
+        let disposition = unsafe { Disposition::from_address(address, flags) };
         Sigaction { disposition, flags, mask: SigSet(action.sa_mask) }
     }
 }
@@ -270,6 +289,25 @@ pub fn kill(pid: Pid, signal: Option<Signal>) -> Result<()> {
 pub fn tgkill(process: Pid, thread: Pid, signal: Signal) -> Result<()> {
     // SAFETY: touches no memory.
     nothing(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.register()) })
+}
+
+/// Raises a signal in the calling thread once more, as it came: from whom, and why.
+///
+/// # Errors
+///
+/// `EINVAL`: no signal. `EAGAIN`: too many wait already.
+pub fn rt_tgsigqueueinfo(signal: Signal, info: &SigInfo) -> Result<()> {
+    let (process, thread) = (super::getpid() as usize, super::gettid() as usize);
+    // SAFETY: the kernel reads the structure.
+    nothing(unsafe {
+        syscall4(
+            nr::rt_tgsigqueueinfo,
+            process,
+            thread,
+            signal.register(),
+            ptr::from_ref(info) as usize,
+        )
+    })
 }
 
 /// Raises a signal in the calling thread.

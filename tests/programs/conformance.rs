@@ -65,6 +65,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("signals", signals::CASES),
     ("faults", faults::CASES),
     ("processes", processes::CASES),
+    ("guarded", guarded::CASES),
     ("time and limits", time_and_limits::CASES),
 ];
 
@@ -2992,7 +2993,7 @@ mod processes {
     const MILLISECOND: Timespec = Timespec { sec: 0, nsec: 1_000_000 };
 
     /// A child that runs a function and exits with what it returns.
-    fn child(run: impl FnOnce() -> i32) -> syscall::Result<Pid> {
+    pub fn child(run: impl FnOnce() -> i32) -> syscall::Result<Pid> {
         // SAFETY: this process has one thread.
         match unsafe { fork()? } {
             Some(pid) => Ok(pid),
@@ -3000,7 +3001,7 @@ mod processes {
         }
     }
 
-    fn ended(pid: Pid) -> Result<WaitStatus, Trouble> {
+    pub fn ended(pid: Pid) -> Result<WaitStatus, Trouble> {
         match syscall::waitid(Some(pid), WaitFlags::EXITED)? {
             Some((of, status)) if of == pid => Ok(status),
             other => Err(wrong(format_args!("got {other:?}, wanted {pid}"))),
@@ -3238,6 +3239,11 @@ mod processes {
         case!("clone on one stack, or without an address, is refused", shared_stack_is_refused),
     ];
 }
+
+// ---------------------------------------------------------------------------------------
+
+#[path = "guarded.rs"]
+mod guarded;
 
 // ---------------------------------------------------------------------------------------
 

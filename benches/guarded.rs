@@ -1,0 +1,142 @@
+//! What a copy costs that survives its file: `cargo bench`.
+//!
+//! Each row compares ways to do the same, in turns: all of them in every round, so that
+//! what else the machine does meets them all. The figures are medians of the rounds, and
+//! ratios of what was measured in the same round.
+
+use std::{
+    fs::{self, File},
+    hint::black_box,
+    os::{
+        fd::{AsRawFd, IntoRawFd},
+        unix::fs::FileExt,
+    },
+    time::Instant,
+};
+
+use baremap::{
+    fd::{FromRawFd, OwnedFd},
+    map::{FileMap, guard},
+};
+
+const ROUNDS: usize = 15;
+/// How many bytes each way moves in a round, at least.
+const BYTES: usize = 64 << 20;
+/// The file's length: more than caches have.
+const SIZE: usize = 256 << 20;
+
+/// One way: moves `len` bytes from an offset to the buffer.
+type Way<'a> = &'a dyn Fn(&mut [u8], usize);
+
+/// Nanoseconds for one call of each way, and how fast the first way was, measured by each of
+/// them: medians of the rounds.
+fn measure(ways: &[Way<'_>], offsets: &[usize], buffer: &mut [u8]) -> (Vec<f64>, Vec<f64>) {
+    let mut times = vec![Vec::new(); ways.len()];
+    for round in 0..ROUNDS {
+        for turn in 0..ways.len() {
+            let way = (round + turn) % ways.len();
+            let start = Instant::now();
+            for &offset in offsets {
+                ways[way](black_box(buffer), black_box(offset));
+            }
+            times[way].push(start.elapsed().as_secs_f64() * 1e9 / offsets.len() as f64);
+        }
+    }
+    let ratios = times.iter().map(|times_of| {
+        let first = times[0].iter();
+        median(first.zip(times_of).map(|(first, time)| time / first).collect())
+    });
+    let ratios = ratios.collect();
+    (times.iter().map(|times| median(times.clone())).collect(), ratios)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Where the reads of a round begin.
+fn offsets(len: usize, room: usize, random: bool) -> Vec<usize> {
+    let count = (BYTES / len).clamp(16, 1 << 17);
+    let mut state = 1u64;
+    let mut next = |index: usize| {
+        if !random {
+            return index * len % (room - len + 1);
+        }
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 16) as usize % (room - len + 1)
+    };
+    (0..count).map(&mut next).collect()
+}
+
+fn name(len: usize) -> String {
+    match len {
+        0..1024 => format!("{len} B"),
+        1024..1048576 => format!("{} KiB", len >> 10),
+        _ => format!("{} MiB", len >> 20),
+    }
+}
+
+fn row(what: &str, ways: &[Way<'_>], len: usize, room: usize, random: bool) {
+    let mut buffer = vec![0; len];
+    let (times, ratios) = measure(ways, &offsets(len, room, random), &mut buffer);
+    print!("| {what} | {} | {} |", name(len), if random { "random" } else { "sequential" });
+    times.iter().for_each(|time| print!(" {time:.0} |"));
+    ratios[1..].iter().for_each(|ratio| print!(" {ratio:.2} |"));
+    println!();
+}
+
+fn main() {
+    guard::install().unwrap();
+
+    println!("A copy of memory, ns for one call:\n");
+    println!("| | size | order | `guard::copy` | memcpy | speed by memcpy's |");
+    println!("|---|---|---|---|---|---|");
+    let source = vec![1u8; 64 << 20];
+    for (what, room) in [("in the caches", 64 << 10), ("in memory", source.len())] {
+        for len in [64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20] {
+            for random in [false, true] {
+                if len > room {
+                    continue;
+                }
+                let guarded: Way<'_> = &|buffer, offset| {
+                    let from = source[offset..].as_ptr();
+                    // SAFETY: both ends are so long, and the buffer is ours.
+                    let copied = unsafe { guard::copy(from, buffer.as_mut_ptr(), buffer.len()) };
+                    assert!(copied.is_ok());
+                };
+                let memcpy: Way<'_> =
+                    &|buffer, offset| buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                row(what, &[guarded, memcpy], len, room, random);
+            }
+        }
+    }
+
+    println!("\nA file in the page cache, ns for one read:\n");
+    println!(
+        "| | size | order | `FileMap::read_at` | pread | slice of memmap2 | \
+         speed by pread's | by memmap2's |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let path = std::env::temp_dir().join(format!("bench-guarded-{}", std::process::id()));
+    fs::write(&path, vec![7u8; SIZE]).unwrap();
+    let file = File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let fd = file.try_clone().unwrap().into_raw_fd();
+    // SAFETY: cloned for this alone.
+    let map = FileMap::new(unsafe { OwnedFd::from_raw_fd(fd) }).unwrap();
+    // SAFETY: nobody else has the file.
+    let slice = unsafe { memmap2::Mmap::map(file.as_raw_fd()).unwrap() };
+    for len in [64, 4 << 10, 1 << 20] {
+        for random in [false, true] {
+            let read_at: Way<'_> = &|buffer, offset| {
+                assert_eq!(map.read_at(buffer, offset as u64), Ok(buffer.len()));
+            };
+            let pread: Way<'_> =
+                &|buffer, offset| file.read_exact_at(buffer, offset as u64).unwrap();
+            let memmap2: Way<'_> =
+                &|buffer, offset| buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+            row("", &[read_at, pread, memmap2], len, SIZE, random);
+        }
+    }
+}

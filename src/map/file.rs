@@ -1,0 +1,578 @@
+//! A file's bytes, to be read and written without fear.
+
+use core::{
+    cmp, fmt, slice,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
+
+use super::{Advice, Error, Region, Result, guard, options::map_file};
+use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::syscall::{
+    self, Errno, FallocateFlags, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size,
+};
+
+/// A mapped file that is safe to use, whatever others do to the file.
+///
+/// ```
+/// use baremap::map::FileMap;
+///
+/// let map = FileMap::open(c"Cargo.toml")?;
+/// let mut start = [0; 9];
+/// map.read_at(&mut start, 0).unwrap();
+/// assert_eq!(&start, b"[package]");
+/// # Ok::<(), baremap::map::Error>(())
+/// ```
+///
+/// Bytes are copied from it and to it, by a copy that stops where a page is missing: the
+/// file was made shorter, its disk is full or broken. That is an [`Fault`], where a slice
+/// would have ended the process with `SIGBUS`. There is no reference to the file's memory
+/// anywhere, and so nobody who changes it breaks a promise. All of it may be used by any
+/// number of threads at the same time: bytes that one writes while another reads them are
+/// old ones, new ones, or some of each.
+///
+/// Offsets and lengths are in bytes and need no alignment; offsets count from the beginning
+/// of the map. The map is as long as the file was when it was made, or last
+/// [refreshed](FileMap::refresh). Like a slice, and unlike a descriptor, it ends there:
+/// writing does not make the file longer ([`set_len`](FileMap::set_len) does).
+///
+/// Where the file ends within a page, mmap(2) has zeros up to the end of that page. So they
+/// are read in place of what was there if the file was made shorter since: of this the
+/// kernel tells nobody, and `refresh` finds out.
+///
+/// For code that needs a `&[u8]` there is [`with_slice`](FileMap::with_slice).
+pub struct FileMap {
+    region: Region,
+    file: OwnedFd,
+    /// Where in the file the map begins.
+    start: u64,
+    /// How long the map may be.
+    limit: usize,
+    prot: ProtFlags,
+    /// From here on there are zeros of ours in place of the file's pages.
+    lost: AtomicUsize,
+}
+
+/// No page was lost.
+const NOTHING: usize = usize::MAX;
+
+/// A page of a mapped file that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    offset: u64,
+    done: usize,
+    errno: Option<Errno>,
+}
+
+impl Fault {
+    /// The first byte that could not be reached, from the beginning of the map.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many bytes there were before it, of those that were asked for: they have been
+    /// read or written.
+    pub const fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Why, if it is not that the file became shorter: what the kernel said when it was asked
+    /// for the same byte again, by a call that can fail. `ENOSPC`, `EDQUOT`: the disk is
+    /// full; `EIO`: it is broken; `EBADF`: the file is not open for writing.
+    pub const fn errno(&self) -> Option<Errno> {
+        self.errno
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errno {
+            None => write!(f, "the mapped file was shortened to {} bytes or fewer", self.offset),
+            Some(errno) => write!(f, "cannot reach byte {} of a map: {errno}", self.offset),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
+
+#[cfg(feature = "std")]
+impl From<Fault> for std::io::Error {
+    fn from(fault: Fault) -> Self {
+        match fault.errno {
+            None => std::io::Error::new(std::io::ErrorKind::UnexpectedEof, fault),
+            Some(errno) => errno.into(),
+        }
+    }
+}
+
+impl FileMap {
+    /// Opens a file to be read, and maps it all. (With the standard library a
+    /// [`new`](FileMap::new) of a `File` does the same.)
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2), and of [`new`](FileMap::new).
+    pub fn open(path: &core::ffi::CStr) -> Result<FileMap> {
+        FileMap::new(syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Maps all of a file; to be written as well if the descriptor is open for both. An
+    /// empty file makes an empty map.
+    ///
+    /// # Errors
+    ///
+    /// * `EACCES`: the descriptor is not open for reading, or is that of no file.
+    /// * `ENODEV`: such a file cannot be mapped, as those in `/proc`.
+    /// * `ENOMEM`: no such range of addresses is free.
+    /// * `EOVERFLOW`: more than `isize::MAX` bytes: a [part](FileMap::part) can be mapped.
+    /// * `EPERM`: [`guard::install`] is not allowed.
+    pub fn new(file: impl Into<OwnedFd>) -> Result<FileMap> {
+        FileMap::part(file, 0, usize::MAX)
+    }
+
+    /// Maps `len` bytes of a file from `start` on, or as many as there are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](FileMap::new).
+    pub fn part(file: impl Into<OwnedFd>, start: u64, len: usize) -> Result<FileMap> {
+        guard::install()?;
+        let file = file.into();
+        // SAFETY: takes no pointer.
+        let mode = unsafe { syscall::fcntl(file.as_fd(), F_GETFL, 0)? };
+        let both = mode as u32 & O_ACCMODE == O_RDWR;
+        let prot = if both { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let region = map(file.as_fd(), start, len, prot)?;
+        let lost = AtomicUsize::new(NOTHING);
+        Ok(FileMap { region, file, start, limit: len, prot, lost })
+    }
+
+    /// The length in bytes.
+    pub const fn len(&self) -> usize {
+        self.region.len()
+    }
+
+    /// Whether there are no bytes.
+    pub const fn is_empty(&self) -> bool {
+        self.region.len() == 0
+    }
+
+    /// Maps what the file has now, and returns how many bytes. After an error the map is as
+    /// it was.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](FileMap::new).
+    pub fn refresh(&mut self) -> Result<usize> {
+        self.region = map(self.file.as_fd(), self.start, self.limit, self.prot)?;
+        self.lost = AtomicUsize::new(NOTHING);
+        Ok(self.len())
+    }
+
+    /// Makes the file so many bytes long, and maps what it has then. New bytes are zeros,
+    /// and have no place on the disk before they are written.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `EBADF`: the file is not open for writing. `EFBIG`, `EPERM`: too long, or
+    /// sealed. And those of [`new`](FileMap::new).
+    pub fn set_len(&mut self, len: u64) -> Result<()> {
+        syscall::ftruncate(self.file.as_fd(), len)?;
+        self.refresh().map(drop)
+    }
+
+    /// Reads into the buffer from `offset` on, and returns how many bytes: fewer than the
+    /// buffer has if the map ends before, and none beyond its end.
+    ///
+    /// # Errors
+    ///
+    /// A page is missing. The bytes before it have been read.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> core::result::Result<usize, Fault> {
+        let (at, len) = self.clip(offset, buffer.len());
+        // SAFETY: the buffer is the caller's, and so long; to the map there are no references
+        // but those that `with_slice` was promised to be the only ones.
+        let copied = unsafe { guard::copy(self.at(at), buffer.as_mut_ptr(), len) };
+        self.outcome(at, len, copied, false)
+    }
+
+    /// Writes the bytes from `offset` on, and returns how many: fewer if the map ends before.
+    ///
+    /// They are the file's at once, for all who read or map it; on the disk they are when the
+    /// kernel has the time, or after [`flush`](FileMap::flush).
+    ///
+    /// # Errors
+    ///
+    /// A page is missing, or has no room on the disk. The bytes before it have been written.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> core::result::Result<usize, Fault> {
+        let (at, len) = self.clip(offset, bytes.len());
+        self.writable(at)?;
+        // SAFETY: as in `read_at`.
+        let copied = unsafe { guard::copy(bytes.as_ptr(), self.at(at), len) };
+        self.outcome(at, len, copied, true)
+    }
+
+    /// Writes one byte, `len` times, as [`write_at`](FileMap::write_at) would.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn fill(&self, byte: u8, offset: u64, len: usize) -> core::result::Result<usize, Fault> {
+        let bytes = [byte; 4096];
+        let (at, len) = self.clip(offset, len);
+        self.writable(at)?;
+        let mut done = 0;
+        while done < len {
+            let count = cmp::min(len - done, bytes.len());
+            // SAFETY: as in `read_at`.
+            let copied = unsafe { guard::copy(bytes.as_ptr(), self.at(at + done), count) };
+            if let Err(left) = copied {
+                return self.outcome(at, len, Err(len - done - count + left), true);
+            }
+            done += count;
+        }
+        self.outcome(at, len, Ok(()), true)
+    }
+
+    /// Copies `len` bytes from `offset` on to another map, and returns how many: fewer if
+    /// either ends before.
+    ///
+    /// Forwards: where both are of one file and its bytes overlap, those are copied that
+    /// were copied there before.
+    ///
+    /// # Errors
+    ///
+    /// A page of either is missing. [`Fault::offset`] is that of this one.
+    pub fn copy_to(
+        &self,
+        offset: u64,
+        to: &FileMap,
+        to_offset: u64,
+        len: usize,
+    ) -> core::result::Result<usize, Fault> {
+        let (at, len) = self.clip(offset, len);
+        let (to_at, len) = to.clip(to_offset, len);
+        to.writable(to_at)?;
+        // SAFETY: as in `read_at`.
+        let copied = unsafe { guard::copy(self.at(at), to.at(to_at), len) };
+        match (self.outcome(at, len, copied, false), to.outcome(to_at, len, copied, true)) {
+            (Ok(_), Ok(_)) => Ok(len),
+            (Err(ours), Ok(_)) => Err(ours),
+            (Ok(_), Err(theirs)) => Err(Fault { offset: (at + theirs.done) as u64, ..theirs }),
+            (Err(ours), Err(theirs)) => Err(Fault {
+                offset: (at + cmp::min(ours.done, theirs.done)) as u64,
+                done: cmp::min(ours.done, theirs.done),
+                errno: ours.errno.or(theirs.errno),
+            }),
+        }
+    }
+
+    /// Where the next byte of this value is, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// A page is missing before there is one.
+    pub fn find(&self, byte: u8, offset: u64) -> core::result::Result<Option<u64>, Fault> {
+        let mut buffer = [0; 4096];
+        let mut chunks = self.chunks(&mut buffer, offset);
+        while let Some((start, chunk)) = chunks.next()? {
+            if let Some(index) = chunk.iter().position(|&next| next == byte) {
+                return Ok(Some(start + index as u64));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes through the bytes from `offset` on, as many at a time as the buffer has.
+    ///
+    /// ```
+    /// # use baremap::map::FileMap;
+    /// let map = FileMap::open(c"Cargo.toml")?;
+    /// let (mut buffer, mut lines) = ([0; 1024], 0);
+    /// let mut chunks = map.chunks(&mut buffer, 0);
+    /// while let Some((_offset, chunk)) = chunks.next().unwrap() {
+    ///     lines += chunk.iter().filter(|&&byte| byte == b'\n').count();
+    /// }
+    /// assert!(lines > 10);
+    /// # Ok::<(), baremap::map::Error>(())
+    /// ```
+    pub fn chunks<'a>(&'a self, buffer: &'a mut [u8], offset: u64) -> Chunks<'a> {
+        Chunks { map: self, buffer, offset }
+    }
+
+    /// Calls a function with all of the bytes as a slice: for searching, hashing and
+    /// parsing by code that is not ours.
+    ///
+    /// ```
+    /// # use baremap::map::FileMap;
+    /// let map = FileMap::open(c"Cargo.toml")?;
+    /// // SAFETY: nobody writes to the file.
+    /// let zeros = unsafe { map.with_slice(|bytes| bytes.iter().filter(|&&b| b == 0).count()) };
+    /// assert_eq!(zeros, Ok(0));
+    /// # Ok::<(), baremap::map::Error>(())
+    /// ```
+    ///
+    /// If a page is missing, the function finds zeros in its place and in that of all pages
+    /// after it, ends as it will, and its result is thrown away. Then the map is of no use
+    /// from there on, until it is [refreshed](FileMap::refresh). It is watched in all
+    /// threads, so that the function may use others.
+    ///
+    /// # Errors
+    ///
+    /// A page was missing, now or before. [`Fault::done`] tells how many bytes there were
+    /// before it. `ENOMEM`: no memory to take note of this.
+    ///
+    /// # Safety
+    ///
+    /// While the function runs nobody writes to the bytes that the map shows: no other
+    /// process, and not this one by a descriptor, another map or this one's
+    /// [`write_at`](FileMap::write_at). A `&[u8]` must not change, and the compiler relies
+    /// on it. That the file becomes shorter is *not* excluded; but where it does within a
+    /// page, the rest of that changes to zeros, as by writing.
+    pub unsafe fn with_slice<T>(
+        &self,
+        function: impl FnOnce(&[u8]) -> T,
+    ) -> core::result::Result<T, Fault> {
+        // SAFETY: mapped as long as `self`; that nobody writes is the caller's promise.
+        let bytes = unsafe { slice::from_raw_parts(self.at(0), self.len()) };
+        self.watched(ProtFlags::READ, false, || function(bytes))
+    }
+
+    /// Calls a function with all of the bytes as a slice that can be written to.
+    ///
+    /// If a page is missing, or has no room on the disk, what is written from there on is
+    /// lost, and what was written before is in the file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`with_slice`](FileMap::with_slice); `EBADF`: the file is not open for writing.
+    ///
+    /// # Safety
+    ///
+    /// While the function runs nobody reads the bytes by other ways, or writes to them.
+    pub unsafe fn with_slice_mut<T>(
+        &mut self,
+        function: impl FnOnce(&mut [u8]) -> T,
+    ) -> core::result::Result<T, Fault> {
+        self.writable(0)?;
+        // SAFETY: as in `with_slice`, and the mapping is writable.
+        let bytes = unsafe { slice::from_raw_parts_mut(self.at(0), self.len()) };
+        self.watched(self.prot, true, || function(bytes))
+    }
+
+    fn watched<T>(
+        &self,
+        prot: ProtFlags,
+        write: bool,
+        function: impl FnOnce() -> T,
+    ) -> core::result::Result<T, Fault> {
+        let len = self.len();
+        if len == 0 {
+            return Ok(function());
+        }
+        self.outcome(0, len, Ok(()), write)?; // some of it may be lost already
+        let (base, length) = self.region.mapping();
+        // SAFETY: the region's own mapping, which this value keeps; zeros in it are the
+        // function's, and `outcome` looks at the note for everybody else.
+        let watch =
+            unsafe { guard::Watch::new(base, length, self.region.unit(), prot, &self.lost) };
+        let watch = watch.map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
+        let result = function();
+        drop(watch);
+        self.outcome(0, len, Ok(()), write).map(|_| result)
+    }
+
+    /// Writes changed pages back to the file's disk, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`, `ENOSPC`, `EDQUOT`: the disk is broken, or full.
+    pub fn flush(&self) -> Result<()> {
+        self.region.flush(0, self.len(), MsyncFlags::SYNC).map_err(Error::from)
+    }
+
+    /// Tells the kernel how the bytes will be used.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the kernel does not know this advice, or not for a file.
+    pub fn advise(&self, advice: Advice) -> Result<()> {
+        // SAFETY: none of these changes contents.
+        unsafe { self.region.advise(0, self.len(), advice as u32) }.map_err(Error::from)
+    }
+
+    /// Reads, writes and seeks from the beginning on.
+    #[cfg(feature = "std")]
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor { map: self, position: 0 }
+    }
+
+    /// The part of a range that is inside.
+    fn clip(&self, offset: u64, len: usize) -> (usize, usize) {
+        let at = usize::try_from(offset).map_or(self.len(), |offset| cmp::min(offset, self.len()));
+        (at, cmp::min(len, self.len() - at))
+    }
+
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.region.ptr().wrapping_add(offset)
+    }
+
+    fn writable(&self, at: usize) -> core::result::Result<(), Fault> {
+        if self.prot.contains(ProtFlags::WRITE) {
+            return Ok(());
+        }
+        Err(Fault { offset: at as u64, done: 0, errno: Some(Errno::EBADF) })
+    }
+
+    /// What became of `len` bytes from `at` on.
+    #[inline]
+    fn outcome(
+        &self,
+        at: usize,
+        len: usize,
+        copied: core::result::Result<(), usize>,
+        write: bool,
+    ) -> core::result::Result<usize, Fault> {
+        let left = copied.err().unwrap_or(0);
+        // This comes after the bytes: zeros that were laid before are not taken for them.
+        let lost = self.lost.load(SeqCst);
+        if left == 0 && at + len <= lost {
+            return Ok(len);
+        }
+        Err(self.fault(at, cmp::min(len - left, lost.saturating_sub(at)), write))
+    }
+
+    /// Asks why, by calls that can fail.
+    #[cold]
+    fn fault(&self, at: usize, done: usize, write: bool) -> Fault {
+        let offset = (at + done) as u64;
+        let place = self.start + offset;
+        let file = self.file.as_fd();
+        let read = syscall::pread(file, &mut [0], place);
+        let errno = match read {
+            Err(errno) => Some(errno),
+            // To give it the room that it did not have is what was asked for anyway.
+            Ok(1) if write => {
+                let page = place & !(page_size() as u64 - 1);
+                syscall::fallocate(file, FallocateFlags::KEEP_SIZE, page, page_size() as u64).err()
+            }
+            Ok(_) => None,
+        };
+        Fault { offset, done, errno }
+    }
+}
+
+fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> syscall::Result<Region> {
+    let stat = syscall::fstat(file)?;
+    let len = match usize::try_from(stat.size.saturating_sub(start)) {
+        Ok(rest) => cmp::min(rest, limit),
+        Err(_) => limit, // too long for any map, unless it is to be of a part
+    };
+    map_file(file, &stat, start, len, prot, MapFlags::SHARED)
+}
+
+impl AsFd for FileMap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl fmt::Debug for FileMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileMap")
+            .field("file", &self.file)
+            .field("start", &self.start)
+            .field("len", &self.len())
+            .field("writable", &self.prot.contains(ProtFlags::WRITE))
+            .finish()
+    }
+}
+
+/// A map's bytes, one buffer at a time: see [`FileMap::chunks`].
+pub struct Chunks<'a> {
+    map: &'a FileMap,
+    buffer: &'a mut [u8],
+    offset: u64,
+}
+
+impl Chunks<'_> {
+    /// The next bytes, and where they are; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// A page is missing. The bytes before it are there first.
+    #[allow(clippy::should_implement_trait, reason = "the bytes are lent: no iterator can")]
+    pub fn next(&mut self) -> core::result::Result<Option<(u64, &[u8])>, Fault> {
+        let start = self.offset;
+        let count = match self.map.read_at(self.buffer, start) {
+            Err(fault) if fault.done == 0 => return Err(fault),
+            Err(fault) => fault.done,
+            Ok(0) => return Ok(None),
+            Ok(count) => count,
+        };
+        self.offset += count as u64;
+        Ok(Some((start, &self.buffer[..count])))
+    }
+}
+
+/// A place in a map, from which to read and write: see [`FileMap::cursor`].
+///
+/// Writing ends where the map does.
+#[cfg(feature = "std")]
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    map: &'a FileMap,
+    position: u64,
+}
+
+#[cfg(feature = "std")]
+mod hosted {
+    use std::io::{self, Read, Seek, SeekFrom, Write};
+
+    use super::{Cursor, Fault};
+
+    impl Cursor<'_> {
+        /// Bytes before a fault count; it is told when it comes first.
+        fn advance(&mut self, result: Result<usize, Fault>) -> io::Result<usize> {
+            let count = match result {
+                Err(fault) if fault.done == 0 => return Err(fault.into()),
+                Err(fault) => fault.done,
+                Ok(count) => count,
+            };
+            self.position += count as u64;
+            Ok(count)
+        }
+    }
+
+    impl Read for Cursor<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let result = self.map.read_at(buffer, self.position);
+            self.advance(result)
+        }
+    }
+
+    impl Write for Cursor<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let result = self.map.write_at(bytes, self.position);
+            self.advance(result)
+        }
+
+        /// Writes back to the disk.
+        fn flush(&mut self) -> io::Result<()> {
+            self.map.flush()
+        }
+    }
+
+    impl Seek for Cursor<'_> {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            let position = match to {
+                SeekFrom::Start(position) => Some(position),
+                SeekFrom::End(by) => (self.map.len() as u64).checked_add_signed(by),
+                SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            };
+            let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "a seek before the start");
+            self.position = position.ok_or_else(invalid)?;
+            Ok(self.position)
+        }
+    }
+}
