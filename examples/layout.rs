@@ -1,16 +1,17 @@
-//! The picture of a process's address space, drawn from this one: what lies where,
-//! from the highest address to the lowest.
+//! The picture of a process's address space, drawn from this one: what lies where, from the
+//! highest address to the lowest, and how large it is.
 
 #![no_std]
 #![no_main]
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
-use core::ptr;
+use core::fmt::Write;
 
 use baremap::{
-    eprintln, println,
-    rt::{ExitCode, Start},
-    syscall::{self, Errno, MapFlags, ProtFlags, raw},
+    eprintln,
+    map::{Mapping, MmapMut, maps},
+    rt::{ExitCode, Output, STDOUT, Start},
+    syscall::{self, Errno, raw},
 };
 
 baremap::entry!(main);
@@ -30,14 +31,17 @@ fn main(_: Start) -> ExitCode {
     }
 }
 
+/// A part of the address space: something that is in it, and its mappings.
+struct Part {
+    address: u64,
+    what: &'static str,
+    bytes: u64,
+}
+
 fn draw() -> Result<(), Errno> {
     let local = 0u8;
     let page = syscall::page_size();
-    // SAFETY: the kernel chooses the place.
-    let mapping = unsafe {
-        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        syscall::mmap(ptr::null_mut(), page, ProtFlags::READ, flags, None, 0)?
-    };
+    let mapping = MmapMut::map_anon(page)?;
     // The heap begins where the kernel put the program's break, and has no size until
     // the break is moved.
     // SAFETY: nothing in this program uses the break.
@@ -47,20 +51,80 @@ fn draw() -> Result<(), Errno> {
         heap
     };
 
+    let part = |address: usize, what| Part { address: address as u64, what, bytes: 0 };
     let mut parts = [
-        (&raw const local as usize, "stack    (grows down)"),
-        (mapping as usize, "mappings (mmap)"),
-        (heap, "heap     (grows up)"),
-        (&raw const BSS as usize, "BSS      (zeroed data)"),
-        (&raw const DATA as usize, "data     (from the file)"),
-        (draw as *const () as usize, "text     (code)"),
+        part(&raw const local as usize, "stack    (grows down)"),
+        part(mapping.as_ptr() as usize, "mappings (mmap)"),
+        part(heap, "heap     (grows up)"),
+        part(&raw const BSS as usize, "BSS      (zeroed data)"),
+        part(&raw const DATA as usize, "data     (from the file)"),
+        part(draw as *const () as usize, "text     (code)"),
     ];
-    parts.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-
-    let width = 2 * size_of::<usize>();
-    for (address, what) in parts {
-        println!("0x{address:0width$x}  | {what:24} |");
+    let program = program(parts[5].address)?;
+    let mut maps = maps()?;
+    while let Some(mapping) = maps.next() {
+        measure(&mut parts, &mapping?, program);
     }
-    // SAFETY: not used again.
-    unsafe { syscall::munmap(mapping, page) }
+
+    parts.sort_unstable_by_key(|part| core::cmp::Reverse(part.address));
+    let width = 2 * size_of::<usize>();
+    let mut output = Output::new(STDOUT);
+    for Part { address, what, bytes } in parts {
+        let kilobytes = bytes.div_ceil(1024);
+        let _ = write!(output, "0x{address:0width$x}  | {what:24} | {kilobytes:6} KiB");
+        if address == mapping.as_ptr() as u64 {
+            name_others(&mut output)?;
+        }
+        output.bytes(b"\n");
+    }
+    output.finish()
+}
+
+/// Names what the kernel has mapped beside the parts, as `[vdso]`.
+fn name_others(output: &mut Output<'_>) -> Result<(), Errno> {
+    let mut maps = maps()?;
+    while let Some(mapping) = maps.next() {
+        let name = mapping?.name;
+        if name.starts_with(b"[v") {
+            output.bytes(b" ");
+            output.bytes(name);
+        }
+    }
+    Ok(())
+}
+
+/// The number of the file that the code is in.
+fn program(code: u64) -> Result<u64, Errno> {
+    let mut maps = maps()?;
+    while let Some(mapping) = maps.next() {
+        let mapping = mapping?;
+        if mapping.contains(code) {
+            return Ok(mapping.inode);
+        }
+    }
+    Ok(0)
+}
+
+/// Adds a mapping to the part that it is of.
+fn measure(parts: &mut [Part; 6], mapping: &Mapping<'_>, program: u64) {
+    let [stack, mappings, heap, bss, data, text] = parts;
+    if mapping.contains(bss.address) && mapping.contains(data.address) {
+        // In one mapping, the one after the other.
+        bss.bytes += mapping.end - bss.address;
+        data.bytes += bss.address - mapping.start;
+        return;
+    }
+    let of = if let Some(part) =
+        [&mut *stack, &mut *heap, &mut *bss].into_iter().find(|part| mapping.contains(part.address))
+    {
+        part
+    } else if mapping.inode == 0 || mapping.inode != program {
+        mappings
+    } else if mapping.start >= data.address || mapping.contains(data.address) {
+        data
+    } else {
+        // The code, and what it reads.
+        text
+    };
+    of.bytes += mapping.len();
 }

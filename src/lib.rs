@@ -28,6 +28,8 @@
 //! # Features
 //!
 //! * `freestanding` (default): `rt`, `entry!` and the programs.
+//! * `alloc`: `alloc::Allocator`, with which a freestanding program has `Vec`, `String` and
+//!   the like.
 //! * `std`: the descriptor types of [`fd`] are those of the standard library, and
 //!   [`syscall::Errno`] is a [`core::error::Error`] that converts to
 //!   `std::io::Error`. A freestanding program cannot have it.
@@ -41,6 +43,8 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "alloc")]
+pub mod alloc;
 #[path = "../arch/mod.rs"]
 mod arch;
 pub mod copy;

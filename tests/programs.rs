@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     os::unix::{
         fs::{FileExt, MetadataExt, PermissionsExt, symlink},
-        process::CommandExt,
+        process::{CommandExt, ExitStatusExt},
     },
     path::Path,
     process::{Command, Stdio},
@@ -473,8 +473,68 @@ fn the_layout_has_every_part_once_from_the_highest_to_the_lowest() {
 }
 
 #[test]
+fn the_layout_tells_sizes() {
+    let (out, ..) = run(&mut program("layout"));
+    for line in out.lines() {
+        let size = line.split_once(" KiB").unwrap().0.rsplit(' ').next().unwrap();
+        assert!(size.parse::<u64>().unwrap() > 0, "{line}");
+    }
+    if common::runner().is_none() {
+        assert!(out.contains("[vdso]"), "{out}");
+    }
+}
+
+#[test]
+fn words_are_found_on_their_lines() {
+    let dir = Scratch::new("words");
+    let text = dir.file("text", b"Two words.\nTwo more words, words\xff!\n\n\xc3\x84rger");
+    let index = "more 2\ntwo 1 2\nwords 1 2\n\u{e4}rger 4\n";
+    assert_eq!(run(program("words").arg(&text)), (index.into(), String::new(), Some(0)));
+
+    // More than a block of memory, and words in the thousands.
+    let long: String = (0..40_000).map(|number| format!("word{:05}\n", number % 20_000)).collect();
+    let text = dir.file("long", &long);
+    let (out, err, status) = run(program("words").arg(&text));
+    assert_eq!((err.as_str(), status), ("", Some(0)));
+    let wanted =
+        (0..20_000).map(|number| format!("word{number:05} {} {}", number + 1, number + 20_001));
+    assert!(out.lines().eq(wanted));
+}
+
+#[test]
+fn out_of_memory_is_one_line_and_a_failure() {
+    let dir = Scratch::new("memory");
+    let text = dir.path("text");
+    File::create(&text).unwrap().set_len(64 << 30).unwrap();
+    let words = program("words");
+    let mut shell = Command::new("sh");
+    // An emulator needs room of its own.
+    let limit = if common::runner().is_none() { 64 << 10 } else { 4 << 20 };
+    shell.args(["-c", "ulimit -v $0; exec \"$@\"", &limit.to_string()]);
+    shell.arg(words.get_program()).args(words.get_args()).arg(&text);
+    if common::words() == 32 {
+        // No memory could hold it.
+        let message = format!(
+            "words: {}: Value too large for defined data type (EOVERFLOW)\n",
+            text.display()
+        );
+        let mut words = words;
+        assert_eq!(run(words.arg(&text)), (String::new(), message, Some(1)));
+        return;
+    }
+    let output = shell.output().unwrap();
+    let (out, err, _) = outcome(&output);
+    assert_eq!((out.as_str(), output.status.signal()), ("", Some(6)), "{err}");
+    let mut lines = err.lines().filter(|line| !line.starts_with("qemu: uncaught target signal 6"));
+    let line = lines.next().unwrap_or_default();
+    assert!(line.starts_with("panicked at "), "{err}");
+    assert!(line.ends_with(": memory allocation of 68719476736 bytes failed"), "{err}");
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
 fn wrong_arguments_of_the_examples_fail() {
-    for name in ["cat", "tiny-copy"] {
+    for name in ["cat", "tiny-copy", "words"] {
         let (out, err, status) = run(program(name).arg("/no/such/file"));
         assert_eq!(out, "");
         assert!(!err.is_empty() && status != Some(0), "{name}");

@@ -38,6 +38,7 @@ macro_rules! numbers {
 
 numbers! {
     brk __NR_brk,
+    cachestat __NR_cachestat,
     clone __NR_clone,
     close __NR_close,
     exit __NR_exit,
@@ -60,13 +61,19 @@ numbers! {
     mlock2 __NR_mlock2,
     mprotect __NR_mprotect,
     mremap __NR_mremap,
+    mseal __NR_mseal,
     msync __NR_msync,
     munlock __NR_munlock,
     munmap __NR_munmap,
     openat __NR_openat,
+    pidfd_open __NR_pidfd_open,
+    pkey_alloc __NR_pkey_alloc,
+    pkey_free __NR_pkey_free,
+    pkey_mprotect __NR_pkey_mprotect,
     prctl __NR_prctl,
     pread64 __NR_pread64,
     prlimit64 __NR_prlimit64,
+    process_madvise __NR_process_madvise,
     pwrite64 __NR_pwrite64,
     read __NR_read,
     readlinkat __NR_readlinkat,
@@ -75,6 +82,7 @@ numbers! {
     rt_sigprocmask __NR_rt_sigprocmask,
     rt_tgsigqueueinfo __NR_rt_tgsigqueueinfo,
     sched_getaffinity __NR_sched_getaffinity,
+    sched_yield __NR_sched_yield,
     sigaltstack __NR_sigaltstack,
     statx __NR_statx,
     tgkill __NR_tgkill,
@@ -141,6 +149,24 @@ numbers! { newfstatat = fstatat __NR_newfstatat, }
     not(any(target_arch = "aarch64", target_arch = "loongarch64"))
 ))]
 numbers! { newfstatat __NR_newfstatat, }
+
+/// `__NR_memfd_secret`
+///
+/// Some architectures do not have the call. Its number is kept for it there as well (new
+/// calls have been given one number for all architectures since Linux 5.1), and is `ENOSYS`.
+pub const memfd_secret: usize = mseal - 15;
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "riscv32",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    target_arch = "x86",
+    target_arch = "x86_64"
+))]
+::static_assertions::const_assert_eq!(
+    memfd_secret,
+    ::linux_raw_sys::general::__NR_memfd_secret as usize
+);
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 numbers! { rt_sigreturn __NR_rt_sigreturn, }

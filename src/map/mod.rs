@@ -16,8 +16,11 @@ mod advice;
 mod error;
 mod file;
 pub mod guard;
+mod maps;
+mod newer;
 mod options;
 mod region;
+mod residency;
 mod types;
 
 pub use advice::{Advice, UncheckedAdvice};
@@ -25,7 +28,10 @@ pub use error::{ConversionError, Error, MapIfSafeError, Result};
 #[cfg(feature = "std")]
 pub use file::Cursor;
 pub use file::{Chunks, Fault, FileMap};
+pub use maps::{Mapping, Maps, maps, maps_of};
+pub use newer::advise_process;
 pub use options::{MmapAsRawDesc, MmapOptions, MmapRawDescriptor};
+pub use residency::{PageFlags, Pagemap, Residency, Run, pagemap, residency};
 pub use types::{Mmap, MmapMut, MmapRaw};
 
 pub(crate) use region::Region;

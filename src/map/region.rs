@@ -138,6 +138,17 @@ impl Region {
         unsafe { syscall::mprotect(base, length, prot) }
     }
 
+    /// Seals the whole mapping. The region must not be dropped after, nor anything else be
+    /// done that the kernel refuses from now on.
+    pub fn seal(&self) -> Result<()> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        let (base, length) = self.mapping();
+        // SAFETY: the pages are this mapping's.
+        unsafe { syscall::mseal(base, length) }
+    }
+
     /// `EINVAL`: nothing is mapped that could grow. Otherwise nothing has changed after an
     /// error, either.
     ///

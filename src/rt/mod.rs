@@ -82,6 +82,12 @@ macro_rules! __program {
             #[unsafe(no_mangle)]
             extern "C" fn rust_eh_personality() {}
 
+            /// So does the crate `alloc` as it comes with the compiler.
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_Resume() -> ! {
+                loop {}
+            }
+
             #[unsafe(no_mangle)]
             unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, n: usize) -> *mut u8 {
                 // SAFETY: memcpy(3) promises two ranges of `n` bytes that do not overlap.

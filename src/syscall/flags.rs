@@ -2,7 +2,7 @@
 //! `linux-raw-sys`.
 
 use bitflags::bitflags;
-use linux_raw_sys::general::*;
+use linux_raw_sys::general::{procmap_query_flags::*, *};
 
 /// Makes flag types whose bits are constants of the kernel's. Bits without a name
 /// here are kept: the kernel is the one to refuse them.
@@ -107,12 +107,13 @@ flags! {
         EXEC = PROT_EXEC,
     }
 
-    /// The type of a mapping, exactly one of the first three, and its options.
+    /// The type of a mapping, exactly one of the first four, and its options.
     /// Source: mmap(2).
     MapFlags {
         SHARED = MAP_SHARED,
         PRIVATE = MAP_PRIVATE,
         SHARED_VALIDATE = MAP_SHARED_VALIDATE,
+        DROPPABLE = MAP_DROPPABLE,
         ANONYMOUS = MAP_ANONYMOUS,
         FIXED = MAP_FIXED,
         FIXED_NOREPLACE = MAP_FIXED_NOREPLACE,
@@ -123,6 +124,23 @@ flags! {
         STACK = MAP_STACK,
         GROWSDOWN = MAP_GROWSDOWN,
         HUGETLB = MAP_HUGETLB,
+    }
+
+    /// What a protection key forbids at first; empty nothing. Source: pkey_alloc(2).
+    PkeyRights {
+        DISABLE_ACCESS = PKEY_DISABLE_ACCESS,
+        DISABLE_WRITE = PKEY_DISABLE_WRITE,
+    }
+
+    /// Which mapping is asked for, and what the kernel tells of one. Source: the kernel's
+    /// `Documentation/filesystems/proc.rst`.
+    ProcmapFlags {
+        READABLE = PROCMAP_QUERY_VMA_READABLE,
+        WRITABLE = PROCMAP_QUERY_VMA_WRITABLE,
+        EXECUTABLE = PROCMAP_QUERY_VMA_EXECUTABLE,
+        SHARED = PROCMAP_QUERY_VMA_SHARED,
+        COVERING_OR_NEXT = PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
+        FILE_BACKED = PROCMAP_QUERY_FILE_BACKED_VMA,
     }
 
     /// How a mapping may be moved. Source: mremap(2).
@@ -201,6 +219,12 @@ flags! {
         CHILD_SETTID = CLONE_CHILD_SETTID,
         PIDFD = CLONE_PIDFD,
     }
+}
+
+#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+impl MapFlags {
+    /// `MAP_SYNC`, with [`SHARED_VALIDATE`](MapFlags::SHARED_VALIDATE). On mips there is none.
+    pub const SYNC: MapFlags = MapFlags::from_bits_retain(MAP_SYNC);
 }
 
 /// Makes a type of numbers of which a call takes exactly one.

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general::O_LARGEFILE;
+use linux_raw_sys::general::{O_LARGEFILE, cachestat, cachestat_range};
 
 use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5};
 use super::{
@@ -177,6 +177,51 @@ pub fn fallocate(
 ) -> Result<()> {
     // SAFETY: as for `ftruncate`.
     nothing(unsafe { arch::fallocate(register(fd), flags.register(), offset, length) })
+}
+
+/// How many pages of a file's range are where. Source: the kernel's
+/// `include/uapi/linux/mman.h`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cachestat {
+    /// In memory.
+    pub cache: u64,
+    /// In memory, and changed.
+    pub dirty: u64,
+    /// On their way to the disk.
+    pub writeback: u64,
+    /// Once in memory, and no more.
+    pub evicted: u64,
+    /// Of these, so lately that memory seems to be short.
+    pub recently_evicted: u64,
+}
+
+/// Counts the pages of `length` bytes from `offset` that are in memory. A length of zero
+/// goes to the end of the file.
+///
+/// # Errors
+///
+/// `EBADF`: not open, or open as a path only. `EOPNOTSUPP`: a file of huge pages. `EPERM`: a
+/// file that is neither ours nor open to us for writing (since Linux 6.15). `ENOSYS`: before
+/// Linux 6.5.
+pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Cachestat> {
+    let range = cachestat_range { off: offset, len: length };
+    let mut stat = cachestat {
+        nr_cache: 0,
+        nr_dirty: 0,
+        nr_writeback: 0,
+        nr_evicted: 0,
+        nr_recently_evicted: 0,
+    };
+    let (from, to) = (&raw const range as usize, &raw mut stat as usize);
+    // SAFETY: both structures are the kernel's.
+    nothing(unsafe { syscall4(nr::cachestat, register(fd), from, to, 0) })?;
+    Ok(Cachestat {
+        cache: stat.nr_cache,
+        dirty: stat.nr_dirty,
+        writeback: stat.nr_writeback,
+        evicted: stat.nr_evicted,
+        recently_evicted: stat.nr_recently_evicted,
+    })
 }
 
 /// Writes a file's data and metadata to the disk, and waits for it.

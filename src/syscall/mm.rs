@@ -4,12 +4,15 @@
 //! pages; an address that must be that of a page is not rounded but refused with
 //! `EINVAL`.
 
-use core::ffi::CStr;
+use core::{ffi::CStr, mem::offset_of};
 
-use super::raw::{nr, syscall2, syscall3, syscall5};
+use linux_raw_sys::general::iovec;
+use static_assertions::{assert_eq_size, const_assert_eq};
+
+use super::raw::{nr, syscall1, syscall2, syscall3, syscall5};
 use super::{
-    Advice, Errno, MapFlags, MemfdFlags, MlockFlags, MremapFlags, MsyncFlags, ProtFlags, Result,
-    fs::descriptor, nothing, register,
+    Advice, Errno, MapFlags, MemfdFlags, MlockFlags, MremapFlags, MsyncFlags, OFlags, ProtFlags,
+    Result, fs::descriptor, nothing, register,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, OwnedFd};
@@ -27,7 +30,8 @@ use crate::fd::{BorrowedFd, OwnedFd};
 /// # Errors
 ///
 /// * `EINVAL`: a length of zero; an offset, or a fixed address, that is no multiple
-///   of the page size; not exactly one of shared and private.
+///   of the page size; not exactly one type, or one that this kernel does not have
+///   ([`MapFlags::DROPPABLE`] before Linux 6.11).
 /// * `EOVERFLOW`: the offset does not fit in the kernel's, which on 32-bit
 ///   architectures ends at 2⁴⁴.
 /// * `EACCES`: the descriptor is not open for reading, or, for a shared writable
@@ -35,6 +39,8 @@ use crate::fd::{BorrowedFd, OwnedFd};
 /// * `EBADF`: not a descriptor, and not anonymous.
 /// * `ENODEV`: a file that cannot be mapped: a directory, a pipe, most of `/proc`.
 /// * `ENOMEM`: no such range of addresses is free, or too many mappings.
+/// * `EOPNOTSUPP`: [`MapFlags::SHARED_VALIDATE`] with a flag that the file cannot have, as
+///   `MAP_SYNC` on a file that is not on persistent memory (DAX).
 /// * `EPERM`: executable, on a file system mounted without; a sealed file.
 ///
 /// # Safety
@@ -166,6 +172,64 @@ pub unsafe fn madvise(addr: *mut u8, length: usize, advice: Advice) -> Result<()
     nothing(unsafe { syscall3(nr::madvise, addr as usize, length, advice.register()) })
 }
 
+/// A range of addresses, as the kernel takes it (`struct iovec`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct IoVec {
+    /// The first address.
+    pub base: *mut u8,
+    /// The length in bytes.
+    pub len: usize,
+}
+
+assert_eq_size!(IoVec, iovec);
+const_assert_eq!(offset_of!(IoVec, base), offset_of!(iovec, iov_base));
+const_assert_eq!(offset_of!(IoVec, len), offset_of!(iovec, iov_len));
+
+/// [`madvise`] for ranges of a process, which may be another one; `process` is of
+/// [`pidfd_open`](super::pidfd_open). Returns how many bytes it was given for, which is less
+/// if a later range was refused.
+///
+/// # Errors
+///
+/// `EINVAL`: advice that is not for other processes (they take `COLD`, `PAGEOUT`,
+/// `WILLNEED` and `COLLAPSE`), or for none before Linux 6.13; an address that is no page's;
+/// more than 1024 ranges. `ENOMEM`: the first range is not mapped. `EPERM`: the process is
+/// not ours to trace, or there is no `CAP_SYS_NICE`. `ESRCH`: it has ended. `EBADF`: not a
+/// process's descriptor. `ENOSYS`: before Linux 5.10.
+///
+/// # Safety
+///
+/// As for [`madvise`] where the process is this one, and towards the other where it is not.
+pub unsafe fn process_madvise(
+    process: BorrowedFd<'_>,
+    ranges: &[IoVec],
+    advice: Advice,
+) -> Result<usize> {
+    let (at, count) = (ranges.as_ptr() as usize, ranges.len());
+    // SAFETY: the structures are the kernel's; the rest is the caller's promise.
+    Errno::check(unsafe {
+        syscall5(nr::process_madvise, register(process), at, count, advice.register(), 0)
+    })
+}
+
+/// Seals a range for good: from now on its mappings can be neither removed, moved, resized
+/// nor replaced, and what may be done to them cannot change (`EPERM`). Where they may not be
+/// written, private pages cannot be given up either. Their contents can change as before.
+///
+/// # Errors
+///
+/// `EINVAL`: `addr` is no page's. `ENOMEM`: part of the range is not mapped. `EPERM`,
+/// `ENOSYS`: the kernel has 32 bits. `ENOSYS`: before Linux 6.10.
+///
+/// # Safety
+///
+/// The range is the caller's: whoever counts on unmapping it cannot.
+pub unsafe fn mseal(addr: *mut u8, length: usize) -> Result<()> {
+    // SAFETY: the caller's promise.
+    nothing(unsafe { syscall3(nr::mseal, addr as usize, length, 0) })
+}
+
 /// Keeps the pages of a range in memory. The start is rounded down to a page.
 ///
 /// # Errors
@@ -231,4 +295,19 @@ pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
 pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd> {
     // SAFETY: the name is a C string; the descriptor is nobody else's.
     descriptor(unsafe { syscall2(nr::memfd_create, name.as_ptr() as usize, flags.register()) })
+}
+
+/// Makes a file that lives in memory which the kernel itself does not map: nobody reads it
+/// but the processes that have it mapped. `flags` may be [`OFlags::CLOEXEC`].
+///
+/// Its length is zero at first, and [`ftruncate`](super::ftruncate) sets it once. The file
+/// can be mapped (shared), but neither read nor written; maps of it count as locked memory.
+///
+/// # Errors
+///
+/// `ENOSYS`: before Linux 5.14, on architectures that do not have it, and where it is not
+/// enabled (`secretmem.enable=1`, needed at boot before Linux 6.5). `EINVAL`: other flags.
+pub fn memfd_secret(flags: OFlags) -> Result<OwnedFd> {
+    // SAFETY: the descriptor is nobody else's.
+    descriptor(unsafe { syscall1(nr::memfd_secret, flags.register()) })
 }

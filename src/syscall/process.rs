@@ -4,11 +4,12 @@ use core::mem::MaybeUninit;
 
 use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED, P_ALL, P_PID, SIGCHLD, rlimit64};
 
-use super::raw::{nr, syscall0, syscall1, syscall3, syscall4, syscall5};
+use super::raw::{nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
 use super::{
-    CloneFlags, Errno, GetrandomFlags, Resource, Result, SigInfo, Signal, WaitFlags, nothing,
+    CloneFlags, Errno, GetrandomFlags, OFlags, Resource, Result, SigInfo, Signal, WaitFlags,
+    fs::descriptor, nothing,
 };
-use crate::arch;
+use crate::{arch, fd::OwnedFd};
 
 /// The number of a process or a thread.
 pub type Pid = i32;
@@ -129,6 +130,18 @@ pub fn waitid(child: Option<Pid>, flags: WaitFlags) -> Result<Option<(Pid, WaitS
     Ok(Some((pid, change)))
 }
 
+/// Makes a descriptor that stands for a process. `flags` may be [`OFlags::NONBLOCK`]. It is
+/// closed when another program is executed, without being asked.
+///
+/// # Errors
+///
+/// `ESRCH`: no such process. `EINVAL`: not the number of a process, or other flags.
+/// `ENOSYS`: before Linux 5.3.
+pub fn pidfd_open(pid: Pid, flags: OFlags) -> Result<OwnedFd> {
+    // SAFETY: the descriptor is nobody else's.
+    descriptor(unsafe { syscall2(nr::pidfd_open, pid as usize, flags.register()) })
+}
+
 /// Asks something of this process; `option` is one of the kernel's `PR_` constants.
 ///
 /// # Safety
@@ -164,6 +177,12 @@ pub fn sched_getaffinity(thread: Pid, mask: &mut [usize]) -> Result<usize> {
     let (size, to) = (size_of_val(mask), mask.as_mut_ptr() as usize);
     // SAFETY: the words are ours to write.
     Errno::check(unsafe { syscall3(nr::sched_getaffinity, thread as usize, size, to) })
+}
+
+/// Lets other threads run first that wait for this processor.
+pub fn sched_yield() {
+    // SAFETY: touches no memory. It always succeeds.
+    unsafe { syscall0(nr::sched_yield) };
 }
 
 /// A limit. Source: getrlimit(2).

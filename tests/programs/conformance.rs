@@ -62,6 +62,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("mremap", mremap::CASES),
     ("mm calls", mm_calls::CASES),
     ("mm errors", mm_errors::CASES),
+    ("newer calls", newer::CASES),
     ("signals", signals::CASES),
     ("faults", faults::CASES),
     ("processes", processes::CASES),
@@ -2328,6 +2329,11 @@ mod mm_errors {
         case!("more than there are addresses is ENOMEM", too_much),
     ];
 }
+
+// ---------------------------------------------------------------------------------------
+
+#[path = "newer.rs"]
+mod newer;
 
 // ---------------------------------------------------------------------------------------
 

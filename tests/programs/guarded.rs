@@ -6,10 +6,11 @@ use super::signals::Acting;
 use super::*;
 use baremap::map::{FileMap, guard};
 use baremap::syscall::{
-    BUS_ADRERR, Disposition, SaFlags, SigInfo, SigSet, Signal, WaitStatus, exit_group,
+    BUS_ADRERR, Disposition, InfoHandler, SaFlags, SigInfo, SigSet, Signal, WaitStatus, exit_group,
 };
 use core::{
     ffi::{c_int, c_void},
+    mem,
     sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
 
@@ -57,8 +58,8 @@ fn after(
     let mask = SigSet::empty().with(Signal::USR2);
     let pid = child(|| {
         let prepared = || {
-            core::mem::forget(Acting::new(Signal::BUS, disposition, flags, mask)?);
-            core::mem::forget(Acting::new(Signal::SEGV, disposition, flags, mask)?);
+            mem::forget(Acting::new(Signal::BUS, disposition, flags, mask)?);
+            mem::forget(Acting::new(Signal::SEGV, disposition, flags, mask)?);
             guard::install()?;
             let pages = Pages::map(
                 2 * page(),
@@ -151,6 +152,40 @@ fn ignored_before() -> Outcome {
     ended_by_a_fault(after(Disposition::Ignore, SaFlags::empty(), run)?)
 }
 
+static BEFORE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// Hands on to the handler that was before.
+unsafe extern "C" fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
+    CALLS.fetch_add(1, SeqCst);
+    // SAFETY: such a handler is what the case stored.
+    let before = unsafe { mem::transmute::<*mut (), InfoHandler>(BEFORE.load(SeqCst)) };
+    // SAFETY: all that this one was called with.
+    unsafe { before(signal, info, context) };
+}
+
+/// Another handler comes later, and knows what to do with what is not its own.
+fn handler_after() -> Outcome {
+    let status = after(Disposition::Info(mend), SaFlags::empty(), |pages| {
+        // SAFETY: only asks.
+        let before = unsafe { syscall::rt_sigaction(Signal::BUS, None)? };
+        let Disposition::Info(handler) = before.disposition else { return Ok(1) };
+        BEFORE.store(handler as *mut (), SeqCst);
+        for signal in [Signal::BUS, Signal::SEGV] {
+            let (hand_on, mask) = (Disposition::Info(hand_on), before.mask);
+            mem::forget(Acting::new(signal, hand_on, before.flags, mask)?);
+        }
+        let mut byte = 0xff;
+        // SAFETY: the byte is this function's, and to the mapping there are no references.
+        let left = unsafe { guard::copy(pages.page(1), &mut byte, 1) };
+        if (left, CALLS.load(SeqCst)) != (Err(1), 1) {
+            return Ok(2);
+        }
+        // What is not the library's goes through all three.
+        Ok(if pages.get(page()) == 0 && CALLS.load(SeqCst) == 3 { 0 } else { 3 })
+    })?;
+    same(status, WaitStatus::Exited(0))
+}
+
 // ---- The copy --------------------------------------------------------------------------
 
 /// Another byte at each place, and never the one that fills what is not copied to.
@@ -227,12 +262,14 @@ type Break = fn(&Pages, usize) -> Outcome;
 
 fn forbid(pages: &Pages, number: usize) -> Outcome {
     // SAFETY: the page is the case's own.
-    Ok(unsafe { syscall::mprotect(pages.page(number), page(), ProtFlags::empty())? })
+    unsafe { syscall::mprotect(pages.page(number), page(), ProtFlags::empty())? };
+    Ok(())
 }
 
 fn make_read_only(pages: &Pages, number: usize) -> Outcome {
     // SAFETY: the page is the case's own.
-    Ok(unsafe { syscall::mprotect(pages.page(number), page(), ProtFlags::READ)? })
+    unsafe { syscall::mprotect(pages.page(number), page(), ProtFlags::READ)? };
+    Ok(())
 }
 
 /// The page becomes one beyond the end of a file.
@@ -247,7 +284,8 @@ fn shorten(pages: &Pages, number: usize) -> Outcome {
 
 fn unmap(pages: &Pages, number: usize) -> Outcome {
     // SAFETY: the page is the case's own; nothing is mapped before the case has ended.
-    Ok(unsafe { syscall::munmap(pages.page(number), page())? })
+    unsafe { syscall::munmap(pages.page(number), page())? };
+    Ok(())
 }
 
 /// Every distance from the last byte that is there, and every alignment to each other.
@@ -499,6 +537,7 @@ pub const CASES: &[Case] = &[
         qemu_user: "one fault is SIGSEGV and one SIGBUS, or the handler's stack is not aligned",
         if page() > 4096 || cfg!(target_arch = "x86")
     ),
+    case!("a handler after may hand on", handler_after),
     case!(
         "without one before the signal ends the process",
         nothing_before,

@@ -50,11 +50,11 @@ fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Cargo for targets that have no precompiled `core` here: Debian's compiler builds it
-/// from source, and rustup's own lld links.
+/// Cargo for targets that have no precompiled `core` and `alloc` here: Debian's compiler builds
+/// them from source, and rustup's own lld links.
 fn cross(arguments: &[&str]) -> Command {
     let mut cargo = cargo(arguments);
-    cargo.args(["--target-dir", "target/cross", "-Zbuild-std=core,compiler_builtins"]);
+    cargo.args(["--target-dir", "target/cross", "-Zbuild-std=core,alloc,compiler_builtins"]);
     cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_TARGET_X86_64_TARGET_LINKER", "rust-lld");
     let lld = sysroot("rustc").join("lib/rustlib/x86_64-unknown-linux-gnu/bin");

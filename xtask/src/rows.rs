@@ -239,7 +239,8 @@ pub const MATRIX: &[Row] = &[
 const AMD64: Kernel = Kernel {
     architecture: "amd64",
     package: "linux-image-6.1.*-cloud-amd64-unsigned",
-    machine: "qemu-system-x86_64 -M pc -m 256 -device isa-debug-exit,iobase=0xf4,iosize=0x04",
+    // All that can be emulated: protection keys are among it.
+    machine: "qemu-system-x86_64 -M pc -cpu max -m 256 -device isa-debug-exit,iobase=0xf4,iosize=0x04",
     ..Kernel::NEW
 };
 

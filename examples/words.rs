@@ -1,0 +1,81 @@
+//! Which words a file has, and on which lines: a whole index in memory, with the collections
+//! of the crate `alloc` and without libc.
+
+#![no_std]
+#![no_main]
+#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+
+extern crate alloc;
+
+use alloc::{borrow::ToOwned, collections::BTreeMap, string::String, vec::Vec};
+use core::{ffi::CStr, fmt::Write};
+
+use baremap::{
+    eprintln,
+    fd::AsFd,
+    rt::{ExitCode, Output, STDOUT, Start},
+    syscall::{self, Errno, Mode, OFlags},
+};
+
+baremap::entry!(main);
+
+#[global_allocator]
+static ALLOCATOR: baremap::alloc::Allocator = baremap::alloc::Allocator::new();
+
+fn main(start: Start) -> ExitCode {
+    let Some(path) = start.args().nth(1) else {
+        eprintln!("Usage: words FILE");
+        return ExitCode(2);
+    };
+    match read(path).and_then(|text| print(&index(&text))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(errno) => {
+            eprintln!("words: {}: {errno}", path.to_bytes().escape_ascii());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read(path: &CStr) -> Result<Vec<u8>, Errno> {
+    let file = syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let size = syscall::fstat(file.as_fd())?.size;
+    let mut text = Vec::with_capacity(size.try_into().map_err(|_| Errno::EOVERFLOW)?);
+    let mut piece = [0; 4096];
+    loop {
+        match syscall::read(file.as_fd(), &mut piece) {
+            Ok(0) => return Ok(text),
+            Ok(count) => text.extend_from_slice(&piece[..count]),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// The words in lower case, and the numbers of their lines.
+fn index(text: &[u8]) -> BTreeMap<String, Vec<usize>> {
+    let mut index: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (number, line) in String::from_utf8_lossy(text).lines().enumerate() {
+        let words = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        for word in words {
+            let lines = index.entry(word.to_lowercase()).or_default();
+            if lines.last() != Some(&(number + 1)) {
+                lines.push(number + 1);
+            }
+        }
+    }
+    index
+}
+
+fn print(index: &BTreeMap<String, Vec<usize>>) -> Result<(), Errno> {
+    let mut output = Output::new(STDOUT);
+    for (word, lines) in index {
+        let mut row = word.to_owned();
+        for line in lines {
+            // A string takes everything.
+            let _ = write!(row, " {line}");
+        }
+        row.push('\n');
+        output.bytes(row.as_bytes());
+    }
+    output.finish()
+}

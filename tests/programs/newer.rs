@@ -1,0 +1,309 @@
+//! Calls of newer kernels, and what they answer on those that are older.
+
+use super::*;
+use baremap::map::{Advice, MmapRaw, PageFlags, Run, maps, pagemap, residency};
+use baremap::syscall::{IoVec, PkeyRights, ProcmapFlags};
+
+/// Linux's version, as far as it matters here.
+fn linux() -> Result<(u32, u32), Trouble> {
+    let mut text = Text { bytes: [0; 110], used: 0 };
+    let _ = write!(text, "{}", init::Kernel::running()?);
+    let mut numbers = text.as_str().split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err(wrong(format_args!("got the release {:?}", text.as_str()))),
+    }
+}
+
+/// Whether the architecture has memfd_secret.
+const HAS_SECRETS: bool = cfg!(any(
+    target_arch = "aarch64",
+    target_arch = "riscv32",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    target_arch = "x86",
+    target_arch = "x86_64"
+));
+
+const WORDS_OF_64_BITS: bool = cfg!(target_pointer_width = "64");
+
+/// (A kernel of 32 bits never has it; all that run these cases so far are older.)
+fn mseal() -> Outcome {
+    let pages = Pages::zeros(2)?;
+    pages.set(0, 5);
+    // SAFETY: the page is this function's own, and stays mapped.
+    let sealed = unsafe { syscall::mseal(pages.addr, page()) };
+    if linux()? < (6, 10) || !WORDS_OF_64_BITS {
+        return fails(sealed, Errno::ENOSYS);
+    }
+    sealed?;
+    // SAFETY: each is refused.
+    unsafe {
+        fails(syscall::munmap(pages.addr, page()), Errno::EPERM)?;
+        fails(syscall::munmap(pages.addr, 2 * page()), Errno::EPERM)?;
+        fails(syscall::mprotect(pages.addr, page(), ProtFlags::READ), Errno::EPERM)?;
+        let fixed = ANONYMOUS | MapFlags::FIXED;
+        fails(syscall::mmap(pages.addr, page(), READ_WRITE, fixed, None, 0), Errno::EPERM)?;
+        fails(syscall::mseal(pages.at(1), page()), Errno::EINVAL)?;
+        // Its neighbour is not.
+        syscall::mprotect(pages.page(1), page(), ProtFlags::READ)?;
+    }
+    same(pages.get(0), 5)
+}
+
+/// The kernel must have been told at its start to have it, before 6.5.
+fn memfd_secret() -> Outcome {
+    let fd = syscall::memfd_secret(OFlags::CLOEXEC);
+    if !HAS_SECRETS || linux()? < (6, 5) {
+        return fails(fd, Errno::ENOSYS);
+    }
+    let fd = fd?;
+    fails(syscall::memfd_secret(OFlags::APPEND), Errno::EINVAL)?;
+    syscall::ftruncate(fd.as_fd(), page() as u64)?;
+    let pages = Pages::map(page(), READ_WRITE, MapFlags::SHARED, Some(fd.as_fd()), 0)?;
+    same(pages.get(7), 0)?;
+    pages.set(7, 3);
+    same(pages.get(7), 3)
+}
+
+fn droppable() -> Outcome {
+    let map = MmapRaw::map_droppable(2 * page());
+    if linux()? < (6, 11) || !WORDS_OF_64_BITS {
+        return fails(map, Errno::ENOSYS);
+    }
+    let map = map?;
+    // SAFETY: in the map, to which there is no reference.
+    unsafe {
+        same(map.as_ptr().wrapping_add(page()).read_volatile(), 0)?;
+        map.as_mut_ptr().write_volatile(1);
+    }
+    same(map.len(), 2 * page())
+}
+
+/// No file here is on persistent memory.
+#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+fn synchronous() -> Outcome {
+    let fd = file()?;
+    syscall::ftruncate(fd.as_fd(), page() as u64)?;
+    let flags = MapFlags::SHARED_VALIDATE | MapFlags::SYNC;
+    let map = Pages::map(page(), READ_WRITE, flags, Some(fd.as_fd()), 0);
+    fails(map.map(drop), Errno::EOPNOTSUPP)?;
+    Pages::map(page(), READ_WRITE, MapFlags::SHARED_VALIDATE, Some(fd.as_fd()), 0)?;
+    Ok(())
+}
+
+/// The structure has words of this program's size.
+fn process_madvise() -> Outcome {
+    let pages = Pages::zeros(4)?;
+    pages.set(0, 5);
+    let me = syscall::pidfd_open(syscall::getpid(), OFlags::empty())?;
+    let range = |number, count| IoVec { base: pages.page(number), len: count * page() };
+    let advise = |fd, ranges: &[IoVec]| baremap::map::advise_process(fd, ranges, Advice::Cold);
+    same(advise(me.as_fd(), &[range(0, 1), range(2, 2)])?, 3 * page())?;
+    same(advise(me.as_fd(), &[])?, 0)?;
+    let inside = IoVec { base: pages.at(1), len: 1 };
+    fails(advise(me.as_fd(), &[inside]), Errno::EINVAL)?;
+    fails(advise(file()?.as_fd(), &[range(0, 1)]), Errno::EBADF)?;
+    same(pages.get(0), 5)
+}
+
+fn pidfd() -> Outcome {
+    syscall::pidfd_open(syscall::getpid(), OFlags::empty())?;
+    fails(syscall::pidfd_open(0, OFlags::empty()), Errno::EINVAL)?;
+    fails(syscall::pidfd_open(i32::MAX, OFlags::empty()), Errno::ESRCH)
+}
+
+/// The structures have numbers of 64 bits everywhere.
+fn cachestat() -> Outcome {
+    let fd = file()?;
+    let size = page() as u64;
+    syscall::ftruncate(fd.as_fd(), 8 * size)?;
+    for number in [1, 2, 5] {
+        same(syscall::pwrite(fd.as_fd(), b"x", number * size)?, 1)?;
+    }
+    let count =
+        |offset, length| syscall::cachestat(fd.as_fd(), offset, length).map(|stat| stat.cache);
+    if linux()? < (6, 5) {
+        return fails(count(0, 0), Errno::ENOSYS);
+    }
+    same((count(0, 0)?, count(0, 3 * size)?, count(2 * size, 0)?), (3, 2, 2))?;
+    same(count(1 << 40, 1 << 33)?, 0)
+}
+
+/// A kernel that is built without them has none of the calls; a processor without them
+/// has no keys.
+fn protection_keys() -> Outcome {
+    let pages = Pages::zeros(1)?;
+    // SAFETY: the page is this function's own.
+    let protect = |prot, key| unsafe { syscall::pkey_mprotect(pages.addr, page(), prot, key) };
+    let key = match syscall::pkey_alloc(PkeyRights::empty()) {
+        Err(Errno::ENOSYS) => return fails(protect(READ_WRITE, None), Errno::ENOSYS),
+        Err(Errno::ENOSPC | Errno::EINVAL) => None,
+        key => Some(key?),
+    };
+    protect(ProtFlags::READ, None)?;
+    ensure(!writable(pages.addr), "a page that can be written to")?;
+    protect(READ_WRITE, None)?;
+    ensure(writable(pages.addr), "a page that cannot be written to")?;
+    if let Some(key) = key {
+        protect(READ_WRITE, Some(key))?;
+        protect(READ_WRITE, Some(0))?;
+        // SAFETY: no page has it any more; and then it is nobody's.
+        unsafe {
+            syscall::pkey_free(key)?;
+            fails(syscall::pkey_free(key), Errno::EINVAL)?;
+        }
+    }
+    fails(protect(READ_WRITE, Some(1000)), Errno::EINVAL)
+}
+
+/// Pages are brought in, and what would be a signal is an error.
+fn populate() -> Outcome {
+    let fd = file()?;
+    syscall::ftruncate(fd.as_fd(), page() as u64)?;
+    let pages = Pages::map(2 * page(), READ_WRITE, MapFlags::SHARED, Some(fd.as_fd()), 0)?;
+    for advice in [syscall::Advice::POPULATE_READ, syscall::Advice::POPULATE_WRITE] {
+        // SAFETY: the pages are this function's own.
+        unsafe {
+            syscall::madvise(pages.addr, page(), advice)?;
+            fails(syscall::madvise(pages.addr, 2 * page(), advice), Errno::EFAULT)?;
+        }
+    }
+    let anonymous = Pages::zeros(3)?;
+    // SAFETY: as above.
+    unsafe {
+        let _ = syscall::madvise(anonymous.addr, 3 * page(), syscall::Advice::NOHUGEPAGE);
+        syscall::madvise(anonymous.page(1), page(), syscall::Advice::POPULATE_WRITE)?;
+    }
+    let mut present = [0; 3];
+    syscall::mincore(anonymous.addr, 3 * page(), &mut present)?;
+    same(present.map(|byte| byte & 1), [0, 1, 0])
+}
+
+/// What `maps` tells of a mapping, by whichever way this kernel has.
+fn told() -> Outcome {
+    let fd = memory()?;
+    syscall::ftruncate(fd.as_fd(), 3 * page() as u64)?;
+    let offset = page() as u64;
+    let pages = Pages::map(2 * page(), READ_WRITE, MapFlags::SHARED, Some(fd.as_fd()), offset)?;
+    let mut maps = maps()?;
+    let mut last = 0;
+    let mut found = 0;
+    while let Some(mapping) = maps.next() {
+        let mapping = mapping?;
+        ensure(mapping.start >= last && mapping.end > mapping.start, "no order")?;
+        last = mapping.end;
+        if mapping.start == pages.addr as u64 {
+            found += 1;
+            same(mapping.len(), 2 * page() as u64)?;
+            same((mapping.prot, mapping.shared), (READ_WRITE, true))?;
+            same(mapping.offset, offset)?;
+            same(mapping.inode, syscall::fstat(fd.as_fd())?.ino)?;
+            ensure(mapping.name.starts_with(b"/memfd:"), "another name")?;
+            ensure(mapping.is_deleted(), "a file with a name")?;
+        }
+    }
+    same(found, 1)?;
+    ensure(last > (&raw const found) as u64, "no stack")
+}
+
+/// The whole structure, in both directions.
+fn queried() -> Outcome {
+    let maps = syscall::open(c"/proc/self/maps", OFlags::RDONLY, Mode::empty())?;
+    let fd = memory()?;
+    syscall::ftruncate(fd.as_fd(), 3 * page() as u64)?;
+    let (file, offset) = (Some(fd.as_fd()), page() as u64);
+    let pages = Pages::map(2 * page(), ProtFlags::READ, MapFlags::SHARED, file, offset)?;
+    let mut name = [0xaa; 64];
+    let mut query = |address: *mut u8, flags| {
+        syscall::procmap_query(maps.as_fd(), address as u64, flags, &mut name)
+    };
+    let none = ProcmapFlags::empty();
+    let answer = query(pages.page(1), none);
+    if linux()? < (6, 11) {
+        return fails(answer, Errno::ENOTTY);
+    }
+    let answer = answer?;
+    same(answer.start, pages.addr as u64)?;
+    same(answer.end, pages.page(2) as u64)?;
+    same(answer.flags, ProcmapFlags::READABLE | ProcmapFlags::SHARED)?;
+    same((answer.page_size, answer.offset), (page() as u64, offset))?;
+    same(answer.inode, syscall::fstat(fd.as_fd())?.ino)?;
+    fails(query(pages.page(0), ProcmapFlags::WRITABLE), Errno::ENOENT)?;
+    fails(query(ptr::without_provenance_mut(1), none), Errno::ENOENT)?;
+    let name = name.get(..answer.name_len).unwrap_or_default();
+    ensure(name.starts_with(b"/memfd:") && name.ends_with(b" (deleted)"), "another name")
+}
+
+/// A run of pages: the first byte, how many bytes, and whether they are in memory.
+type Stretch = (usize, usize, bool);
+
+/// Five pages of which the second and the third were touched.
+fn touched() -> syscall::Result<(Pages, [Stretch; 3])> {
+    let pages = Pages::zeros(5)?;
+    // SAFETY: changes no contents.
+    let _ = unsafe { syscall::madvise(pages.addr, pages.length, syscall::Advice::NOHUGEPAGE) };
+    pages.set(page(), 1);
+    pages.set(2 * page(), 1);
+    let wanted = [(0, page(), false), (page(), 2 * page(), true), (3 * page(), 2 * page(), false)];
+    Ok((pages, wanted))
+}
+
+fn resident() -> Outcome {
+    let (pages, wanted) = touched()?;
+    let mut runs = residency(pages.addr, pages.length);
+    for (offset, len, state) in wanted {
+        same(runs.next().transpose()?, Some(Run { offset, len, state }))?;
+    }
+    ensure(runs.next().is_none(), "another run")
+}
+
+fn page_table() -> Outcome {
+    let (pages, wanted) = touched()?;
+    let mut runs = pagemap(pages.addr, pages.length)?;
+    for (offset, len, present) in wanted {
+        let Some(run) = runs.next().transpose()? else {
+            return ensure(false, "too few runs");
+        };
+        same((run.offset, run.len), (offset, len))?;
+        let flags = run.state - PageFlags::SOFT_DIRTY;
+        let alone = PageFlags::PRESENT | PageFlags::EXCLUSIVE;
+        same(flags, if present { alone } else { PageFlags::empty() })?;
+    }
+    ensure(runs.next().is_none(), "another run")
+}
+
+pub const CASES: &[Case] = &[
+    case!("mseal", mseal, qemu_user: "it has no mseal", if WORDS_OF_64_BITS),
+    case!(
+        "memfd_secret",
+        memfd_secret,
+        qemu_user: "it has no memfd_secret",
+        if HAS_SECRETS
+    ),
+    case!(
+        "MAP_DROPPABLE",
+        droppable,
+        qemu_user: "it does not know the type",
+        if WORDS_OF_64_BITS
+    ),
+    #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+    case!(
+        "MAP_SYNC needs persistent memory",
+        synchronous,
+        qemu_user: "it does not know the type"
+    ),
+    case!("pidfd_open", pidfd),
+    case!("process_madvise", process_madvise, qemu_user: "it has no process_madvise"),
+    case!("cachestat", cachestat, qemu_user: "it has no cachestat"),
+    case!("protection keys", protection_keys),
+    case!("MADV_POPULATE_READ and MADV_POPULATE_WRITE", populate,
+        qemu_user: "it does not hand the advice on"),
+    case!("maps tells a mapping", told),
+    case!("PROCMAP_QUERY", queried, qemu_user: "it does not know the request"),
+    case!("residency tells runs of pages", resident,
+        qemu_user: "a byte for each of the host's pages",
+        if page() > 4096),
+    case!("pagemap tells runs of pages", page_table,
+        qemu_user: "the page table is that of the emulator"),
+];
