@@ -30,6 +30,52 @@ syscalls! {
     },
 }
 
+/// Has the processors fetch instructions that were written as data.
+///
+/// The cache type register tells the lines' sizes, and whether there is anything to be done
+/// for either cache. Source: Arm Architecture Reference Manual, B2.7.4 and D24.2.34.
+///
+/// # Safety
+///
+/// The range is mapped, and readable.
+pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
+    let types: usize;
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!(
+            "mrs {}, ctr_el0", // the sizes, as powers of two of words
+            out(reg) types,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    let lines = |shift: usize| {
+        let size = 4usize << (types >> shift & 15);
+        (start & !(size - 1)..start + length).step_by(size)
+    };
+    // SAFETY: nothing changes but caches.
+    unsafe {
+        if types & 1 << 28 == 0 {
+            for line in lines(16) {
+                // What was written, to where instructions are fetched from.
+                core::arch::asm!("dc cvau, {}", in(reg) line, options(nostack, preserves_flags));
+            }
+        }
+        // For all processors, before what follows.
+        core::arch::asm!("dsb ish", options(nostack, preserves_flags));
+        if types & 1 << 29 == 0 {
+            for line in lines(0) {
+                // What was fetched before is forgotten.
+                core::arch::asm!("ic ivau, {}", in(reg) line, options(nostack, preserves_flags));
+            }
+            // By all processors, before what follows.
+            core::arch::asm!("dsb ish", options(nostack, preserves_flags));
+        }
+        // And what this one has fetched already.
+        core::arch::asm!("isb", options(nostack, preserves_flags));
+    }
+    0
+}
+
 pub use common::{clone_tls_first as clone, lp64::*};
 
 /// The body of `_start`: relocate the program, then run it.

@@ -43,6 +43,18 @@ syscalls! {
     },
 }
 
+/// Has the processors fetch instructions that were written as data: a call of this
+/// architecture's own. Source: kernel `arch/arm/kernel/traps.c`.
+///
+/// # Safety
+///
+/// The range is mapped.
+pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
+    let number = linux_raw_sys::general::__ARM_NR_cacheflush as usize;
+    // SAFETY: no memory changes.
+    unsafe { syscall3(number, start, start + length, 0) }
+}
+
 /// A 64-bit argument begins at an even register.
 pub const PAIRS_ALIGNED: bool = true;
 

@@ -8,6 +8,8 @@
 //! 1. a table of the convention, with its sources;
 //! 2. `syscall0` to `syscall6`, made by the `syscalls!` macro from one line of
 //!    assembly and the names of the registers;
+//!    and after them `flush_icache`, which has the processors fetch instructions that were
+//!    written as data: `coherent_icache` of [`common`] where they do so by themselves;
 //! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
 //!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
 //!    `kernel_stat` and whether they come second (`STATX_FIRST`), `fstatfs` with its

@@ -31,6 +31,8 @@ syscalls! {
     },
 }
 
+pub use common::coherent_icache as flush_icache;
+
 pub use common::lp64::{
     STATX_FIRST, fallocate, fstat, fstatfs, ftruncate, kernel_stat, kernel_statfs, lseek,
     newfstatat, pread64, pwrite64,

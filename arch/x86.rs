@@ -101,6 +101,8 @@ syscalls!(@call "a block: the number, the fourth and the sixth argument; and the
 /// A 64-bit argument begins at any register.
 pub const PAIRS_ALIGNED: bool = false;
 
+pub use common::coherent_icache as flush_icache;
+
 pub use common::{clone_tls_first as clone, ilp32::*};
 
 /// The body of `_start`: relocate the program, then run it.

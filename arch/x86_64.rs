@@ -33,6 +33,8 @@ syscalls! {
     },
 }
 
+pub use common::coherent_icache as flush_icache;
+
 pub use common::{clone_tls_last as clone, lp64::*};
 
 /// The body of `_start`: relocate the program, then run it.

@@ -12,7 +12,8 @@ use object::{
 };
 
 /// Position independent, all but the last, which has a fixed address to be smaller.
-const PROGRAMS: [&str; 7] = ["mapcp", "anonymous", "cat", "conformance", "layout", "write", FIXED];
+const PROGRAMS: [&str; 8] =
+    ["mapcp", "anonymous", "cat", "conformance", "jit", "layout", "write", FIXED];
 const FIXED: &str = "tiny-copy";
 
 /// A program's file, with words of whatever size.

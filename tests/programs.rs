@@ -458,6 +458,22 @@ fn the_seeds_programs() {
     }
 }
 
+#[test]
+fn code_that_a_program_writes_runs() {
+    let result = run(&mut program("jit"));
+    if !matches!(
+        common::architecture(),
+        Architecture::X86_64 | Architecture::Aarch64 | Architecture::Riscv64
+    ) {
+        let error = "jit: knows the instructions of x86_64, aarch64 and riscv64 alone\n";
+        return assert_eq!(result, (String::new(), error.into(), Some(1)));
+    }
+    let lines = [(1, 1), (20, 210), (300, 45150)].map(|(number, sum)| {
+        format!("{number} added to 1000: {}\nAll up to {number}: {sum}\n", 1000 + number)
+    });
+    assert_eq!(result, (lines.concat(), String::new(), Some(0)));
+}
+
 /// The addresses differ from one run to the next; the parts do not.
 #[test]
 fn the_layout_has_every_part_once_from_the_highest_to_the_lowest() {

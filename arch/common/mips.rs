@@ -6,6 +6,8 @@ use core::mem::offset_of;
 use linux_raw_sys::general::{__kernel_sighandler_t, kernel_sigset_t, sigaction};
 use static_assertions::{assert_eq_size, const_assert_eq};
 
+use super::nr;
+
 /// The kernel's `struct sigaction`: the flags come first here.
 #[allow(non_camel_case_types, reason = "as in linux-raw-sys")]
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,19 @@ const_assert_eq!(
     offset_of!(sigaction, sa_handler)
 );
 const_assert_eq!(offset_of!(kernel_sigaction, sa_mask), offset_of!(sigaction, sa_mask));
+
+/// Has the processors fetch instructions that were written as data: a call of this
+/// architecture's own. Source: cacheflush(2).
+///
+/// # Safety
+///
+/// The range is mapped.
+pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
+    /// Both caches, `BCACHE` of `asm/cachectl.h`.
+    const BOTH: usize = 3;
+    // SAFETY: no memory changes.
+    unsafe { crate::arch::syscall3(nr::cacheflush, start, length, BOTH) }
+}
 
 /// `R_MIPS_REL32`. Programs are linked at a fixed address, and have none: what needs
 /// relocation on mips is the global offset table, and it is listed nowhere.

@@ -151,6 +151,16 @@ pub mod powerpc;
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
 pub mod riscv;
 
+/// Instructions that were written as data are fetched as they are.
+///
+/// # Safety
+///
+/// None is needed here: see the other architectures.
+#[allow(dead_code, reason = "not so on most")]
+pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
+    0
+}
+
 /// An errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {
     (errno as usize).wrapping_neg()

@@ -168,6 +168,12 @@ pub const memfd_secret: usize = mseal - 15;
     ::linux_raw_sys::general::__NR_memfd_secret as usize
 );
 
+// Caches, where a program cannot do it all by itself.
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+numbers! { cacheflush __NR_cacheflush, }
+#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+numbers! { riscv_flush_icache __NR_riscv_flush_icache, }
+
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 numbers! { rt_sigreturn __NR_rt_sigreturn, }
 #[cfg(target_arch = "x86")]

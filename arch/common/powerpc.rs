@@ -27,6 +27,37 @@ syscalls! {
     },
 }
 
+/// Has the processors fetch instructions that were written as data.
+///
+/// The least size of a cache's block there is, is right for all.
+/// Source: Power ISA, book II, 1.8.
+///
+/// # Safety
+///
+/// The range is mapped, and readable.
+pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
+    let blocks = || (start & !15..start + length).step_by(16);
+    // SAFETY: nothing changes but caches.
+    unsafe {
+        for block in blocks() {
+            // What was written, to memory.
+            core::arch::asm!("dcbst 0, {}", in(reg) block, options(nostack, preserves_flags));
+        }
+        // Before what follows.
+        core::arch::asm!("sync", options(nostack, preserves_flags));
+        for block in blocks() {
+            // What was fetched before is forgotten.
+            core::arch::asm!("icbi 0, {}", in(reg) block, options(nostack, preserves_flags));
+        }
+        core::arch::asm!(
+            "sync",  // by all processors, before what follows
+            "isync", // and what this one has fetched already
+            options(nostack, preserves_flags),
+        );
+    }
+    0
+}
+
 /// `R_PPC_RELATIVE`, `R_PPC64_RELATIVE`.
 #[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 22;

@@ -1,5 +1,7 @@
 //! What riscv32 and riscv64 share: all but the width of their registers.
 
+use super::nr;
+
 syscalls! {
     |number, result, a, b, c, d, e, f|
     text: ("ecall"),
@@ -10,6 +12,25 @@ syscalls! {
         { in("a1") b, } { in("a2") c, }
         { in("a3") d, } { in("a4") e, } { in("a5") f, }
     },
+}
+
+/// Has all processors fetch instructions that were written as data: a call of this
+/// architecture's own, since an instruction does it for one processor alone, on which the
+/// thread need not stay. Source: kernel `arch/riscv/kernel/sys_riscv.c`.
+///
+/// # Safety
+///
+/// None is needed here: see the other architectures.
+pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
+    // SAFETY: no memory changes.
+    let result = unsafe { syscall3(nr::riscv_flush_icache, start, start + length, 0) };
+    if result == super::failure(linux_raw_sys::errno::ENOSYS) {
+        // An emulator without the call, which runs a thread as one processor.
+        // SAFETY: changes nothing but the order of things.
+        unsafe { core::arch::asm!("fence.i", options(nostack, preserves_flags)) };
+        return 0;
+    }
+    result
 }
 
 /// The body of `_start`: relocate the program, then run it.

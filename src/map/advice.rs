@@ -19,7 +19,8 @@ pub enum Advice {
     Sequential = kernel::MADV_SEQUENTIAL,
     /// `MADV_WILLNEED`: pages are used soon. Reading them may begin.
     WillNeed = kernel::MADV_WILLNEED,
-    /// `MADV_DONTFORK`: a child does not have these pages.
+    /// `MADV_DONTFORK`: a child does not have these pages. It must not drop the map either
+    /// (`mem::forget` it there): by then the addresses may be somebody else's.
     DontFork = kernel::MADV_DONTFORK,
     /// `MADV_DOFORK`: a child has them, as it is at first.
     DoFork = kernel::MADV_DOFORK,

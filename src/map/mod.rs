@@ -9,21 +9,40 @@
 //! [`MmapOptions`] says what to map, and makes one of three: [`Mmap`] to be read,
 //! [`MmapMut`] to be written as well, and [`MmapRaw`] with pointers instead of slices.
 //!
+//! None of these survives it when somebody else makes the file shorter. [`FileMap`] does: it
+//! copies bytes in and out, by [`guard::copy`], and a missing page is a [`Fault`]. What is
+//! promised, and what not, is told in [a chapter](crate::soundness).
+//!
+//! Address space as a tool: a [`Reservation`] is addresses without memory, in which memory is
+//! committed and maps are [`Placed`]; an [`Arena`] grows in one, and a [`Ring`] is a buffer
+//! mapped twice. [`CodeMut`] is written and becomes [`Code`], which is executed. [`Memfd`] is
+//! a file in memory with seals, and [`MmapRaw::map_anon_shared`] memory shared with children.
+//!
+//! What is there: [`maps`] tells all mappings of a process, and [`residency`] and [`pagemap`]
+//! which pages are in memory.
 
 #![allow(clippy::useless_conversion, reason = "with the feature `std` the errors are others")]
 
 mod advice;
+mod arena;
+mod code;
 mod error;
 mod file;
 pub mod guard;
+mod huge;
 mod maps;
 mod newer;
 mod options;
 mod region;
+mod reservation;
 mod residency;
+mod ring;
+mod shared;
 mod types;
 
 pub use advice::{Advice, UncheckedAdvice};
+pub use arena::Arena;
+pub use code::{Code, CodeMut};
 pub use error::{ConversionError, Error, MapIfSafeError, Result};
 #[cfg(feature = "std")]
 pub use file::Cursor;
@@ -31,7 +50,10 @@ pub use file::{Chunks, Fault, FileMap};
 pub use maps::{Mapping, Maps, maps, maps_of};
 pub use newer::advise_process;
 pub use options::{MmapAsRawDesc, MmapOptions, MmapRawDescriptor};
+pub use reservation::{Addresses, Map, Placed, Reservation};
 pub use residency::{PageFlags, Pagemap, Residency, Run, pagemap, residency};
+pub use ring::Ring;
+pub use shared::Memfd;
 pub use types::{Mmap, MmapMut, MmapRaw};
 
 pub(crate) use region::Region;

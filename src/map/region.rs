@@ -64,16 +64,27 @@ impl Region {
         Ok((end + (unit - 1)) & !(unit - 1))
     }
 
+    /// Takes over what is mapped already.
+    ///
+    /// # Safety
+    ///
+    /// It is nobody else's: whole units from `ptr` on, which begins one, unless there are no
+    /// bytes.
+    pub const unsafe fn own(ptr: *mut u8, len: usize, unit: usize) -> Region {
+        Region { ptr, len, unit }
+    }
+
+    /// What the mapping's length is a multiple of.
+    pub const fn unit(&self) -> usize {
+        self.unit
+    }
+
     pub const fn ptr(&self) -> *mut u8 {
         self.ptr
     }
 
     pub const fn len(&self) -> usize {
         self.len
-    }
-
-    pub const fn unit(&self) -> usize {
-        self.unit
     }
 
     /// The whole mapping: its address and its length. Not to be asked of no bytes.
@@ -172,6 +183,22 @@ impl Region {
         let base = unsafe { syscall::mremap(base, length, new_length, flags, ptr::null_mut())? };
         self.ptr = base.wrapping_add(before);
         self.len = new_len;
+        Ok(())
+    }
+
+    /// Moves the whole mapping, of which there must be one, in place of another.
+    ///
+    /// # Safety
+    ///
+    /// As many pages from `to` on are the caller's, and there is no reference to them, nor
+    /// to the memory.
+    pub unsafe fn move_to(&mut self, to: *mut u8) -> Result<()> {
+        let (base, length) = self.mapping();
+        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+        // SAFETY: the whole mapping, which is this value's own; the rest is the caller's
+        // promise.
+        unsafe { syscall::mremap(base, length, length, flags, to)? };
+        self.ptr = to.wrapping_add(self.ptr.addr() - base.addr());
         Ok(())
     }
 }

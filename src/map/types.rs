@@ -11,6 +11,7 @@ use super::{
     Advice, ConversionError, Error, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
     RemapOptions, Result, UncheckedAdvice, region::Region,
 };
+use crate::arch;
 use crate::syscall::{Errno, MsyncFlags, ProtFlags};
 
 /// A map to be read: a `[u8]`.
@@ -137,8 +138,8 @@ impl MmapMut {
     /// Makes it read-only and executable. On an error the map is dropped:
     /// [`try_make_exec`](Self::try_make_exec) gives it back.
     ///
-    /// Where instructions are fetched by another way than data (not on x86), that way has
-    /// to be told of new ones before they are run.
+    /// Where instructions are fetched by another way than data (not on x86), that way is told
+    /// of new ones. [`CodeMut`](super::CodeMut) is for making them.
     ///
     /// # Errors
     ///
@@ -154,6 +155,13 @@ impl MmapMut {
     ///
     /// As for [`make_exec`](Self::make_exec), with the map.
     pub fn try_make_exec(self) -> core::result::Result<Mmap, ConversionError<MmapMut>> {
+        if !self.is_empty() {
+            let (start, length) = (self.0.ptr() as usize, self.0.len());
+            // SAFETY: mapped and readable; no contents change.
+            if let Err(errno) = Errno::check(unsafe { arch::flush_icache(start, length) }) {
+                return Err(ConversionError { map: self, errno });
+            }
+        }
         convert(self, |map| &mut map.0, ProtFlags::READ | ProtFlags::EXEC).map(Mmap)
     }
 }

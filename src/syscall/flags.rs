@@ -171,6 +171,16 @@ flags! {
         EXEC = MFD_EXEC,
     }
 
+    /// What can no longer be done to a file in memory. Source: fcntl(2), F_ADD_SEALS.
+    Seals {
+        SEAL = F_SEAL_SEAL,
+        SHRINK = F_SEAL_SHRINK,
+        GROW = F_SEAL_GROW,
+        WRITE = F_SEAL_WRITE,
+        FUTURE_WRITE = F_SEAL_FUTURE_WRITE,
+        EXEC = F_SEAL_EXEC,
+    }
+
     /// Options of a signal's action. Source: sigaction(2).
     SaFlags {
         NOCLDSTOP = SA_NOCLDSTOP,
@@ -282,6 +292,8 @@ choices! {
         POPULATE_READ = MADV_POPULATE_READ,
         POPULATE_WRITE = MADV_POPULATE_WRITE,
         COLLAPSE = MADV_COLLAPSE,
+        GUARD_INSTALL = MADV_GUARD_INSTALL,
+        GUARD_REMOVE = MADV_GUARD_REMOVE,
     }
 
     /// A signal's number. Source: signal(7).

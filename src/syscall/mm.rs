@@ -6,13 +6,13 @@
 
 use core::{ffi::CStr, mem::offset_of};
 
-use linux_raw_sys::general::iovec;
+use linux_raw_sys::general::{F_ADD_SEALS, F_GET_SEALS, iovec};
 use static_assertions::{assert_eq_size, const_assert_eq};
 
 use super::raw::{nr, syscall1, syscall2, syscall3, syscall5};
 use super::{
     Advice, Errno, MapFlags, MemfdFlags, MlockFlags, MremapFlags, MsyncFlags, OFlags, ProtFlags,
-    Result, fs::descriptor, nothing, register,
+    Result, Seals, fcntl, fs::descriptor, nothing, register,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, OwnedFd};
@@ -310,4 +310,29 @@ pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd> {
 pub fn memfd_secret(flags: OFlags) -> Result<OwnedFd> {
     // SAFETY: the descriptor is nobody else's.
     descriptor(unsafe { syscall1(nr::memfd_secret, flags.register()) })
+}
+
+/// Seals a file in memory: what a seal forbids nobody can do any more, and there is no way
+/// back. No seals: nothing.
+///
+/// # Errors
+///
+/// `EPERM`: the descriptor is not open for writing, or [`Seals::SEAL`] is on already, as on
+/// every file that was made without [`MemfdFlags::ALLOW_SEALING`]. `EBUSY`:
+/// [`Seals::WRITE`], and there is a shared mapping that can be written to. `EINVAL`: such
+/// files have no seals, or this kernel not these.
+pub fn fcntl_add_seals(fd: BorrowedFd<'_>, seals: Seals) -> Result<()> {
+    // SAFETY: takes no pointer.
+    unsafe { fcntl(fd, F_ADD_SEALS, seals.register()) }.map(drop)
+}
+
+/// The seals of a file in memory.
+///
+/// # Errors
+///
+/// `EINVAL`: such files have none.
+pub fn fcntl_get_seals(fd: BorrowedFd<'_>) -> Result<Seals> {
+    // SAFETY: takes no pointer.
+    let seals = unsafe { fcntl(fd, F_GET_SEALS, 0)? };
+    Ok(Seals::from_bits_retain(seals as u32))
 }

@@ -68,6 +68,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("processes", processes::CASES),
     ("guarded", guarded::CASES),
     ("time and limits", time_and_limits::CASES),
+    ("space", space::CASES),
 ];
 
 /// Whether the system calls are qemu-user's.
@@ -3355,3 +3356,8 @@ mod time_and_limits {
         case!("prctl sets and gets the name", name),
     ];
 }
+
+// ---------------------------------------------------------------------------------------
+
+#[path = "space.rs"]
+mod space;

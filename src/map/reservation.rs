@@ -1,0 +1,500 @@
+//! Addresses without memory, and what is put there.
+
+use core::{
+    fmt,
+    mem::ManuallyDrop,
+    ops::{Deref, Range},
+    ptr, result, slice,
+};
+
+use super::{ConversionError, Error, Mmap, MmapMut, MmapRaw, Result, region::Region};
+use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
+
+/// A range of addresses that nobody else gets, with memory only where it is asked for.
+///
+/// Memory that has to grow and must not move is what most need it for; [`Arena`](super::Arena)
+/// is a reservation that knows how far it is in use:
+///
+/// ```
+/// use baremap::map::Arena;
+///
+/// // Addresses for 1 GiB, which cost nothing; a system of 32 bits has fewer.
+/// let mut arena = Arena::new(if cfg!(target_pointer_width = "64") { 1 << 30 } else { 1 << 26 })?;
+/// arena.resize(100_000)?;
+/// let before = arena.as_ptr();
+/// arena[99_999] = 7;
+/// arena.resize(10_000_000)?; // it never moves
+/// assert_eq!((arena.as_ptr(), arena[99_999], arena[9_999_999]), (before, 7, 0));
+/// arena.resize(4096)?; // the rest of the memory goes back
+/// # Ok::<(), baremap::map::Error>(())
+/// ```
+///
+/// # Pages
+///
+/// A page is *reserved* at first: it cannot be accessed, and takes neither memory nor swap.
+/// [`commit`](Reservation::commit) makes zeroed memory of it, [`decommit`](Reservation::decommit)
+/// a reserved page again, and [`guard`](Reservation::guard) one that cannot be accessed either,
+/// at less cost amid memory. Which pages are what is the caller's to know: nothing is
+/// allocated here to remember it. `commit` gives the bytes as a slice, as often as it is
+/// called; pointers ([`as_mut_ptr`](Reservation::as_mut_ptr)) reach them in between.
+///
+/// # Ownership
+///
+/// Every call replaces pages of this reservation alone, which is why none is `unsafe`: what
+/// `MAP_FIXED` destroys was this value's own. [`split_off`](Reservation::split_off) makes
+/// two owners of one, [`merge`](Reservation::merge) one of two. A map that was made
+/// elsewhere is moved in by [`Placed::new`], and leaves reserved pages behind when it is
+/// dropped, never a hole that another mapping could take.
+///
+/// Dropping a reservation unmaps all of its pages, committed ones as well: a slice of them
+/// borrows the reservation, so there is none. A child of fork(2) has a copy of its own.
+///
+/// ```compile_fail,E0505
+/// # use baremap::map::Reservation;
+/// let mut reservation = Reservation::new(1)?;
+/// let bytes = reservation.commit(0..1)?;
+/// drop(reservation);
+/// bytes[0] = 1;
+/// # Ok::<(), baremap::map::Error>(())
+/// ```
+pub struct Reservation {
+    /// A page's; dangling if nothing was ever reserved.
+    ptr: *mut u8,
+    /// Whole pages.
+    len: usize,
+    /// Whether there may be guards, which `mprotect` does not remove.
+    guards: bool,
+    /// Where a map was placed, an offset and a length: it is still there if it was forgotten.
+    placed: Option<(usize, usize)>,
+}
+
+// SAFETY: addresses of the process, not of a thread; memory is changed by `&mut self` alone.
+unsafe impl Send for Reservation {}
+// SAFETY: as above; by `&self` there is nothing but numbers.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `len` bytes of addresses, rounded up to whole pages. Zero reserves nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: so many addresses are not free in one piece, or above `RLIMIT_AS`, or there
+    /// are too many mappings. `EOVERFLOW`: more than `isize::MAX` bytes.
+    pub fn new(len: usize) -> Result<Reservation> {
+        Reservation::reserve(len).map_err(Error::from)
+    }
+
+    /// Reserves addresses of which the first is a multiple of `align` bytes, a power of two.
+    /// For a moment `align` more are reserved.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Reservation::new), and `EINVAL`: no power of two.
+    pub fn aligned(len: usize, align: usize) -> Result<Reservation> {
+        if !align.is_power_of_two() {
+            return Err(Errno::EINVAL.into());
+        }
+        let more = align.saturating_sub(page_size());
+        let len = whole_pages(len)?;
+        let mut before = Reservation::reserve(len.checked_add(more).ok_or(Errno::EOVERFLOW)?)?;
+        let mut all = before.split_off(before.ptr.addr().wrapping_neg() & more)?;
+        drop(all.split_off(len)?);
+        Ok(all)
+    }
+
+    pub(super) fn reserve(len: usize) -> syscall::Result<Reservation> {
+        let len = whole_pages(len)?;
+        let ptr = match len {
+            0 => ptr::dangling_mut(),
+            // Not `MAP_NORESERVE`: pages that cannot be written to are not counted anyway,
+            // and with it those that are committed would not be counted either, so that
+            // the process would be killed later instead of getting an error here.
+            // SAFETY: without a fixed address nothing is replaced.
+            _ => unsafe { syscall::mmap(ptr::null_mut(), len, NONE, ANONYMOUS, None, 0)? },
+        };
+        Ok(Reservation { ptr, len, guards: false, placed: None })
+    }
+
+    /// The first byte. It may be read where pages are committed.
+    pub const fn as_ptr(&self) -> *const u8 {
+        self.ptr
+    }
+
+    /// The first byte. It may be read and written where pages are committed.
+    pub const fn as_mut_ptr(&self) -> *mut u8 {
+        self.ptr
+    }
+
+    /// How many bytes are reserved, committed or not: whole pages.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes memory of all pages that have bytes of a range, and gives those bytes. Pages
+    /// that were committed before keep their contents, others are zero. No bytes: nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the range is not inside. `ENOMEM`: more than the system is willing to
+    /// promise (see `overcommit_memory` in proc(5)), or `RLIMIT_DATA`, or too many
+    /// mappings; some of the pages may then be committed.
+    pub fn commit(&mut self, range: Range<usize>) -> Result<&mut [u8]> {
+        let mut pages = self.inside(&range)?;
+        if pages.is_empty() {
+            return Ok(&mut []);
+        }
+        self.reclaim()?;
+        let before = pages.start % page_size();
+        pages.start -= before;
+        let (start, length) = (self.ptr.wrapping_add(pages.start), pages.len());
+        // SAFETY: this value's own pages, to which `&mut self` excludes references. They are
+        // private and anonymous, or become so: a map that was placed is gone.
+        let bytes = unsafe {
+            syscall::mprotect(start, length, READ_WRITE)?;
+            if self.guards {
+                match syscall::madvise(start, length, Advice::GUARD_REMOVE) {
+                    // The kernel has none.
+                    Ok(()) | Err(Errno::EINVAL) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            slice::from_raw_parts_mut(start.wrapping_add(before), range.len())
+        };
+        Ok(bytes)
+    }
+
+    /// Gives the memory of a range of pages back, and reserves them again. No bytes: nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the range is not inside, or does not begin and end with whole pages.
+    /// `ENOMEM`: too many mappings.
+    pub fn decommit(&mut self, range: Range<usize>) -> Result<()> {
+        let range = self.whole(&range)?;
+        self.reclaim()?;
+        self.reserve_again(range).map_err(Error::from)
+    }
+
+    /// Makes guards of a range of pages, which cannot be accessed, and gives their memory
+    /// back. Committing them makes memory of them again. No bytes: nothing.
+    ///
+    /// That is what [`decommit`](Reservation::decommit) does as well, but from Linux 6.13 on
+    /// (`MADV_GUARD_INSTALL`) it makes no new mapping, of which a process can have 65530.
+    /// Older kernels do the same as there. Source: madvise(2).
+    ///
+    /// # Errors
+    ///
+    /// As for `decommit`.
+    pub fn guard(&mut self, range: Range<usize>) -> Result<()> {
+        let range = self.whole(&range)?;
+        self.reclaim()?;
+        // Whatever the result: a call that fails may have installed some.
+        self.guards = true;
+        let start = self.ptr.wrapping_add(range.start);
+        // SAFETY: this value's own pages, to which `&mut self` excludes references.
+        match unsafe { syscall::madvise(start, range.len(), Advice::GUARD_INSTALL) } {
+            // The kernel has none, or not for memory that is locked.
+            Err(Errno::EINVAL) => self.reserve_again(range),
+            result => result,
+        }
+        .map_err(Error::from)
+    }
+
+    /// Splits the reservation: this one keeps the bytes before `at`, the other has the rest.
+    /// Pages stay as they are, contents and all. At either end, one of both is empty.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `at` is beyond the end, or inside of a page.
+    pub fn split_off(&mut self, at: usize) -> Result<Reservation> {
+        let rest = self.whole(&(at..self.len))?;
+        self.reclaim()?;
+        self.len = at;
+        Ok(Reservation {
+            ptr: self.ptr.wrapping_add(at),
+            len: rest.len(),
+            guards: self.guards,
+            placed: None,
+        })
+    }
+
+    /// Takes the reservation that begins where this one ends, and is then both.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: it begins elsewhere. It comes back, and this one is as it was.
+    pub fn merge(
+        &mut self,
+        mut next: Reservation,
+    ) -> result::Result<(), ConversionError<Reservation>> {
+        let adjacent = match self.ptr.wrapping_add(self.len) == next.ptr {
+            true => self.reclaim().and_then(|()| next.reclaim()),
+            false => Err(Errno::EINVAL),
+        };
+        if let Err(errno) = adjacent {
+            return Err(ConversionError { map: next, errno });
+        }
+        let next = ManuallyDrop::new(next);
+        self.len += next.len;
+        self.guards |= next.guards;
+        Ok(())
+    }
+
+    /// Becomes a map of `len` bytes, which must be committed, in units of so many bytes.
+    pub(super) fn into_region(self, len: usize, unit: usize) -> Region {
+        let this = ManuallyDrop::new(self);
+        debug_assert!(len <= this.len && this.len - len < unit && this.placed.is_none());
+        // SAFETY: this value's own pages, which it does not unmap.
+        unsafe { Region::own(this.ptr, len, unit) }
+    }
+
+    fn inside(&self, range: &Range<usize>) -> syscall::Result<Range<usize>> {
+        let inside = range.start <= range.end && range.end <= self.len;
+        if inside { Ok(range.clone()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn whole(&self, range: &Range<usize>) -> syscall::Result<Range<usize>> {
+        let whole = (range.start | range.end).is_multiple_of(page_size());
+        if whole { self.inside(range) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Whatever is in a range of whole pages gives way to reserved ones.
+    ///
+    /// A call with `MAP_FIXED` that fails may have unmapped what was there (mmap(2), POSIX),
+    /// which would leave a hole. Nothing can make this one fail after that but a kernel
+    /// without memory for itself: there is no file, and nothing to be counted.
+    fn reserve_again(&mut self, range: Range<usize>) -> syscall::Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let start = self.ptr.wrapping_add(range.start);
+        let flags = ANONYMOUS.union(MapFlags::FIXED);
+        // SAFETY: this value's own pages, to which `&mut self` excludes references.
+        unsafe { syscall::mmap(start, range.len(), NONE, flags, None, 0).map(drop) }
+    }
+
+    /// No page is anything but reserved.
+    pub(super) fn reserve_all(&mut self) -> syscall::Result<()> {
+        self.reserve_again(0..self.len)?;
+        self.placed = None;
+        self.guards = false;
+        Ok(())
+    }
+
+    /// Puts reserved pages where a map was placed and is no longer wanted.
+    fn reclaim(&mut self) -> syscall::Result<()> {
+        if let Some((offset, length)) = self.placed {
+            self.reserve_again(offset..offset + length)?;
+            self.placed = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.len != 0 {
+            // SAFETY: this value's own pages, and nobody may use them after this.
+            let _ = unsafe { syscall::munmap(self.ptr, self.len) };
+        }
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("ptr", &self.ptr).field("len", &self.len).finish()
+    }
+}
+
+const NONE: ProtFlags = ProtFlags::empty();
+const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+const ANONYMOUS: MapFlags = MapFlags::PRIVATE.union(MapFlags::ANONYMOUS);
+
+pub(super) fn whole_pages(len: usize) -> syscall::Result<usize> {
+    let rounded = len.checked_next_multiple_of(page_size()).ok_or(Errno::EOVERFLOW)?;
+    if rounded <= isize::MAX as usize { Ok(rounded) } else { Err(Errno::EOVERFLOW) }
+}
+
+/// A map at a place of one's choice: inside of a [`Reservation`].
+///
+/// ```
+/// use baremap::map::{MmapMut, Placed, Reservation};
+/// # let page = baremap::syscall::page_size();
+///
+/// let mut addresses = Reservation::new(16 * page)?;
+/// let mut map = MmapMut::map_anon(page)?;
+/// map[0] = 1;
+/// let placed = Placed::new(map, &mut addresses, 3 * page)?;
+/// assert_eq!(placed[0], 1);
+/// let at = placed.as_ptr().addr();
+/// drop(placed); // reserved pages again
+/// assert_eq!(at, addresses.as_ptr().addr() + 3 * page);
+/// # Ok::<(), baremap::map::Error>(())
+/// ```
+///
+/// It is used as the map that it was, by reference: it cannot become longer, another kind
+/// of map, or leave, which would be a hole in the reservation. [`AsMut`] gives the bytes of
+/// an [`MmapMut`].
+///
+/// ```compile_fail,E0596
+/// # use baremap::map::{MmapMut, Placed, Reservation};
+/// let reservation = Reservation::new(1)?;
+/// let mut placed = Placed::new(MmapMut::map_anon(1)?, reservation, 0)?;
+/// let taken = std::mem::replace(&mut *placed, MmapMut::map_anon(1)?);
+/// # Ok::<(), baremap::map::Error>(())
+/// ```
+///
+/// The reservation is either borrowed, and free again when this is dropped, or owned, and
+/// dropped as well; [`into_reservation`](Placed::into_reservation) gives it back.
+pub struct Placed<M: Map, R: Addresses> {
+    /// Not to be dropped: its pages are the reservation's.
+    map: ManuallyDrop<M>,
+    reservation: R,
+}
+
+/// The kinds of maps, which can be [`Placed`].
+pub trait Map: sealed::Map {}
+/// A [`Reservation`], or a mutable reference to one.
+pub trait Addresses: sealed::Addresses {}
+
+/// The traits' methods: nobody else may have them, for what they lead to must stay the same.
+mod sealed {
+    pub trait Map {
+        fn region(&mut self) -> &mut super::Region;
+    }
+    pub trait Addresses {
+        fn reservation(&mut self) -> &mut super::Reservation;
+    }
+}
+
+macro_rules! maps {
+    ($($map:ident)*) => {$(
+        impl Map for $map {}
+        impl sealed::Map for $map {
+            fn region(&mut self) -> &mut Region {
+                &mut self.0
+            }
+        }
+    )*};
+}
+
+maps!(Mmap MmapMut MmapRaw);
+
+impl Addresses for Reservation {}
+impl sealed::Addresses for Reservation {
+    fn reservation(&mut self) -> &mut Reservation {
+        self
+    }
+}
+
+impl Addresses for &mut Reservation {}
+impl sealed::Addresses for &mut Reservation {
+    fn reservation(&mut self) -> &mut Reservation {
+        self
+    }
+}
+
+impl<M: Map, R: Addresses> Placed<M, R> {
+    /// Moves a map into a reservation, in place of the pages from `offset` on, whatever they
+    /// were. A map of no bytes takes no place.
+    ///
+    /// The map is made elsewhere first, so that it takes addresses twice for a moment: what
+    /// cannot be mapped fails there. A call of mmap(2) with `MAP_FIXED` has unmapped what
+    /// was there when it fails, and another thread's mapping could take the place.
+    /// Source: mremap(2), `MREMAP_FIXED`.
+    ///
+    /// # Errors
+    ///
+    /// Both come back. `EINVAL`: the offset is inside of a page; there is no room for the
+    /// map from it on; the map is one of huge pages. `ENOMEM`: too many mappings. Pages
+    /// that were committed there may then be reserved ones.
+    pub fn new(
+        mut map: M,
+        mut reservation: R,
+        offset: usize,
+    ) -> result::Result<Placed<M, R>, ConversionError<(M, R)>> {
+        match place(map.region(), reservation.reservation(), offset) {
+            Ok(()) => Ok(Placed { map: ManuallyDrop::new(map), reservation }),
+            Err(errno) => Err(ConversionError { map: (map, reservation), errno }),
+        }
+    }
+
+    /// Unmaps the map, and gives back the reservation with reserved pages in its place.
+    ///
+    /// # Errors
+    ///
+    /// It comes back with `ENOMEM` if there are too many mappings.
+    pub fn into_reservation(mut self) -> result::Result<R, ConversionError<Placed<M, R>>> {
+        match self.reservation.reservation().reclaim() {
+            Ok(()) => {
+                let this = ManuallyDrop::new(self);
+                // SAFETY: it is not used again, nor dropped.
+                Ok(unsafe { ptr::read(&this.reservation) })
+            }
+            Err(errno) => Err(ConversionError { map: self, errno }),
+        }
+    }
+}
+
+fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Result<()> {
+    if map.len() == 0 {
+        return Ok(());
+    }
+    let (_, length) = map.mapping();
+    let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+    let range = to.whole(&(offset..end))?;
+    if map.unit() != page_size() {
+        return Err(Errno::EINVAL);
+    }
+    to.reclaim()?;
+    let at = to.ptr.wrapping_add(offset);
+    // SAFETY: the reservation's own pages, to which `&mut` excludes references; nor is there
+    // one to the map's.
+    if let Err(errno) = unsafe { map.move_to(at) } {
+        // Should the kernel have made room before it failed: if nothing is there, it is
+        // reserved again, and otherwise nothing was unmapped.
+        let flags = ANONYMOUS.union(MapFlags::FIXED_NOREPLACE);
+        // SAFETY: nothing is replaced.
+        let _ = unsafe { syscall::mmap(at, length, NONE, flags, None, 0) };
+        return Err(errno);
+    }
+    to.placed = Some((range.start, range.len()));
+    Ok(())
+}
+
+impl<M: Map, R: Addresses> Drop for Placed<M, R> {
+    fn drop(&mut self) {
+        // If it fails the map stays, and it is tried again when the pages are next used.
+        let _ = self.reservation.reservation().reclaim();
+    }
+}
+
+impl<M: Map, R: Addresses> Deref for Placed<M, R> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.map
+    }
+}
+
+impl<R: Addresses> AsMut<[u8]> for Placed<MmapMut, R> {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.map
+    }
+}
+
+impl<M: Map + fmt::Debug, R: Addresses> fmt::Debug for Placed<M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Placed").field(&*self.map).finish()
+    }
+}
+
+const _: fn() = || {
+    fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<Reservation>();
+};
