@@ -50,7 +50,8 @@ pub struct FileMap {
     /// How long the map may be.
     limit: usize,
     prot: ProtFlags,
-    /// From here on there are zeros of ours in place of the file's pages.
+    /// From here on, counted from the first page's beginning, there are zeros of ours in
+    /// place of the file's pages.
     lost: AtomicUsize,
 }
 
@@ -252,9 +253,12 @@ impl FileMap {
     ) -> core::result::Result<usize, Fault> {
         let (at, len) = self.clip(offset, len);
         let (to_at, len) = to.clip(to_offset, len);
-        to.writable(to_at)?;
+        to.writable(to_at).map_err(|fault| Fault { offset: at as u64, ..fault })?;
+        // Zeros of ours are not for the other file.
+        let there = cmp::min(len, self.there(at));
         // SAFETY: as in `read_at`.
-        let copied = unsafe { guard::copy(self.at(at), to.at(to_at), len) };
+        let copied = unsafe { guard::copy(self.at(at), to.at(to_at), there) };
+        let copied = copied.map_err(|left| left + (len - there));
         match (self.outcome(at, len, copied, false), to.outcome(to_at, len, copied, true)) {
             (Ok(_), Ok(_)) => Ok(len),
             (Err(ours), Ok(_)) => Err(ours),
@@ -417,6 +421,12 @@ impl FileMap {
         self.region.ptr().wrapping_add(offset)
     }
 
+    /// How many bytes from `at` on are the file's and not lost; without an end if none are.
+    fn there(&self, at: usize) -> usize {
+        let before = self.at(0).addr() & (self.region.unit() - 1);
+        self.lost.load(SeqCst).saturating_sub(before + at)
+    }
+
     fn writable(&self, at: usize) -> core::result::Result<(), Fault> {
         if self.prot.contains(ProtFlags::WRITE) {
             return Ok(());
@@ -435,11 +445,11 @@ impl FileMap {
     ) -> core::result::Result<usize, Fault> {
         let left = copied.err().unwrap_or(0);
         // This comes after the bytes: zeros that were laid before are not taken for them.
-        let lost = self.lost.load(SeqCst);
-        if left == 0 && at + len <= lost {
+        let done = cmp::min(len - left, self.there(at));
+        if done == len {
             return Ok(len);
         }
-        Err(self.fault(at, cmp::min(len - left, lost.saturating_sub(at)), write))
+        Err(self.fault(at, done, write))
     }
 
     /// Asks why, by calls that can fail.

@@ -67,6 +67,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("faults", faults::CASES),
     ("processes", processes::CASES),
     ("guarded", guarded::CASES),
+    ("model", model::CASES),
     ("time and limits", time_and_limits::CASES),
     ("space", space::CASES),
 ];
@@ -3251,6 +3252,9 @@ mod processes {
 
 #[path = "guarded.rs"]
 mod guarded;
+
+#[path = "model.rs"]
+mod model;
 
 // ---------------------------------------------------------------------------------------
 

@@ -511,6 +511,11 @@ fn slices() -> Outcome {
         syscall::pread(fd.as_fd(), &mut byte, 7)?;
         same(byte, [77])
     };
+    in_child(run)
+}
+
+/// Runs it in a child.
+pub fn in_child(run: impl FnOnce() -> Outcome) -> Outcome {
     let pid = child(|| match run() {
         Ok(()) => 0,
         Err(Trouble::Wrong(text)) => {
