@@ -87,8 +87,9 @@ guarded_copy! {
         "mov eax, edi",
         "sub eax, esi",
         "and eax, 4095",
-        "cmp eax, 64",                  // nor does AMD like it where the addresses, but for
-        "jb 2f",                        //   their pages, are nearly the same
+        "dec eax",                      // nor does AMD like it where the destination, but for
+        "cmp eax, 63",                  //   its page, is a little beyond the source
+        "jb 2f",
         "mov rcx, rdx",
         "rep movsb",                    // keeps rdi and rsi true at every byte
         "jmp baremap_0_1_copy_done",

@@ -11,16 +11,17 @@ use std::{
     },
     process::Command,
     sync::{
-        Barrier,
+        Barrier, LazyLock,
         atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::SeqCst},
     },
     thread,
 };
 
 use baremap::{
-    fd::{FromRawFd, OwnedFd},
+    Advice,
+    fd::{AsFd, FromRawFd, OwnedFd},
     map::{Fault, FileMap, MmapOptions, guard},
-    syscall::Errno,
+    syscall::{self, Errno, MemfdFlags, Seals, Signal, page_size},
 };
 use common::Scratch;
 
@@ -31,9 +32,10 @@ fn map(file: &File) -> FileMap {
     FileMap::new(unsafe { OwnedFd::from_raw_fd(file) }).unwrap()
 }
 
-const PAGE: usize = 4096;
+/// The size of a page.
+static PAGE: LazyLock<usize> = LazyLock::new(page_size);
 const PAGES: usize = 5;
-const SIZE: usize = PAGES * PAGE - 100;
+static SIZE: LazyLock<usize> = LazyLock::new(|| PAGES * *PAGE - 100);
 
 /// What stands at each place: never zero.
 fn pattern(index: usize) -> u8 {
@@ -41,7 +43,7 @@ fn pattern(index: usize) -> u8 {
 }
 
 fn contents() -> Vec<u8> {
-    (0..SIZE).map(pattern).collect()
+    (0..*SIZE).map(pattern).collect()
 }
 
 fn file(scratch: &Scratch, contents: &[u8]) -> File {
@@ -66,7 +68,7 @@ fn reads_while_truncated(to: usize, threads: usize) {
     let contents = contents();
     let file = file(&scratch, &contents);
     let map = map(&file);
-    assert_eq!(map.len(), SIZE);
+    assert_eq!(map.len(), *SIZE);
     let (stop, whole, cut) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
 
     thread::scope(|scope| {
@@ -74,10 +76,10 @@ fn reads_while_truncated(to: usize, threads: usize) {
             let (map, stop, whole, cut) = (&map, &stop, &whole, &cut);
             scope.spawn(move || {
                 let mut random = Random(number as u64);
-                let mut buffer = vec![0xee; SIZE];
+                let mut buffer = vec![0xee; *SIZE];
                 while !stop.load(SeqCst) {
-                    let start = random.below(SIZE);
-                    let wanted = 1 + random.below(SIZE - start);
+                    let start = random.below(*SIZE);
+                    let wanted = 1 + random.below(*SIZE - start);
                     let there = match map.read_at(&mut buffer[..wanted], start as u64) {
                         Ok(count) => {
                             assert_eq!(count, wanted);
@@ -128,14 +130,14 @@ fn reads_while_truncated_to_nothing() {
 #[test]
 fn reads_while_truncated_in_a_page() {
     for threads in [1, 2, 8] {
-        reads_while_truncated(2 * PAGE + 1000, threads);
+        reads_while_truncated(2 * *PAGE + 1000, threads);
     }
 }
 
 #[test]
 fn reads_while_truncated_between_pages() {
     for threads in [1, 2, 8] {
-        reads_while_truncated(3 * PAGE, threads);
+        reads_while_truncated(3 * *PAGE, threads);
     }
 }
 
@@ -149,7 +151,7 @@ fn slices_while_truncated() {
         let mut map = map(&file);
         let (mut whole, mut cut) = (0, 0);
         for time in 0..500 {
-            let to = time % (PAGES + 1) * PAGE;
+            let to = time % (PAGES + 1) * *PAGE;
             let barrier = Barrier::new(threads + 1);
             let results: Vec<Result<usize, Fault>> = thread::scope(|scope| {
                 let readers: Vec<_> = (0..threads)
@@ -170,7 +172,7 @@ fn slices_while_truncated() {
                     })
                     .collect();
                 barrier.wait();
-                if to < SIZE {
+                if to < *SIZE {
                     file.set_len(to as u64).unwrap();
                 }
                 readers.into_iter().map(|reader| reader.join().unwrap()).collect()
@@ -182,13 +184,13 @@ fn slices_while_truncated() {
                         whole += 1;
                     }
                     Err(fault) => {
-                        assert!(to < SIZE && fault.offset() as usize >= to, "{fault:?} {to}");
+                        assert!(to < *SIZE && fault.offset() as usize >= to, "{fault:?} {to}");
                         cut += 1;
                     }
                 }
             }
             file.write_all_at(&contents, 0).unwrap();
-            assert_eq!(map.refresh().unwrap(), SIZE);
+            assert_eq!(map.refresh().unwrap(), *SIZE);
         }
         assert!(whole > 0 && cut > 0, "{whole} {cut}");
     }
@@ -210,23 +212,23 @@ fn many_slices() {
         let result = unsafe {
             map.with_slice(|bytes| {
                 let faults = nest(rest, then);
-                std::hint::black_box(bytes[2 * PAGE]);
+                std::hint::black_box(bytes[2 * *PAGE]);
                 faults
             })
         };
         // The result is lost with the fault: count those that there must have been.
         result.map_or_else(
             |fault| {
-                assert_eq!(fault.offset(), PAGE as u64 * 2);
+                assert_eq!(fault.offset(), *PAGE as u64 * 2);
                 1
             },
             |_| 0,
         )
     }
-    assert_eq!(nest(&maps, &|| file.set_len(PAGE as u64).unwrap()), 1);
+    assert_eq!(nest(&maps, &|| file.set_len(*PAGE as u64).unwrap()), 1);
     let mut byte = [0];
     for map in &maps {
-        assert!(map.read_at(&mut byte, 2 * PAGE as u64).is_err());
+        assert!(map.read_at(&mut byte, 2 * *PAGE as u64).is_err());
         assert_eq!(map.read_at(&mut byte, 1), Ok(1));
     }
 }
@@ -247,10 +249,11 @@ fn a_panic_in_a_slice_ends_the_watch() {
         );
     }
     // SAFETY: nobody writes.
-    assert_eq!(unsafe { map.with_slice(<[u8]>::len) }, Ok(SIZE));
+    assert_eq!(unsafe { map.with_slice(<[u8]>::len) }, Ok(*SIZE));
 }
 
-/// Copies from memory that another thread unmaps and maps.
+/// Copies from memory that another thread unmaps and maps. (What comes in its place may be
+/// other memory, with other bytes.)
 #[test]
 fn copies_while_unmapped() {
     let memory = AtomicPtr::new(std::ptr::null_mut());
@@ -259,20 +262,24 @@ fn copies_while_unmapped() {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(SeqCst) {
-                let map = MmapOptions::new().len(4 * PAGE).map_anon().unwrap();
-                memory.store(map.as_ptr().cast_mut(), SeqCst);
+                let mut map = MmapOptions::new().len(4 * *PAGE).map_anon().unwrap();
+                map.fill(1);
+                memory.store(map.as_mut_ptr(), SeqCst);
                 thread::yield_now();
             }
         });
-        let mut buffer = vec![0; 4 * PAGE];
+        let mut buffer = vec![0; 4 * *PAGE];
         for time in 0.. {
             let from = memory.load(SeqCst);
+            if from.is_null() {
+                continue; // not yet
+            }
             // SAFETY: the buffer is ours. Of what is mapped at the address, if anything is,
             // nothing is written to.
             match unsafe { guard::copy(from, buffer.as_mut_ptr(), buffer.len()) } {
-                Ok(()) => whole += 1,
+                Ok(()) => whole += usize::from(buffer.iter().all(|&byte| byte == 1)),
                 Err(left) => {
-                    assert!(left <= buffer.len());
+                    assert!(left > 0 && left <= buffer.len());
                     cut += 1;
                 }
             }
@@ -282,6 +289,78 @@ fn copies_while_unmapped() {
         }
         stop.store(true, SeqCst);
     });
+}
+
+/// Zeros of ours are told apart from the file's also where a map does not begin with a page.
+#[test]
+fn a_slice_of_a_part() {
+    let scratch = Scratch::new("part");
+    let file = file(&scratch, &contents());
+    let fd = file.try_clone().unwrap().into_raw_fd();
+    // SAFETY: cloned for this alone.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let map = FileMap::part(fd, *PAGE as u64 - 96, 200).unwrap();
+    // SAFETY: nobody writes, and truncation is by a whole page.
+    let result = unsafe {
+        map.with_slice(|bytes| {
+            file.set_len(*PAGE as u64).unwrap();
+            bytes.iter().filter(|&&byte| byte == 0).count()
+        })
+    };
+    let fault = result.unwrap_err();
+    assert_eq!((fault.offset(), fault.done(), fault.errno()), (96, 96, None));
+    let mut buffer = [0; 200];
+    assert_eq!(map.read_at(&mut buffer, 0).unwrap_err().done(), 96);
+    assert_eq!(map.read_at(&mut buffer, 100).unwrap_err().done(), 0);
+    assert_eq!(map.read_at(&mut buffer[..96], 0), Ok(96));
+}
+
+/// A second fault, below the first, leaves what was written between them.
+#[test]
+fn a_slice_to_be_written_to_by_two_threads() {
+    let scratch = Scratch::new("halves");
+    let file = file(&scratch, &contents());
+    let mut map = map(&file);
+    // SAFETY: nobody else has the file.
+    let result = unsafe {
+        map.with_slice_mut(|bytes| {
+            file.set_len(0).unwrap();
+            let (low, high) = bytes.split_at_mut(2 * *PAGE);
+            high[5] = 42;
+            thread::scope(|scope| {
+                scope.spawn(|| low[0] = 1);
+            });
+            assert_eq!((high[5], low[0], high[6], low[1]), (42, 1, 0, 0));
+        })
+    };
+    assert_eq!(result.unwrap_err().offset(), 0);
+}
+
+/// A file in memory that nobody can write to any more can still be read.
+#[test]
+fn a_sealed_file() {
+    let fd = syscall::memfd_create(c"sealed", MemfdFlags::ALLOW_SEALING).unwrap();
+    syscall::pwrite(fd.as_fd(), b"hello", 0).unwrap();
+    syscall::fcntl_add_seals(fd.as_fd(), Seals::SHRINK | Seals::WRITE).unwrap();
+    let map = FileMap::new(fd).unwrap();
+    let mut buffer = [0; 9];
+    assert_eq!((map.read_at(&mut buffer, 0), &buffer[..5]), (Ok(5), &b"hello"[..]));
+    assert_eq!(map.write_at(b"x", 0).unwrap_err().errno(), Some(Errno::EBADF));
+}
+
+#[test]
+fn a_child_keeps_its_map() {
+    let scratch = Scratch::new("advice");
+    let map = map(&file(&scratch, b"hello"));
+    let error: Errno = match map.advise(Advice::DontFork) {
+        #[cfg(feature = "std")]
+        Err(error) => Errno::new(error.raw_os_error().unwrap() as u16),
+        #[cfg(not(feature = "std"))]
+        Err(error) => error,
+        Ok(()) => panic!("a child would not have it"),
+    };
+    assert_eq!(error, Errno::EINVAL);
+    map.advise(Advice::WillNeed).unwrap();
 }
 
 /// Runs this same test again, in a process of its own, with a directory to work in.
@@ -367,24 +446,78 @@ fn huge_pages_run_out() {
     let write = |page| unsafe { guard::copy(&1, start.add(page * HUGE), 1) };
     let first = (0..PAGES).find(|&page| write(page) == Err(1)).expect("they do not run out");
     println!("there were {first}");
-    let ready = std::fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap();
-    assert!(first <= ready.trim().parse().unwrap());
+    let number = |name| {
+        let text = std::fs::read_to_string(format!("/proc/sys/vm/{name}")).unwrap();
+        text.trim().parse::<usize>().unwrap()
+    };
+    assert!(first <= number("nr_hugepages") + number("nr_overcommit_hugepages"));
 }
 
+/// As it does without the handler, which the directory's file `control` asks for: the same
+/// signal, and a core dump or none.
 #[test]
 fn a_fault_of_the_program_ends_it_as_ever() {
     if let Some(dir) = again_in() {
         return touch_nothing(&dir);
     }
     let scratch = Scratch::new("segv");
-    let output = again("a_fault_of_the_program_ends_it_as_ever", &[], &scratch);
-    assert_eq!(output.status.signal(), Some(11), "{output:?}");
+    let again = || again("a_fault_of_the_program_ends_it_as_ever", &[], &scratch).status;
+    let with = again();
+    scratch.file("control", "");
+    assert_eq!((with, with.signal()), (again(), Some(11)));
 }
 
-fn touch_nothing(_: &std::path::Path) {
-    guard::install().unwrap();
+fn touch_nothing(dir: &std::path::Path) {
+    if !dir.join("control").exists() {
+        guard::install().unwrap();
+    }
     // SAFETY: none: this is what is to end the process.
     unsafe { std::ptr::without_provenance::<u8>(8).read_volatile() };
+}
+
+/// The standard library's handler gives the signal up when it is sent one: not ours with it.
+#[test]
+fn a_signal_that_is_sent_takes_nothing_away() {
+    if let Some(dir) = again_in() {
+        return send_and_read(&dir);
+    }
+    let scratch = Scratch::new("sent");
+    scratch.file("file", contents());
+    let output = again("a_signal_that_is_sent_takes_nothing_away", &[], &scratch);
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn send_and_read(dir: &std::path::Path) {
+    let file = File::options().read(true).write(true).open(dir.join("file")).unwrap();
+    let map = map(&file);
+    for signal in [Signal::BUS, Signal::SEGV] {
+        syscall::raise(signal).unwrap();
+    }
+    file.set_len(0).unwrap();
+    assert!(map.read_at(&mut [0; 10], 0).is_err());
+}
+
+/// Threads that are all the first to need the handler.
+#[test]
+fn many_install_at_once() {
+    if again_in().is_some() {
+        let barrier = Barrier::new(16);
+        return thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    let (nowhere, mut byte) = (std::ptr::without_provenance(8), 0);
+                    barrier.wait();
+                    // SAFETY: the byte is ours.
+                    assert_eq!(unsafe { guard::copy(nowhere, &mut byte, 1) }, Err(1));
+                });
+            }
+        });
+    }
+    let scratch = Scratch::new("install");
+    for _ in 0..50 {
+        let output = again("many_install_at_once", &[], &scratch);
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 /// The standard library has a handler for SIGSEGV, on a stack of its own.
@@ -473,13 +606,13 @@ fn a_part_of_a_file() {
         // SAFETY: cloned for this alone.
         FileMap::part(unsafe { OwnedFd::from_raw_fd(file) }, start, len).unwrap()
     };
-    let mut some = part(PAGE as u64 + 5, 100);
+    let mut some = part(*PAGE as u64 + 5, 100);
     let mut buffer = [0; 200];
     assert_eq!(some.read_at(&mut buffer, 10), Ok(90));
-    assert!(buffer[..90].iter().zip(PAGE + 15..).all(|(&byte, index)| byte == pattern(index)));
-    assert_eq!(part(SIZE as u64 - 1, 100).len(), 1);
-    assert_eq!(part(SIZE as u64 + 9, 100).len(), 0);
-    file.set_len(PAGE as u64 + 50).unwrap();
+    assert!(buffer[..90].iter().zip(*PAGE + 15..).all(|(&byte, index)| byte == pattern(index)));
+    assert_eq!(part(*SIZE as u64 - 1, 100).len(), 1);
+    assert_eq!(part(*SIZE as u64 + 9, 100).len(), 0);
+    file.set_len(*PAGE as u64 + 50).unwrap();
     assert_eq!(some.refresh().unwrap(), 45);
     file.set_len(1 << 20).unwrap();
     assert_eq!(some.refresh().unwrap(), 100);
@@ -488,7 +621,7 @@ fn a_part_of_a_file() {
 #[test]
 fn finds_and_goes_through() {
     let scratch = Scratch::new("find");
-    let mut contents = vec![b'.'; 3 * PAGE + 17];
+    let mut contents = vec![b'.'; 3 * *PAGE + 17];
     for index in [0, 4095, 4096, 9000, contents.len() - 1] {
         contents[index] = b'x';
     }
@@ -519,9 +652,10 @@ fn finds_and_goes_through() {
             Err(fault) => break fault,
         }
     };
-    assert_eq!((all.len(), fault.offset(), fault.done()), (2 * PAGE, 2 * PAGE as u64, 0));
+    let end = 5000usize.next_multiple_of(*PAGE);
+    assert_eq!((all.len(), fault.offset(), fault.done()), (end, end as u64, 0));
     assert_eq!(all[..5000], contents[..5000]);
-    assert_eq!(map.find(b'x', 8000).unwrap_err().offset(), 2 * PAGE as u64);
+    assert_eq!(map.find(b'x', end as u64 - 9).unwrap_err().offset(), end as u64);
 }
 
 #[cfg(feature = "std")]

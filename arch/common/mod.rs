@@ -125,7 +125,7 @@ macro_rules! guarded_copy {
         /// # Safety
         ///
         /// Both ranges are memory of which the program has no other use for the moment,
-        /// or no memory at all, and then a handler is installed that knows `LANDINGS`.
+        /// or no memory at all, and then a handler is installed that asks [`landing`].
         #[unsafe(naked)]
         pub unsafe extern "C" fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
             core::arch::naked_asm!(

@@ -2,7 +2,7 @@
 
 use super::{Cause, Failure, Outcome, dest, source};
 use crate::fd::BorrowedFd;
-use crate::map::{Region, guard};
+use crate::map::{Region, guard, unreadable, unwritable};
 use crate::syscall::{
     self, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, Stat, Whence, page_size,
 };
@@ -76,7 +76,8 @@ pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<u64> {
             Ok(0) => return Ok(total),
             Ok(count) => {
                 // SAFETY: the kernel has filled so much of the buffer.
-                unsafe { write(to, buffer.as_ptr(), count)? };
+                let written = unsafe { write(to, buffer.as_ptr(), count) };
+                written.map_err(|(_, errno)| dest("write to", errno))?;
                 total += count as u64;
             }
             Err(Errno::EINTR) => {}
@@ -85,26 +86,24 @@ pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<u64> {
     }
 }
 
-/// Writes all of `len` bytes at the position of `to`.
+/// Writes all of `len` bytes at the position of `to`, or tells how many it could, and why
+/// no more.
 ///
 /// # Safety
 ///
 /// This program does not write to them meanwhile. They need not exist: pages of a
-/// file that became shorter are an error.
+/// file that became shorter are an error (`EFAULT`).
 #[inline(never)]
-unsafe fn write(to: BorrowedFd<'_>, mut bytes: *const u8, mut len: usize) -> Outcome<()> {
-    while len != 0 {
+unsafe fn write(to: BorrowedFd<'_>, bytes: *const u8, len: usize) -> Result<(), (usize, Errno)> {
+    let mut done = 0;
+    while done < len {
         // SAFETY: the caller's promise.
-        match unsafe { syscall::write_raw(to, bytes, len) } {
+        match unsafe { syscall::write_raw(to, bytes.wrapping_add(done), len - done) } {
             // Never so for a count above zero; were it, this would not end.
-            Ok(0) => return Err(dest("write to", Errno::EIO)),
-            Ok(count) => {
-                bytes = bytes.wrapping_add(count);
-                len -= count;
-            }
+            Ok(0) => return Err((done, Errno::EIO)),
+            Ok(count) => done += count,
             Err(Errno::EINTR) => {}
-            Err(Errno::EFAULT) => return Err(source("copy", Cause::Shrunk)),
-            Err(errno) => return Err(dest("write to", errno)),
+            Err(errno) => return Err((done, errno)),
         }
     }
     Ok(())
@@ -188,21 +187,23 @@ fn copy_window(
         // SAFETY: both are mapped, and `map.len()` long; they are different files. No
         // reference is made to either: others may change the source meanwhile.
         let copied = unsafe { guard::copy(map.ptr(), target.ptr(), map.len()) };
-        return copied.map_err(|left| missing(from, offset + (map.len() - left) as u64));
+        return copied.map_err(|left| missing(from, to, offset + (map.len() - left) as u64));
     }
     syscall::lseek(to, offset as i64, Whence::SET).map_err(|errno| dest("write to", errno))?;
     // SAFETY: this program never writes to the source.
-    unsafe { write(to, map.ptr(), map.len()) }
+    let written = unsafe { write(to, map.ptr(), map.len()) };
+    written.map_err(|(done, errno)| match errno {
+        Errno::EFAULT => missing(from, to, offset + done as u64),
+        errno => dest("write to", errno),
+    })
 }
 
-/// Which side a page is missing of, and why: the source is read there, by a call that can
-/// fail.
+/// Which side a page is missing of, and why.
 #[cold]
-fn missing(from: BorrowedFd<'_>, offset: u64) -> Failure {
-    match syscall::pread(from, &mut [0], offset) {
-        Ok(0) => source("copy", Cause::Shrunk),
-        Err(errno) => source("read", errno),
-        // It is the destination, then: nobody else can make that shorter.
-        Ok(_) => dest("write to", Errno::EIO),
+fn missing(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64) -> Failure {
+    match unreadable(from, offset) {
+        Some(None) => source("copy", Cause::Shrunk),
+        Some(Some(errno)) => source("read", errno),
+        None => dest("write to", unwritable(to, offset).unwrap_or(Errno::EIO)),
     }
 }

@@ -2,7 +2,11 @@
 
 use core::{
     cmp, fmt, slice,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::{Acquire, SeqCst},
+        fence,
+    },
 };
 
 use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
@@ -80,7 +84,8 @@ impl Fault {
 
     /// Why, if it is not that the file became shorter: what the kernel said when it was asked
     /// for the same byte again, by a call that can fail. `ENOSPC`, `EDQUOT`: the disk is
-    /// full; `EIO`: it is broken; `EBADF`: the file is not open for writing.
+    /// full; `EIO`: it is broken; `EBADF`: the file is not open for writing. `None` also if
+    /// all was well again by then, or if nobody can tell.
     pub const fn errno(&self) -> Option<Errno> {
         self.errno
     }
@@ -89,13 +94,20 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errno {
-            None => write!(f, "the mapped file was shortened to {} bytes or fewer", self.offset),
-            Some(errno) => write!(f, "cannot reach byte {} of a map: {errno}", self.offset),
+            None => write!(f, "a page is missing at byte {} of a mapped file", self.offset),
+            Some(errno) => write!(f, "cannot reach byte {} of a mapped file: {errno}", self.offset),
         }
     }
 }
 
 impl core::error::Error for Fault {}
+
+impl From<Fault> for Errno {
+    /// `EFAULT` for a file that became shorter: what a system call says of such memory.
+    fn from(fault: Fault) -> Errno {
+        fault.errno.unwrap_or(Errno::EFAULT)
+    }
+}
 
 #[cfg(feature = "std")]
 impl From<Fault> for std::io::Error {
@@ -118,16 +130,17 @@ impl FileMap {
         FileMap::new(syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    /// Maps all of a file; to be written as well if the descriptor is open for both. An
-    /// empty file makes an empty map.
+    /// Maps all of a file; to be written as well if the descriptor is open for both, and the
+    /// file is not sealed against it. An empty file makes an empty map.
     ///
     /// # Errors
     ///
-    /// * `EACCES`: the descriptor is not open for reading, or is that of no file.
-    /// * `ENODEV`: such a file cannot be mapped, as those in `/proc`.
+    /// * `EACCES`: the descriptor is not open for reading. `EBADF`: for nothing (`O_PATH`).
+    /// * `ENODEV`: such a file cannot be mapped: a pipe, those in `/proc`.
     /// * `ENOMEM`: no such range of addresses is free.
     /// * `EOVERFLOW`: more than `isize::MAX` bytes: a [part](FileMap::part) can be mapped.
-    /// * `EPERM`: [`guard::install`] is not allowed.
+    /// * `EPERM`: sealed against writing, and the kernel is older than 6.7; or
+    ///   [`guard::install`] is not allowed.
     pub fn new(file: impl Into<OwnedFd>) -> Result<FileMap> {
         FileMap::part(file, 0, usize::MAX)
     }
@@ -143,8 +156,13 @@ impl FileMap {
         // SAFETY: takes no pointer.
         let mode = unsafe { syscall::fcntl(file.as_fd(), F_GETFL, 0)? };
         let both = mode as u32 & O_ACCMODE == O_RDWR;
-        let prot = if both { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        let region = map(file.as_fd(), start, len, prot)?;
+        let mut prot = if both { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let mut region = map(file.as_fd(), start, len, prot);
+        if both && region.as_ref().is_err_and(|&errno| errno == Errno::EPERM) {
+            prot = ProtFlags::READ; // it is sealed
+            region = map(file.as_fd(), start, len, prot);
+        }
+        let region = region?;
         let lost = AtomicUsize::new(NOTHING);
         Ok(FileMap { region, file, start, limit: len, prot, lost })
     }
@@ -219,7 +237,7 @@ impl FileMap {
     ///
     /// As there.
     pub fn fill(&self, byte: u8, offset: u64, len: usize) -> core::result::Result<usize, Fault> {
-        let bytes = [byte; 4096];
+        let Buffer(bytes) = &Buffer([byte; 4096]);
         let (at, len) = self.clip(offset, len);
         self.writable(at)?;
         let mut done = 0;
@@ -238,12 +256,12 @@ impl FileMap {
     /// Copies `len` bytes from `offset` on to another map, and returns how many: fewer if
     /// either ends before.
     ///
-    /// Forwards: where both are of one file and its bytes overlap, those are copied that
-    /// were copied there before.
+    /// If both show the same bytes of one file, what becomes of those is not said.
     ///
     /// # Errors
     ///
-    /// A page of either is missing. [`Fault::offset`] is that of this one.
+    /// A page of either is missing, or `to` cannot be written to. [`Fault::offset`] is that
+    /// of this one.
     pub fn copy_to(
         &self,
         offset: u64,
@@ -258,17 +276,18 @@ impl FileMap {
         let there = cmp::min(len, self.there(at));
         // SAFETY: as in `read_at`.
         let copied = unsafe { guard::copy(self.at(at), to.at(to_at), there) };
-        let copied = copied.map_err(|left| left + (len - there));
-        match (self.outcome(at, len, copied, false), to.outcome(to_at, len, copied, true)) {
-            (Ok(_), Ok(_)) => Ok(len),
-            (Err(ours), Ok(_)) => Err(ours),
-            (Ok(_), Err(theirs)) => Err(Fault { offset: (at + theirs.done) as u64, ..theirs }),
-            (Err(ours), Err(theirs)) => Err(Fault {
-                offset: (at + cmp::min(ours.done, theirs.done)) as u64,
-                done: cmp::min(ours.done, theirs.done),
-                errno: ours.errno.or(theirs.errno),
-            }),
+        let done = there - copied.err().unwrap_or(0);
+        let done = cmp::min(done, cmp::min(self.there(at), to.there(to_at)));
+        if done == len {
+            return Ok(len);
         }
+        let offset = (at + done) as u64;
+        let errno = match unreadable(self.file.as_fd(), self.start + offset) {
+            Some(errno) => errno,
+            None if done == self.there(at) => None, // it was missing before
+            None => unwritable(to.file.as_fd(), to.start + (to_at + done) as u64),
+        };
+        Err(Fault { offset, done, errno })
     }
 
     /// Where the next byte of this value is, from `offset` on.
@@ -277,8 +296,8 @@ impl FileMap {
     ///
     /// A page is missing before there is one.
     pub fn find(&self, byte: u8, offset: u64) -> core::result::Result<Option<u64>, Fault> {
-        let mut buffer = [0; 4096];
-        let mut chunks = self.chunks(&mut buffer, offset);
+        let Buffer(buffer) = &mut Buffer([0; 4096]);
+        let mut chunks = self.chunks(buffer, offset);
         while let Some((start, chunk)) = chunks.next()? {
             if let Some(index) = chunk.iter().position(|&next| next == byte) {
                 return Ok(Some(start + index as u64));
@@ -328,11 +347,16 @@ impl FileMap {
     ///
     /// # Safety
     ///
-    /// While the function runs nobody writes to the bytes that the map shows: no other
-    /// process, and not this one by a descriptor, another map or this one's
+    /// While the function runs nobody changes the bytes that the map shows: no other process,
+    /// and not this one by a descriptor, another map or this one's
     /// [`write_at`](FileMap::write_at). A `&[u8]` must not change, and the compiler relies
-    /// on it. That the file becomes shorter is *not* excluded; but where it does within a
-    /// page, the rest of that changes to zeros, as by writing.
+    /// on it. To make the file longer again after it became shorter is to change bytes, and so
+    /// is to make a hole in it.
+    ///
+    /// That it becomes shorter, by whole pages, is *not* excluded; within a page, the rest of
+    /// that changes to zeros, as by writing.
+    ///
+    /// The function returns, or panics: no handler of a signal jumps out of it.
     pub unsafe fn with_slice<T>(
         &self,
         function: impl FnOnce(&[u8]) -> T,
@@ -345,7 +369,7 @@ impl FileMap {
     /// Calls a function with all of the bytes as a slice that can be written to.
     ///
     /// If a page is missing, or has no room on the disk, what is written from there on is
-    /// lost, and what was written before is in the file.
+    /// lost, also what was written there before; and what is before it is in the file.
     ///
     /// # Errors
     ///
@@ -353,7 +377,9 @@ impl FileMap {
     ///
     /// # Safety
     ///
-    /// While the function runs nobody reads the bytes by other ways, or writes to them.
+    /// While the function runs nobody reads the bytes by other ways, or changes them, as
+    /// there. And the function does not rely on what it wrote to be there still: where a page
+    /// is missing, zeros take the place of all that follows, written or not.
     pub unsafe fn with_slice_mut<T>(
         &mut self,
         function: impl FnOnce(&mut [u8]) -> T,
@@ -399,8 +425,12 @@ impl FileMap {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the kernel does not know this advice, or not for a file.
+    /// `EINVAL`: the kernel does not know this advice, or not for a file; or it is
+    /// [`Advice::DontFork`]: a child would copy from and to whatever has the addresses then.
     pub fn advise(&self, advice: Advice) -> Result<()> {
+        if advice == Advice::DontFork {
+            return Err(Errno::EINVAL.into());
+        }
         // SAFETY: none of these changes contents.
         unsafe { self.region.advise(0, self.len(), advice as u32) }.map_err(Error::from)
     }
@@ -423,6 +453,8 @@ impl FileMap {
 
     /// How many bytes from `at` on are the file's and not lost; without an end if none are.
     fn there(&self, at: usize) -> usize {
+        // After the bytes: zeros that were read are found to be ours.
+        fence(Acquire);
         let before = self.at(0).addr() & (self.region.unit() - 1);
         self.lost.load(SeqCst).saturating_sub(before + at)
     }
@@ -444,7 +476,6 @@ impl FileMap {
         write: bool,
     ) -> core::result::Result<usize, Fault> {
         let left = copied.err().unwrap_or(0);
-        // This comes after the bytes: zeros that were laid before are not taken for them.
         let done = cmp::min(len - left, self.there(at));
         if done == len {
             return Ok(len);
@@ -452,23 +483,47 @@ impl FileMap {
         Err(self.fault(at, done, write))
     }
 
-    /// Asks why, by calls that can fail.
     #[cold]
     fn fault(&self, at: usize, done: usize, write: bool) -> Fault {
         let offset = (at + done) as u64;
-        let place = self.start + offset;
-        let file = self.file.as_fd();
-        let read = syscall::pread(file, &mut [0], place);
-        let errno = match read {
-            Err(errno) => Some(errno),
-            // To give it the room that it did not have is what was asked for anyway.
-            Ok(1) if write => {
-                let page = place & !(page_size() as u64 - 1);
-                syscall::fallocate(file, FallocateFlags::KEEP_SIZE, page, page_size() as u64).err()
-            }
-            Ok(_) => None,
+        let (file, place) = (self.file.as_fd(), self.start + offset);
+        let errno = match unreadable(file, place) {
+            Some(errno) => errno,
+            None if write => unwritable(file, place),
+            None => None,
         };
         Fault { offset, done, errno }
+    }
+}
+
+/// Memory that is aligned as a copy likes it.
+#[repr(align(64))]
+struct Buffer([u8; 4096]);
+
+/// Why a byte of a file that is missing in its map cannot be read, asked by a call that can
+/// fail: it is beyond the end (`None`), or an error; and whether that is so at all.
+#[cold]
+pub(crate) fn unreadable(file: BorrowedFd<'_>, place: u64) -> Option<Option<Errno>> {
+    match syscall::pread(file, &mut [0], place) {
+        Ok(0) => Some(None),
+        Ok(_) => None,
+        Err(errno) => Some(Some(errno)),
+    }
+}
+
+/// Why a byte of a file that is missing in its map, and can be read, cannot be written to: it
+/// is given the room now that it did not have. That is what was asked for anyway.
+#[cold]
+pub(crate) fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
+    let size = page_size() as u64;
+    let page = place & !(size - 1);
+    loop {
+        match syscall::fallocate(file, FallocateFlags::KEEP_SIZE, page, size) {
+            Err(Errno::EINTR) => {}
+            // The file system cannot tell.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => return None,
+            Err(errno) => return Some(errno),
+        }
     }
 }
 

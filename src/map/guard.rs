@@ -20,8 +20,9 @@
 //!
 //! * **where the thread was**: in the loop of the copy, it goes on at the end of that, which
 //!   returns how much is left. Nothing is kept for this, by thread or by copy: so there
-//!   may be any number of them, one inside another, and in signal handlers. The kernel's own
-//!   copies from and to a program's memory are made so.
+//!   may be any number of them, one inside another, and in signal handlers (but for those
+//!   that block these two signals, as a handler of `SIGSEGV` does unless it is installed
+//!   with `SA_NODEFER`). The kernel's own copies from and to a program's memory are made so.
 //! * **where the page is** (`SIGBUS` only): in memory for which
 //!   [`FileMap::with_slice`](super::FileMap::with_slice) runs at the time, it lays zeros
 //!   there and takes a note. The table of them has no locks.
@@ -29,14 +30,16 @@
 //! # Whose the signals are
 //!
 //! [`install`] puts the handler before whatever was there, once. What it does not know it
-//! hands on: to the handler that was before, called as that asked to be, with its mask of
-//! signals; or to the kernel, which then ends the process as it would have without us, by
-//! the same signal, at the same instruction, core dump and all.
+//! hands on: to the handler that was before, called with the mask of signals and the flags
+//! that it asked for; or to the kernel, which then ends the process as it would have without
+//! us, by the same signal, at the same instruction, core dump and all. If that handler
+//! resets the action and returns, then that is the action for all that is not known here.
 //!
 //! Who installs another handler later has the signal, and may hand it on to this one in the
 //! same way. Who blocks `SIGBUS` in a thread has no handler there: the kernel ends the
-//! process. The handler runs on the thread's alternate stack where it has one, and
-//! needs less than a kilobyte beside what the kernel writes there.
+//! process. The handler, and so whatever it hands on to, runs on the thread's alternate
+//! stack where it has one, and needs less than two kilobytes beside what the kernel writes
+//! there.
 
 use core::{
     ffi::{c_int, c_void},
@@ -49,7 +52,8 @@ use linux_raw_sys::general::{BUS_MCEERR_AO, BUS_MCEERR_AR};
 use super::Error;
 use crate::arch;
 use crate::syscall::{
-    self, BUS_ADRERR, Disposition, Errno, MapFlags, ProtFlags, SaFlags, SigInfo, Sigaction, Signal,
+    self, BUS_ADRERR, Disposition, Errno, InfoHandler, MapFlags, ProtFlags, SaFlags, SigHow,
+    SigInfo, SigSet, Sigaction, Signal,
 };
 
 /// Installs the handler, the first time.
@@ -66,7 +70,9 @@ pub fn install() -> super::Result<()> {
 
 /// Copies `len` bytes, forwards, or so many as there are: `Err` tells how many are left.
 ///
-/// As fast as `memcpy` from some hundred bytes on. No bytes: nothing, whatever the addresses.
+/// On x86_64 it is as fast as `memcpy` from 4 KiB on; where the processor wants aligned
+/// words (arm, mips, riscv, loongarch64), only if both ends are aligned alike. No bytes:
+/// nothing, whatever the addresses.
 ///
 /// # Errors
 ///
@@ -76,10 +82,10 @@ pub fn install() -> super::Result<()> {
 ///
 /// # Safety
 ///
-/// The two ranges do not overlap. What is mapped in them is memory of which the program
-/// has no reference that forbids this: none at all where it is written to, none that is
-/// `&mut` where it is read. What the bytes mean is not known: others may change them at
-/// the same time.
+/// What is mapped in the two ranges is memory of which the program has no reference that
+/// forbids this: none at all where it is written to, none that is `&mut` where it is read.
+/// Others may change the bytes at the same time. Where the ranges overlap, which bytes are
+/// copied is not said.
 #[inline]
 pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> Result<(), usize> {
     if ready().is_err() {
@@ -101,42 +107,37 @@ struct Previous {
 }
 
 static PREVIOUS: [Previous; 2] = [Previous::of(Signal::BUS), Previous::of(Signal::SEGV)];
-static READY: AtomicU32 = AtomicU32::new(0);
+/// How far installing is: not begun, under way, done.
+static STATE: AtomicU32 = AtomicU32::new(NOT_YET);
+const NOT_YET: u32 = 0;
+const UNDER_WAY: u32 = 1;
+const READY: u32 = 2;
 
 #[inline]
 pub(crate) fn ready() -> syscall::Result<()> {
-    if READY.load(Acquire) != 0 { Ok(()) } else { take_over() }
+    if STATE.load(Acquire) == READY { Ok(()) } else { take_over() }
 }
 
-/// Threads may do this at the same time: they find and leave the same.
+/// One thread installs, the others wait for it.
 #[cold]
 fn take_over() -> syscall::Result<()> {
-    for previous in &PREVIOUS {
-        // SAFETY: only asks.
-        let before = unsafe { syscall::rt_sigaction(previous.signal, None)? };
-        if is_ours(before.disposition) {
-            continue; // another thread is as far as that
+    // A signal's handler that wants to copy as well would wait for its own thread.
+    // SAFETY: for the time of a few calls, after which it is as before.
+    let mask = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full()))? };
+    let result = loop {
+        match STATE.compare_exchange(NOT_YET, UNDER_WAY, AcqRel, Acquire) {
+            Ok(_) => {
+                let result = PREVIOUS.iter().try_for_each(Previous::install);
+                STATE.store(if result.is_ok() { READY } else { NOT_YET }, Release);
+                break result;
+            }
+            Err(READY) => break Ok(()),
+            Err(_) => syscall::sched_yield(),
         }
-        previous.keep(&before);
-        // What a handler before asked for holds while it is called from ours.
-        let keep = SaFlags::NODEFER | SaFlags::RESTART;
-        let action = Sigaction {
-            disposition: Disposition::Info(on_fault),
-            flags: (before.flags & keep) | SaFlags::ONSTACK,
-            mask: before.mask,
-        };
-        // SAFETY: the handler only makes system calls, and reads and writes atomics.
-        let replaced = unsafe { syscall::rt_sigaction(previous.signal, Some(&action))? };
-        if !is_ours(replaced.disposition) {
-            previous.keep(&replaced); // somebody came between
-        }
-    }
-    READY.store(1, Release);
-    Ok(())
-}
-
-fn is_ours(disposition: Disposition) -> bool {
-    matches!(disposition, Disposition::Info(handler) if ptr::fn_addr_eq(handler, on_fault as syscall::InfoHandler))
+    };
+    // SAFETY: it was so before.
+    unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask))? };
+    result
 }
 
 impl Previous {
@@ -144,21 +145,63 @@ impl Previous {
         Previous { signal, handler: AtomicPtr::new(ptr::null_mut()), flags: AtomicU32::new(0) }
     }
 
+    fn install(&self) -> syscall::Result<()> {
+        // SAFETY: only asks.
+        let before = unsafe { syscall::rt_sigaction(self.signal, None)? };
+        let ours: InfoHandler = on_fault;
+        if before.disposition.address() == ours as *const () {
+            return Ok(()); // and the other signal could not be had, the last time
+        }
+        self.keep(&before);
+        let replaced = self.put_ours_after(&before)?;
+        if replaced.disposition.address() != before.disposition.address() {
+            self.keep(&replaced); // another library came between
+        }
+        Ok(())
+    }
+
+    /// Installs the handler, so that whatever was there finds all as it asked for when it is
+    /// called from ours.
+    fn put_ours_after(&self, before: &Sigaction) -> syscall::Result<Sigaction> {
+        let mut flags = (before.flags - SaFlags::RESETHAND) | SaFlags::ONSTACK;
+        if matches!(before.disposition, Disposition::Ignore) {
+            flags |= SaFlags::RESTART; // what is ignored interrupts nothing
+        }
+        let action =
+            Sigaction { disposition: Disposition::Info(on_fault), flags, mask: before.mask };
+        // SAFETY: the handler only makes system calls, and reads and writes atomics.
+        unsafe { syscall::rt_sigaction(self.signal, Some(&action)) }
+    }
+
     fn keep(&self, action: &Sigaction) {
-        self.flags.store(action.flags.bits(), Relaxed);
+        // A signal that comes in between finds none, rather than one with another's flags.
+        self.handler.store(ptr::null_mut(), Release);
+        self.flags.store(action.flags.bits(), Release);
         self.handler.store(action.disposition.address().cast_mut(), Release);
     }
 
     /// What the signal does now if it is not for us: once, if it was to be once.
     fn take(&self) -> Disposition {
-        let handler = self.handler.load(Acquire);
-        let flags = SaFlags::from_bits_retain(self.flags.load(Relaxed));
+        let flags = SaFlags::from_bits_retain(self.flags.load(Acquire));
+        let handler = if flags.contains(SaFlags::RESETHAND) {
+            self.handler.swap(ptr::null_mut(), AcqRel)
+        } else {
+            self.handler.load(Acquire)
+        };
         // SAFETY: both are of an action that the kernel had.
-        let disposition = unsafe { Disposition::from_address(handler, flags) };
-        if flags.contains(SaFlags::RESETHAND) {
-            self.handler.store(ptr::null_mut(), Release);
+        unsafe { Disposition::from_address(handler, flags) }
+    }
+
+    /// A handler may give its signal up, and return: that of the standard library does so
+    /// with all that is no overflow of a stack. It does not know that it gives up ours.
+    fn stay(&self) {
+        // SAFETY: only asks.
+        if let Ok(now) = unsafe { syscall::rt_sigaction(self.signal, None) }
+            && matches!(now.disposition, Disposition::Default | Disposition::Ignore)
+        {
+            self.keep(&now);
+            let _ = self.put_ours_after(&now);
         }
-        disposition
     }
 }
 
@@ -197,24 +240,31 @@ const BUS: c_int = Signal::BUS.0 as c_int;
 unsafe fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fault: bool) {
     let previous = &PREVIOUS[usize::from(signal != BUS)];
     match previous.take() {
-        // SAFETY: installed for this signal, to be called so.
-        Disposition::Handler(handler) => unsafe { handler(signal) },
-        // SAFETY: as above.
-        Disposition::Info(handler) => unsafe { handler(signal, info, context) },
+        Disposition::Handler(handler) => {
+            // SAFETY: installed for this signal, to be called so.
+            unsafe { handler(signal) };
+            previous.stay();
+        }
+        Disposition::Info(handler) => {
+            // SAFETY: as above.
+            unsafe { handler(signal, info, context) };
+            previous.stay();
+        }
         // A fault cannot be ignored: the kernel ends a process that tries.
         Disposition::Ignore if !is_fault => {}
         Disposition::Ignore | Disposition::Default => {
             let action = Sigaction {
                 disposition: Disposition::Default,
                 flags: SaFlags::empty(),
-                mask: syscall::SigSet::empty(),
+                mask: SigSet::empty(),
             };
             // SAFETY: without a handler none can be wrong.
             let _ = unsafe { syscall::rt_sigaction(previous.signal, Some(&action)) };
-            // A fault comes again by itself, when this returns. What was sent does not.
-            if !is_fault {
-                // SAFETY: the kernel's, for as long as the handler runs.
-                let _ = syscall::rt_tgsigqueueinfo(previous.signal, unsafe { &*info });
+            // The very same signal once more. It is blocked until this returns, and then ends
+            // the process where it was. (Not every fault would come again by itself.)
+            // SAFETY: the kernel's, for as long as the handler runs.
+            if syscall::rt_tgsigqueueinfo(previous.signal, unsafe { &*info }).is_err() {
+                let _ = syscall::raise(previous.signal);
             }
         }
     }
@@ -231,6 +281,8 @@ struct Entry {
     /// What the mapping consists of, in bytes: a page, or a huge one.
     unit: AtomicUsize,
     prot: AtomicU32,
+    /// From where on there are zeros, counted from `start`.
+    laid: AtomicUsize,
     /// How often a page was found missing that had been replaced.
     again: AtomicU32,
     /// Where to take a note of the first byte that is not the file's.
@@ -251,6 +303,7 @@ static TABLE: Table = Table {
             end: AtomicUsize::new(0),
             unit: AtomicUsize::new(0),
             prot: AtomicU32::new(0),
+            laid: AtomicUsize::new(0),
             again: AtomicU32::new(0),
             lost: AtomicPtr::new(ptr::null_mut()),
         }
@@ -311,9 +364,11 @@ impl Watch {
                 if turn % 2 == 0
                     && entry.turn.compare_exchange(turn, turn + 1, Acquire, Relaxed).is_ok()
                 {
+                    fence(Release); // who reads what follows reads the new turn as well
                     entry.start.store(start.addr(), Relaxed);
                     entry.unit.store(unit, Relaxed);
                     entry.prot.store(prot.bits(), Relaxed);
+                    entry.laid.store(usize::MAX, Relaxed);
                     entry.again.store(0, Relaxed);
                     entry.lost.store(ptr::from_ref(lost).cast_mut(), Relaxed);
                     entry.end.store(start.addr() + len, Release);
@@ -335,9 +390,9 @@ impl Drop for Watch {
     }
 }
 
-/// Lays zeros over watched memory, from the page of `addr` to its end: what is beyond a
-/// page that is missing is of no use to whoever asked for all, and a few large mappings
-/// cannot be too many. Returns whether there is any.
+/// Lays zeros over watched memory, from the page of `addr` to its end, or to where there are
+/// zeros already: what is beyond a page that is missing is of no use to whoever asked for
+/// all, and a few large mappings cannot be too many. Returns whether there is such memory.
 fn lay_zeros(addr: *mut u8) -> bool {
     let mut next = Some(&TABLE);
     while let Some(table) = next {
@@ -359,16 +414,24 @@ fn lay_zeros(addr: *mut u8) -> bool {
             // Before the zeros can be read: who reads them finds this note afterwards.
             // SAFETY: it stays as long as the entry, and the memory is in use by this thread.
             let before = unsafe { (*lost).fetch_min(first, SeqCst) };
-            // Several threads may have met the same page. But no machine has so many of them:
-            // the address is wrong, as qemu-user's may be, and this would not end.
-            if before <= first && entry.again.fetch_add(1, Relaxed) > 1 << 16 {
-                return false;
+            if before <= first {
+                // Another thread was faster, and is done, or will be at once. If it was done
+                // long ago, and this goes on, then the address is wrong, as some of qemu-user's
+                // are, and there would be no end.
+                if entry.laid.load(Acquire) > first {
+                    syscall::sched_yield();
+                    return true;
+                }
+                return entry.again.fetch_add(1, Relaxed) < 4096;
             }
+            let length = before.min(end - start) - first;
             let flags =
                 MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
-            let page = addr.with_addr(start + first);
             // SAFETY: whoever watches the memory allowed it.
-            let laid = unsafe { syscall::mmap(page, end - start - first, prot, flags, None, 0) };
+            let laid = unsafe {
+                syscall::mmap(addr.with_addr(start + first), length, prot, flags, None, 0)
+            };
+            entry.laid.fetch_min(first, Release);
             return laid.is_ok();
         }
         next = table.next();

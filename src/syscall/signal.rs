@@ -24,6 +24,17 @@ impl SigSet {
         SigSet(unsafe { mem::zeroed() })
     }
 
+    /// All signals. (Two of them nobody can block.)
+    pub const fn full() -> SigSet {
+        let mut set = SigSet::empty();
+        let mut word = 0;
+        while word < set.0.sig.len() {
+            set.0.sig[word] = !0;
+            word += 1;
+        }
+        set
+    }
+
     /// This set with one signal more. A number that is no signal's changes nothing.
     pub const fn with(mut self, signal: Signal) -> SigSet {
         let bit = signal.0.wrapping_sub(1);

@@ -265,6 +265,7 @@ fn code() -> Outcome {
     Ok(())
 }
 
+#[cfg(not(target_arch = "loongarch64"))]
 fn code_that_can_be_written_to() -> Outcome {
     let call = |at: *const u8| {
         child(|| {
@@ -355,6 +356,8 @@ pub const CASES: &[Case] = &[
         qemu_user: "takes any advice, and does nothing"
     ),
     case!("code is written, executed, and written again", code),
+    // A kernel of loongarch64 under qemu-system 10 meets this fault for ever.
+    #[cfg(not(target_arch = "loongarch64"))]
     case!("what can be written to cannot be executed", code_that_can_be_written_to),
     case!("seals of a file in memory", seals),
     case!("processes share anonymous memory", shared_anonymous),
