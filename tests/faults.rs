@@ -27,9 +27,13 @@ use common::Scratch;
 
 /// The map of a file, whichever descriptors the library has.
 fn map(file: &File) -> FileMap {
+    part(file, 0, usize::MAX)
+}
+
+fn part(file: &File, start: u64, len: usize) -> FileMap {
     let file = file.try_clone().unwrap().into_raw_fd();
     // SAFETY: cloned for this alone.
-    FileMap::new(unsafe { OwnedFd::from_raw_fd(file) }).unwrap()
+    FileMap::part(unsafe { OwnedFd::from_raw_fd(file) }, start, len).unwrap()
 }
 
 /// The size of a page.
@@ -416,6 +420,13 @@ fn on_a_full_disk(dir: &std::path::Path) {
     assert_eq!(map.fill(7, 0, DISK + 1).unwrap_err().errno(), Some(Errno::ENOSPC));
     assert_eq!(map.read_at(&mut found, 0), Ok(DISK));
 
+    // From a place on that is no page's, the disk is full for the same pages.
+    let part = part(&file, 5000, usize::MAX);
+    for fault in [part.write_at(&bytes, 0), part.fill(7, 0, DISK), map.copy_to(0, &part, 0, DISK)] {
+        let fault = fault.unwrap_err();
+        let missing = (DISK as u64 - 5000, DISK - 5000, Some(Errno::ENOSPC));
+        assert_eq!((fault.offset(), fault.done(), fault.errno()), missing);
+    }
     // SAFETY: nobody else has the file.
     let fault = unsafe { map.with_slice_mut(|bytes| bytes.fill(9)) }.unwrap_err();
     assert_eq!((fault.offset(), fault.errno()), (DISK as u64, Some(Errno::ENOSPC)));
@@ -601,11 +612,7 @@ fn nothing_is_read_of_what_cannot_be() {
 fn a_part_of_a_file() {
     let scratch = Scratch::new("part");
     let file = file(&scratch, &contents());
-    let part = |start, len| {
-        let file = file.try_clone().unwrap().into_raw_fd();
-        // SAFETY: cloned for this alone.
-        FileMap::part(unsafe { OwnedFd::from_raw_fd(file) }, start, len).unwrap()
-    };
+    let part = |start, len| part(&file, start, len);
     let mut some = part(*PAGE as u64 + 5, 100);
     let mut buffer = [0; 200];
     assert_eq!(some.read_at(&mut buffer, 10), Ok(90));

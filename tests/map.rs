@@ -425,13 +425,20 @@ fn a_map_grows_and_shrinks() {
 fn a_map_moves_only_if_it_may() {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let page = page_size();
-    let mut map = MmapMut::map_anon(3 * page).unwrap();
+    // Something of this test's behind it, that stays: whatever others map may be gone again.
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
+    let mut others = Vec::new();
+    let mut map = loop {
+        let mut map = MmapMut::map_anon(4 * page).unwrap();
+        unsafe { map.remap(3 * page, RemapOptions::new()) }.unwrap();
+        let end = map.as_ptr().wrapping_add(3 * page) as *mut _;
+        match unsafe { mmap_anonymous(end, page, ProtFlags::empty(), flags) } {
+            Ok(_) => break map,
+            Err(_) => others.push(map),
+        }
+    };
     map[..5].copy_from_slice(b"still");
     let at = map.as_ptr();
-    // If this fails, something else is in the way.
-    let end = at.wrapping_add(3 * page) as *mut _;
-    let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
-    let _ = unsafe { mmap_anonymous(end, page, ProtFlags::empty(), flags) };
     let mut remap = |len, options| unsafe { map.remap(len, options) }.map_err(errno);
     assert_eq!(remap(4 * page, RemapOptions::new()), Err(Errno::ENOMEM));
     assert_eq!(remap(4 * page, RemapOptions::default()), Err(Errno::ENOMEM));
@@ -806,6 +813,63 @@ fn a_flush_is_built() {
     assert_eq!(part.flush_with(all).map_err(errno), Ok(()));
     part.unlock().unwrap();
     assert_eq!(MmapRaw::from(part).flush_with(all.invalidate()).map_err(errno), Ok(()));
+}
+
+/// What is asked of msync cannot be seen in a file. So a filter, for one thread, answers with
+/// another error for each of the flags, if the length is that of one page.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_flush_waits_or_does_not() {
+    use linux_raw_sys::general::{__NR_msync, MS_ASYNC, MS_INVALIDATE, MS_SYNC};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, SeccompCondition,
+        SeccompFilter, SeccompRule,
+    };
+    let page = page_size();
+    let file = zeros(3 * page as u64);
+    let filter = |flags: u32, errno: Errno| -> BpfProgram {
+        let is = |number, value| SeccompCondition::new(number, Dword, Eq, value).unwrap();
+        let rule = SeccompRule::new(vec![is(1, page as u64), is(2, flags.into())]).unwrap();
+        let filter = SeccompFilter::new(
+            [(i64::from(__NR_msync), vec![rule])].into(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(errno.number().into()),
+            seccompiler::TargetArch::x86_64,
+        );
+        filter.unwrap().try_into().unwrap()
+    };
+    let (sync, later, invalid) = (Errno::EIO, Errno::EAGAIN, Errno::ESTALE);
+    let filters = [
+        filter(MS_SYNC, sync),
+        filter(MS_ASYNC, later),
+        filter(MS_SYNC | MS_INVALIDATE, invalid),
+        filter(MS_ASYNC | MS_INVALIDATE, Errno::EBADMSG),
+    ];
+    let thread = thread::spawn(move || {
+        let whole = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
+        let map = unsafe { MmapOptions::new().offset(page as u64 + 5).len(99).map_mut(fd(&file)) };
+        let map = map.unwrap();
+        filters.iter().for_each(|filter| seccompiler::apply_filter(filter).unwrap());
+        let options = FlushOptions::new();
+        assert_eq!(map.flush().map_err(errno), Err(sync));
+        assert_eq!(map.flush_async().map_err(errno), Err(later));
+        assert_eq!(map.flush_with(options).map_err(errno), Err(sync));
+        assert_eq!(map.flush_with(options.asynchronous()).map_err(errno), Err(later));
+        assert_eq!(map.flush_with(options.invalidate()).map_err(errno), Err(invalid));
+        let all = options.invalidate().asynchronous();
+        assert_eq!(map.flush_with(all).map_err(errno), Err(Errno::EBADMSG));
+        // Of a range those pages that have bytes of it, and no others.
+        for (offset, len, pages) in [(0, 1, 1), (page - 1, 1, 1), (page - 1, 2, 2), (page, 9, 1)] {
+            let (now, soon) = if pages == 1 { (Err(sync), Err(later)) } else { (Ok(()), Ok(())) };
+            assert_eq!(whole.flush_range(offset, len).map_err(errno), now);
+            assert_eq!(whole.flush_async_range(offset, len).map_err(errno), soon);
+        }
+        assert_eq!(whole.flush().map_err(errno), Ok(()));
+        let raw = MmapRaw::from(map);
+        assert_eq!(raw.flush().map_err(errno), Err(sync));
+        assert_eq!(raw.flush_async().map_err(errno), Err(later));
+    });
+    thread.join().unwrap();
 }
 
 #[test]

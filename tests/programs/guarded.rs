@@ -433,8 +433,12 @@ fn reads_until_the_file_ends() -> Outcome {
     same(fault(map.read_at(&mut bytes, last)), Some((last, 0, None)))?;
     same(map.find(252, 0).err().map(|fault| fault.done()), Some(0))?;
     same(map.refresh()?, page())?;
-    same(map.read_at(&mut bytes, page() as u64 - 9)?, 9)?;
+    same(map.read_at(&mut bytes, page() as u64 - 9)?, 9)
+}
 
+fn reads_what_became_empty() -> Outcome {
+    let (fd, mut map) = mapped(1)?;
+    let mut bytes = [0; 100];
     syscall::ftruncate(fd.as_fd(), 0)?;
     same(fault(map.read_at(&mut bytes, 0)), Some((0, 0, None)))?;
     same((map.refresh()?, map.read_at(&mut bytes, 0)?), (0, 0))?;
@@ -565,6 +569,12 @@ pub const CASES: &[Case] = &[
     case!("a copy in a signal handler stops", in_a_handler),
     case!("a copy in a child stops", in_a_child),
     case!("FileMap reads until its file ends", reads_until_the_file_ends),
+    case!(
+        "FileMap reads what became empty",
+        reads_what_became_empty,
+        qemu_user: "it maps no empty file where its pages are larger than the host's",
+        if page() > 4096
+    ),
     case!("FileMap writes until its file ends", writes_until_the_file_ends),
     case!("FileMap copies to another until a file ends", copies_between_maps),
     case!(
