@@ -741,8 +741,8 @@ fn a_seal_that_is_refused_gives_the_map_back() {
         map[0] = 3;
         let refused = map.seal().unwrap_err();
         assert_eq!(refused.errno(), Errno::ENOSYS);
-        let refused = refused.into_map().make_read_only().unwrap().seal().unwrap_err();
-        let map = refused.into_map();
+        let refused = refused.into_inner().make_read_only().unwrap().seal().unwrap_err();
+        let map = refused.into_inner();
         let addr = map.as_ptr();
         assert_eq!(map[0], 3);
         drop(map);

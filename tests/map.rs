@@ -5,10 +5,11 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "the files are each test's own")]
 
+mod common;
+
 use std::{
     fs::{self, File},
     io::Read,
-    ops::Range,
     os::fd::{AsRawFd, FromRawFd, RawFd},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     thread,
@@ -16,9 +17,10 @@ use std::{
 
 use baremap::{
     Advice, Mmap, MmapMut, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice,
-    map::{Error, FlushOptions},
-    syscall::{Errno, page_size},
+    map::{FileMap, FlushOptions, advise_process},
+    syscall::{self, Errno, IoVec, WaitFlags, WaitStatus, page_size},
 };
+use common::{errno, mapping};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 // ---------------------------------------------------------------- helpers
@@ -64,39 +66,9 @@ fn fd(file: &File) -> RawFd {
     file.as_raw_fd()
 }
 
-/// The error of either feature set.
-fn errno(error: impl Into<Error>) -> Errno {
-    let error: Error = error.into();
-    #[cfg(feature = "std")]
-    return Errno::new(error.raw_os_error().unwrap() as u16);
-    #[cfg(not(feature = "std"))]
-    return error;
-}
-
 /// Bytes of which no two in a row are the same.
 fn counted(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 7 + index / 251) as u8).collect()
-}
-
-/// The lines of `/proc/self/smaps` on the mapping of an address, the first with its
-/// addresses and its file; `None` if nothing is mapped there.
-fn mapping(at: *const u8) -> Option<String> {
-    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let range = |line: &str| -> Option<Range<usize>> {
-        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-        let number = |text| usize::from_str_radix(text, 16).ok();
-        Some(number(start)?..number(end)?)
-    };
-    let mut found: Option<String> = None;
-    for line in smaps.lines() {
-        match (range(line), &mut found) {
-            (Some(_), Some(_)) => break,
-            (Some(range), None) if range.contains(&at.addr()) => found = Some(line.to_owned()),
-            (None, Some(found)) => *found += &format!("\n{line}"),
-            _ => {}
-        }
-    }
-    found
 }
 
 /// Whether what is mapped there is of this file.
@@ -105,10 +77,26 @@ fn shows(at: *const u8, file: &File) -> bool {
     mapping(at).is_some_and(|lines| lines.lines().next().unwrap().contains(&inode))
 }
 
-fn is_locked(at: *const u8) -> bool {
+fn flagged(at: *const u8, flag: &str) -> bool {
     let lines = mapping(at).unwrap();
     let flags = lines.lines().find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
-    flags.split_whitespace().any(|flag| flag == "lo")
+    flags.split_whitespace().any(|word| word == flag)
+}
+
+fn is_locked(at: *const u8) -> bool {
+    flagged(at, "lo")
+}
+
+/// Runs a check in a copy of this process, which has one thread, and allocates nothing; zero
+/// is success.
+#[track_caller]
+fn in_child(body: impl FnOnce() -> i32) {
+    // SAFETY: the copy takes no lock.
+    let end = match unsafe { syscall::fork() }.unwrap() {
+        None => syscall::exit_group(body()),
+        Some(pid) => syscall::waitid(Some(pid), WaitFlags::EXITED).unwrap().unwrap().1,
+    };
+    assert_eq!(end, WaitStatus::Exited(0), "the check with this number failed");
 }
 
 // ---------------------------------------------------------------- what memmap2's tests ask
@@ -490,6 +478,91 @@ fn only_sealed_files_are_safe() {
     assert_eq!(errno(closed), Errno::EBADF);
 }
 
+/// The answers of the kernel to what is asked of a file, in place of its own: they come from
+/// here, when a filter makes a signal of the question.
+#[cfg(target_arch = "x86_64")]
+mod answers {
+    use super::*;
+    use core::ffi::c_void;
+    use linux_raw_sys::general::{__NR_fcntl, __NR_ioctl, F_GET_SEALS, FS_VERITY_FL, SIGSYS};
+    use linux_raw_sys::ioctl::FS_IOC_GETFLAGS;
+    use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+    use syscall::{Disposition, SaFlags, Seals, SigInfo, SigSet, Sigaction, Signal};
+
+    /// The file that a peer makes shorter, and seals, before its seals are told.
+    pub static SHRINKS: AtomicI32 = AtomicI32::new(-1);
+    /// How often a file was asked whether fs-verity protects it: they all say so.
+    pub static ASKED: AtomicU32 = AtomicU32::new(0);
+
+    unsafe extern "C" fn answer(_: i32, _: *mut SigInfo, context: *mut c_void) {
+        // `struct ucontext`: five words, and then the registers in the order of `struct
+        // sigcontext`.
+        let register = |number: usize| context.cast::<u64>().wrapping_add(5 + number);
+        let (argument, number) = unsafe { (*register(12), register(13)) };
+        let answer = match unsafe { *number } as u32 {
+            call if call == __NR_fcntl => {
+                let file = unsafe { baremap::fd::BorrowedFd::borrow_raw(SHRINKS.load(SeqCst)) };
+                let seals = Seals::SHRINK | Seals::WRITE;
+                let done = syscall::ftruncate(file, 0)
+                    .and_then(|()| syscall::fcntl_add_seals(file, seals));
+                if done.is_ok() { seals.bits() } else { 0 }
+            }
+            _ => {
+                ASKED.fetch_add(1, SeqCst);
+                unsafe { (argument as *mut u32).write(FS_VERITY_FL) };
+                0
+            }
+        };
+        unsafe { *number = answer.into() };
+    }
+
+    pub fn with(ask_seals: bool, function: impl FnOnce() + Send + 'static) {
+        let action = Sigaction {
+            disposition: Disposition::Info(answer),
+            flags: SaFlags::empty(),
+            mask: SigSet::empty(),
+        };
+        unsafe { syscall::rt_sigaction(Signal(SIGSYS), Some(&action)) }.unwrap();
+        let call = match ask_seals {
+            true => (__NR_fcntl, 1, F_GET_SEALS),
+            false => (__NR_ioctl, 1, FS_IOC_GETFLAGS),
+        };
+        with_filter(&[call], seccompiler::SeccompAction::Trap, function);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_file_that_is_sealed_at_the_last_moment_has_the_size_that_it_has_then() {
+    use std::sync::atomic::Ordering::SeqCst;
+    answers::with(true, || {
+        let file = memfd(MemfdFlags::ALLOW_SEALING, "two bytes and some more");
+        answers::SHRINKS.store(fd(&file), SeqCst);
+        let map = MmapOptions::new().len(2).map_if_safe(fd(&file));
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert!(map.unwrap_err().not_safe());
+    });
+}
+
+/// A file system that is a program, or has one below it, may say so of every file.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn where_there_is_no_fs_verity_nobody_is_believed_to_have_it() {
+    use std::sync::atomic::Ordering::SeqCst;
+    answers::with(false, || {
+        let memory = memfd(MemfdFlags::ALLOW_SEALING, "not sealed");
+        let process = File::open("/proc/self/status").unwrap();
+        let device = File::open("/dev/zero").unwrap();
+        for file in [memory, process, device] {
+            for len in [0, 1] {
+                let map = MmapOptions::new().len(len).map_if_safe(fd(&file));
+                assert!(map.unwrap_err().not_safe(), "{file:?}");
+            }
+        }
+        assert_eq!(answers::ASKED.load(SeqCst), 0);
+    });
+}
+
 /// Few file systems have fs-verity, and not on every kernel: elsewhere no file has it.
 #[test]
 fn files_that_fs_verity_protects_are_safe() {
@@ -560,26 +633,50 @@ fn a_range_past_the_end_is_refused() {
     });
 }
 
-/// Huge pages, while it lives: only root can make some, where there is room.
+/// Eight free huge pages, while it lives: only root can make some, where there is room.
 struct HugePages {
-    before: String,
+    /// What the pool had, and has now.
+    raised: Option<(u64, u64)>,
     there_are_some: bool,
 }
 
 impl HugePages {
     const POOL: &str = "/proc/sys/vm/nr_hugepages";
+    const NEEDED: u64 = 8;
+
+    fn count() -> u64 {
+        fs::read_to_string(HugePages::POOL).unwrap().trim().parse().unwrap()
+    }
+
+    /// Those that nobody uses, or has been promised.
+    fn free() -> u64 {
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+        let number = |name: &str| -> u64 {
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        number("HugePages_Free:") - number("HugePages_Rsvd:")
+    }
 
     fn new() -> HugePages {
-        let count = || fs::read_to_string(HugePages::POOL).unwrap();
-        let before = count();
-        let _ = fs::write(HugePages::POOL, "8");
-        HugePages { before, there_are_some: count().trim().parse::<u32>().unwrap() >= 8 }
+        let (before, missing) =
+            (HugePages::count(), HugePages::NEEDED.saturating_sub(HugePages::free()));
+        let mut raised = None;
+        if missing != 0 && fs::write(HugePages::POOL, (before + missing).to_string()).is_ok() {
+            raised = Some((before, HugePages::count()));
+        }
+        HugePages { raised, there_are_some: HugePages::free() >= HugePages::NEEDED }
     }
 }
 
 impl Drop for HugePages {
     fn drop(&mut self) {
-        let _ = fs::write(HugePages::POOL, &self.before);
+        // Unless somebody else has changed it since.
+        if let Some((before, now)) = self.raised
+            && HugePages::count() == now
+        {
+            let _ = fs::write(HugePages::POOL, before.to_string());
+        }
     }
 }
 
@@ -620,7 +717,8 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
     }
     // A file of huge pages, from the middle of a page, and an empty one.
     let file = memfd(MemfdFlags::HUGETLB, "");
-    assert!(unsafe { Mmap::map(fd(&file)) }.unwrap().is_empty());
+    assert!(unsafe { MmapMut::map_mut(fd(&file)) }.unwrap().is_empty());
+    assert_eq!(file.metadata().unwrap().len(), 0, "it has grown");
     file.set_len(2 * size as u64).unwrap();
     let map = unsafe { MmapOptions::new().offset(size as u64 + 5000).len(100).map_mut(fd(&file)) };
     match map.map_err(errno) {
@@ -640,6 +738,92 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
     assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
     let map = MmapOptions::new().huge(Some(64)).len(1).map_anon();
     assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
+}
+
+/// What `huge` gives where no huge pages are: of this size there are none anywhere.
+#[test]
+fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
+    let page = page_size();
+    let bits = page.ilog2() as u8 + 2;
+    let size = 1 << bits;
+    let huge = |len: usize, bits: u8| {
+        MmapOptions::new().len(len).huge(Some(bits)).huge_fallback().map_anon()
+    };
+    for len in [1, page, size, size + 1, 5 * size] {
+        let mut map = huge(len, bits).unwrap();
+        assert_eq!((map.len(), map.as_ptr().addr() % size), (len, 0));
+        map.fill(1);
+    }
+
+    // Options are for either.
+    let mut options = MmapOptions::new();
+    options.len(size).huge(Some(bits)).huge_fallback();
+    let there = |map: &MmapMut| {
+        let mut pages = [0; 4];
+        syscall::mincore(map.as_ptr(), size, &mut pages).unwrap();
+        pages.map(|page| page & 1)
+    };
+    let map = options.map_anon().unwrap();
+    assert_eq!((flagged(map.as_ptr(), "nr"), there(&map)), (false, [0; 4]));
+    let map = options.populate().no_reserve_swap().map_anon().unwrap();
+    let never = fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap().trim() == "2";
+    assert_eq!((flagged(map.as_ptr(), "nr"), there(&map)), (!never, [1; 4]));
+
+    // Advice is for pages.
+    let mut map = huge(2 * size, bits).unwrap();
+    map.fill(1);
+    unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, page, page) }.unwrap();
+    assert!((0..2 * size).all(|at| (map[at] == 0) == (page..2 * page).contains(&at)));
+    map.advise_range(Advice::Normal, page + 1, 10).unwrap();
+
+    // It moves to where there is room for pages, and nothing else goes when it does.
+    in_child(|| {
+        let mapped = |at: *const u8| syscall::mincore(at, page, &mut [0]).is_ok();
+        for _ in 0..20 {
+            let Ok(mut map) = huge(1, bits) else { return 1 };
+            map[0] = 7;
+            let moved = unsafe { map.remap(3 * size, RemapOptions::new().may_move(true)) };
+            if moved.is_err() || (map[0], map[3 * size - 1]) != (7, 0) {
+                return 2;
+            }
+            let start = map.as_ptr();
+            if start.addr() % size == 0 {
+                // By chance. The next one has another place, below one page more.
+                std::mem::forget((map, MmapMut::map_anon(3 * size + page)));
+                continue;
+            }
+            let below = start.wrapping_sub(page);
+            let flags = syscall::MapFlags::PRIVATE
+                | syscall::MapFlags::ANONYMOUS
+                | syscall::MapFlags::FIXED_NOREPLACE;
+            let none = syscall::ProtFlags::empty();
+            let _ = unsafe { syscall::mmap(below.cast_mut(), page, none, flags, None, 0) };
+            drop(map);
+            if !mapped(below) {
+                return 3;
+            }
+            return i32::from((0..3 * size).step_by(page).any(|at| mapped(start.wrapping_add(at))));
+        }
+        4
+    });
+
+    // It is unmapped as it was mapped.
+    in_child(|| {
+        let Ok(map) = huge(size + 1, bits) else { return 1 };
+        let start = map.as_ptr();
+        drop(map);
+        let mut told = [0];
+        let gone = (0..2 * size).step_by(page).all(|at| {
+            syscall::mincore(start.wrapping_add(at), page, &mut told) == Err(Errno::ENOMEM)
+        });
+        i32::from(!gone)
+    });
+
+    for (len, bits) in [(1, 1), (1, page.ilog2() as u8 - 1), (100_000, 3), (1, 64), (1, 255)] {
+        assert_eq!(huge(len, bits).map(drop).map_err(errno), Err(Errno::EINVAL), "{bits}");
+    }
+    assert_eq!(huge(usize::MAX, bits).map(drop).map_err(errno), Err(Errno::EOVERFLOW));
+    assert!(huge(0, bits).unwrap().is_empty());
 }
 
 #[test]
@@ -706,7 +890,13 @@ fn what_has_no_size_but_contents_is_no_empty_map() {
     assert_eq!(refused(fd(&status)), Err(Errno::ENODEV));
     let (reader, _writer) = std::io::pipe().unwrap();
     assert_eq!(refused(reader.as_raw_fd()), Err(Errno::ENODEV));
-    assert_eq!(refused(fd(&File::open("/dev/null").unwrap())), Err(Errno::ENODEV));
+    // Some devices can be mapped, but do not tell how much there is of them.
+    for device in ["/dev/null", "/dev/zero"] {
+        assert_eq!(refused(fd(&File::open(device).unwrap())), Err(Errno::ENODEV), "{device}");
+    }
+    assert_eq!(FileMap::open(c"/dev/zero").map(drop).map_err(errno), Err(Errno::ENODEV));
+    let zeros = File::open("/dev/zero").unwrap();
+    assert_eq!(unsafe { MmapOptions::new().len(5).map(fd(&zeros)) }.unwrap()[..], [0; 5]);
     assert_eq!(refused(fd(&File::open("/proc/self").unwrap())), Err(Errno::ENODEV));
     // Nor is one that cannot be read, though it is empty.
     let empty = memfd(MemfdFlags::ALLOW_SEALING, "");
@@ -722,6 +912,7 @@ fn lengths_above_isize_max_are_refused() {
     let file = zeros(1);
     for len in [most + 1, usize::MAX] {
         assert_eq!(errno(MmapMut::map_anon(len).unwrap_err()), Errno::EOVERFLOW);
+        assert_eq!(errno(MmapMut::map_secret(len).unwrap_err()), Errno::EOVERFLOW);
         let map = unsafe { MmapOptions::new().len(len).map(fd(&file)) };
         assert_eq!(errno(map.unwrap_err()), Errno::EOVERFLOW);
         let mut map = unsafe { Mmap::map(fd(&file)) }.unwrap();
@@ -746,50 +937,105 @@ fn an_error_of_a_conversion_gives_the_map_back() {
     let error = map.try_make_mut().unwrap_err();
     assert_eq!(error.errno(), Errno::EACCES);
     assert_eq!(error.to_string(), Errno::EACCES.to_string());
-    let map = error.into_map();
+    let map = error.into_inner();
     assert_eq!((map.as_ptr(), &map[..]), (at, &b"abc"[..]));
     assert_eq!(errno(map.make_mut().unwrap_err()), Errno::EACCES);
     assert!(!shows(at, &file), "it is leaked");
 }
 
-/// The other two fail only where there are too many mappings, or somebody forbids them: a
-/// filter here, for one thread.
+/// Runs a function in a thread in which calls with such an argument (a call's number, which
+/// argument, its value) do something else.
+#[cfg(target_arch = "x86_64")]
+fn with_filter(
+    calls: &[(u32, u8, u32)],
+    action: seccompiler::SeccompAction,
+    function: impl FnOnce() + Send + 'static,
+) {
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, SeccompCondition,
+        SeccompFilter, SeccompRule, TargetArch,
+    };
+    let mut rules = std::collections::BTreeMap::<i64, Vec<SeccompRule>>::new();
+    for &(call, argument, value) in calls {
+        let is = SeccompCondition::new(argument, Dword, Eq, value.into()).unwrap();
+        rules.entry(call.into()).or_default().push(SeccompRule::new(vec![is]).unwrap());
+    }
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, TargetArch::x86_64);
+    let filter: BpfProgram = filter.unwrap().try_into().unwrap();
+    let thread = thread::spawn(move || {
+        seccompiler::apply_filter(&filter).unwrap();
+        function();
+    });
+    thread.join().unwrap();
+}
+
+/// The other two fail only where there are too many mappings, or somebody forbids them.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn errors_of_the_other_conversions_give_the_map_back() {
     use linux_raw_sys::general::{__NR_mprotect, PROT_EXEC, PROT_READ};
-    use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, SeccompCondition,
-        SeccompFilter, SeccompRule,
-    };
-    let rule = |prot: u32| {
-        let is = SeccompCondition::new(2, Dword, Eq, prot.into()).unwrap();
-        SeccompRule::new(vec![is]).unwrap()
-    };
-    let rules = vec![rule(PROT_READ), rule(PROT_READ | PROT_EXEC)];
-    let refusal = SeccompAction::Errno(u32::from(Errno::ENOMEM.number()));
-    let filter = SeccompFilter::new(
-        [(i64::from(__NR_mprotect), rules)].into(),
-        SeccompAction::Allow,
-        refusal,
-        seccompiler::TargetArch::x86_64,
-    );
-    let filter: BpfProgram = filter.unwrap().try_into().unwrap();
-    let thread = thread::spawn(move || {
+    let calls = [(__NR_mprotect, 2, PROT_READ), (__NR_mprotect, 2, PROT_READ | PROT_EXEC)];
+    let refusal = seccompiler::SeccompAction::Errno(u32::from(Errno::ENOMEM.number()));
+    with_filter(&calls, refusal, || {
         let mut map = MmapMut::map_anon(100).unwrap();
-        seccompiler::apply_filter(&filter).unwrap();
         map[99] = 1;
         let error = map.try_make_read_only().unwrap_err();
         assert_eq!(error.errno(), Errno::ENOMEM);
-        let mut map = error.into_map();
+        let mut map = error.into_inner();
         map[99] += 1;
         let error = map.try_make_exec().unwrap_err();
         assert_eq!(error.errno(), Errno::ENOMEM);
-        let mut map = error.into_map();
+        let mut map = error.into_inner();
         map[99] += 1;
         assert_eq!(map[99], 3);
     });
-    thread.join().unwrap();
+}
+
+/// `mprotect` goes from page to page, and stops where it fails.
+#[test]
+fn a_map_that_is_given_back_is_what_it_was() {
+    let page = page_size();
+    let file = zeros(page as u64);
+    let read_only = read_only(&file);
+    // Its last page is another file's, and cannot be written to.
+    let place = |map: &Mmap| {
+        let borrowed = unsafe { baremap::fd::BorrowedFd::borrow_raw(fd(&read_only)) };
+        let at = map.as_ptr().wrapping_add(2 * page).cast_mut();
+        let flags = syscall::MapFlags::SHARED | syscall::MapFlags::FIXED;
+        let prot = syscall::ProtFlags::READ;
+        unsafe { syscall::mmap(at, page, prot, flags, Some(borrowed), 0) }.unwrap();
+    };
+    let permissions = |map: &Mmap, index: usize| {
+        let line = mapping(map.as_ptr().wrapping_add(index * page)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let map = MmapMut::map_anon(3 * page).unwrap().make_read_only().unwrap();
+    place(&map);
+    let error = map.try_make_mut().unwrap_err();
+    assert_eq!(error.errno(), Errno::EACCES);
+    let map = error.into_inner();
+    assert_eq!((permissions(&map, 0), permissions(&map, 1)), ("r--p".into(), "r--p".into()));
+
+    let map = MmapMut::map_anon(3 * page).unwrap().make_exec().unwrap();
+    place(&map);
+    let map = map.try_make_mut().unwrap_err().into_inner();
+    assert_eq!((permissions(&map, 0), permissions(&map, 1)), ("r-xp".into(), "r-xp".into()));
+
+    // One of which a page is missing; in a copy, where no other thread could map it.
+    in_child(|| {
+        let Ok(map) = MmapMut::map_anon(3 * page) else { return 1 };
+        let last = map.as_ptr().wrapping_add(2 * page).cast_mut();
+        if unsafe { syscall::munmap(last, page) }.is_err() {
+            return 2;
+        }
+        let Err(error) = map.try_make_read_only() else { return 3 };
+        let mut map = error.into_inner();
+        map[0] = 1;
+        let Err(error) = map.try_make_exec() else { return 4 };
+        let mut map = error.into_inner();
+        map[0] += 1;
+        i32::from(map[0] != 2)
+    });
 }
 
 #[test]
@@ -872,11 +1118,40 @@ fn a_flush_waits_or_does_not() {
     thread.join().unwrap();
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn advice_that_destroys_is_no_safe_advice() {
-    let mut map = MmapMut::map_anon(1).unwrap();
-    map[0] = 1;
-    #[allow(deprecated)]
-    let error = map.advise(Advice::HwPoison).unwrap_err();
-    assert_eq!((errno(error), map[0]), (Errno::EINVAL, 1));
+    use linux_raw_sys::general::{__NR_madvise, __NR_process_madvise, MADV_HWPOISON};
+    // Few kernels know it, and they destroy memory.
+    let calls = [(__NR_madvise, 2, MADV_HWPOISON), (__NR_process_madvise, 3, MADV_HWPOISON)];
+    let refusal = seccompiler::SeccompAction::Errno(u32::from(Errno::ENOSYS.number()));
+    with_filter(&calls, refusal, || {
+        #[allow(deprecated)]
+        let advice = Advice::HwPoison;
+        let map = MmapMut::map_anon(1).unwrap();
+        assert_eq!(map.advise(advice).map_err(errno), Err(Errno::EINVAL));
+        let file = FileMap::open(c"Cargo.toml").unwrap();
+        assert_eq!(file.advise(advice).map_err(errno), Err(Errno::EINVAL));
+        assert_eq!(advise_oneself(&map, advice), Err(Errno::EINVAL));
+        // It has come to the kernel where it may.
+        let poison = unsafe { map.unchecked_advise(UncheckedAdvice::HwPoison) };
+        assert_eq!(poison.map_err(errno), Err(Errno::ENOSYS));
+    });
+}
+
+fn advise_oneself(map: &MmapMut, advice: Advice) -> Result<usize, Errno> {
+    use baremap::fd::AsFd;
+    let process = syscall::pidfd_open(syscall::getpid(), syscall::OFlags::empty())?;
+    let range = IoVec { base: map.as_ptr().cast_mut(), len: page_size() };
+    advise_process(process.as_fd(), &[range], advice).map_err(errno)
+}
+
+/// One's own process takes more advice than others do, since Linux 6.13.
+#[test]
+fn processes_are_given_no_advice_but_four() {
+    let map = MmapMut::map_anon(1).unwrap();
+    assert_eq!(advise_oneself(&map, Advice::Cold), Ok(page_size()));
+    for advice in [Advice::DontFork, Advice::DontDump, Advice::Random, Advice::PopulateWrite] {
+        assert_eq!(advise_oneself(&map, advice), Err(Errno::EINVAL), "{advice:?}");
+    }
 }

@@ -5,6 +5,10 @@
 //! very byte. Source: mmap(2), and where that leaves it open, what Linux does: a private page
 //! shows the file until it is written to, and is gone if the file becomes shorter than it.
 
+#![allow(clippy::useless_conversion, reason = "of some errors, and of one kind of maps")]
+
+mod common;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -23,6 +27,7 @@ use baremap::{
     map::{Error, Fault, FileMap, FlushOptions, guard},
     syscall::{self, Errno, MlockFlags, OFlags},
 };
+use common::errno;
 use proptest::{collection::vec, option, prelude::*};
 
 const PAGE: usize = 4096;
@@ -389,15 +394,6 @@ impl Map {
     }
 }
 
-/// The error of either feature set.
-fn errno(error: impl Into<Error>) -> Errno {
-    let error: Error = error.into();
-    #[cfg(feature = "std")]
-    return Errno::new(error.raw_os_error().unwrap() as u16);
-    #[cfg(not(feature = "std"))]
-    return error;
-}
-
 struct World {
     file: File,
     read_only: File,
@@ -683,7 +679,7 @@ impl World {
                         }
                         Err(error) => {
                             assert_eq!((error.errno(), allowed), (Errno::EACCES, false));
-                            (Map::Read(error.into_map()), false)
+                            (Map::Read(error.into_inner()), false)
                         }
                     },
                     (Map::Read(map), To::Mut) => match map.make_mut() {

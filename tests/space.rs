@@ -343,7 +343,7 @@ fn drive(steps: Vec<(usize, Step)>) {
                     Err(error) => {
                         assert!(at + count > there);
                         assert_eq!(error.errno(), Errno::EINVAL);
-                        let (map, _) = error.into_map();
+                        let (map, _) = error.into_inner();
                         assert_eq!(map.len(), count * page);
                     }
                 }
@@ -379,7 +379,7 @@ fn drive(steps: Vec<(usize, Step)>) {
                     Err(error) => {
                         assert!(!adjacent);
                         assert_eq!(error.errno(), Errno::EINVAL);
-                        let next = error.into_map();
+                        let next = error.into_inner();
                         assert_eq!((next.as_ptr(), next.len()), (address, length));
                         assert_eq!(part.len(), before);
                         parts.push(next);
@@ -648,7 +648,7 @@ fn what_cannot_be_placed_comes_back() {
         map[0] = 42;
         let error = Placed::new(map, &mut part, offset).unwrap_err();
         assert_eq!(error.errno(), Errno::EINVAL);
-        let (map, part) = error.into_map();
+        let (map, part) = error.into_inner();
         assert_eq!((map[0], map.len()), (42, pages * page));
         assert!(part.commit(0..2 * page).unwrap().iter().all(|&byte| byte == 1));
     }
@@ -805,7 +805,7 @@ fn too_many_mappings() {
         if error.errno() != Errno::ENOMEM {
             return 6;
         }
-        let (map, part) = error.into_map();
+        let (map, part) = error.into_inner();
         // SAFETY: inside the map.
         if !whole(part.as_ptr(), 8 * page) || unsafe { map.as_ptr().read() } != 1 {
             return 7;
@@ -992,11 +992,15 @@ fn a_child_has_no_ring() {
 
 // ------------------------------------------------------------------------- huge pages
 
+fn huge_or_normal(len: usize, bits: u8) -> baremap::map::Result<MmapMut> {
+    MmapOptions::new().len(len).huge(Some(bits)).huge_fallback().map_anon()
+}
+
 #[test]
 fn huge_pages_or_what_may_become_some() {
     let size = 1 << 21;
     for len in [1, size - 1, size, 3 * size + 1] {
-        let mut map = MmapMut::map_anon_huge(len, 21).unwrap();
+        let mut map = huge_or_normal(len, 21).unwrap();
         assert_eq!((map.len(), map.as_ptr().addr() % size), (len, 0));
         assert!(map.iter().all(|&byte| byte == 0));
         map.fill(1);
@@ -1007,17 +1011,17 @@ fn huge_pages_or_what_may_become_some() {
         assert!(flags == [true, false] || flags == [false, true], "{flags:?}");
     }
     // A size of which no system has pages.
-    let map = MmapMut::map_anon_huge(1, 13).unwrap();
+    let map = huge_or_normal(1, 13).unwrap();
     assert_eq!(map.as_ptr().addr() % (1 << 13), 0);
-    assert!(MmapMut::map_anon_huge(0, 21).unwrap().is_empty());
-    fails(MmapMut::map_anon_huge(1, 64), Errno::EINVAL);
-    fails(MmapMut::map_anon_huge(usize::MAX, 21), Errno::EOVERFLOW);
+    assert!(huge_or_normal(0, 21).unwrap().is_empty());
+    fails(huge_or_normal(1, 64), Errno::EINVAL);
+    fails(huge_or_normal(usize::MAX, 21), Errno::EOVERFLOW);
 }
 
 #[test]
 fn all_of_a_huge_map_is_unmapped() {
     in_child(|| {
-        let Ok(map) = MmapMut::map_anon_huge(1, 21) else { return 1 };
+        let Ok(map) = huge_or_normal(1, 21) else { return 1 };
         let start = map.as_ptr();
         if !whole(start, 1 << 21) {
             return 2;

@@ -4,7 +4,7 @@ use core::ptr;
 
 use linux_raw_sys::general as kernel;
 
-use crate::syscall;
+use crate::syscall::{self, Errno};
 
 /// Advice that changes no contents, whatever it is given for. Source: madvise(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,18 +77,32 @@ pub enum UncheckedAdvice {
 impl Advice {
     /// Whether this kernel knows it, for one mapping or another.
     pub fn is_supported(self) -> bool {
-        is_supported(self as u32)
+        is_supported(syscall::Advice(self as u32))
+    }
+
+    /// What the kernel is told; `EINVAL` in place of what changes contents.
+    pub(super) fn raw(self) -> syscall::Result<syscall::Advice> {
+        match self {
+            #[allow(deprecated, reason = "it must not come through")]
+            Advice::HwPoison => Err(Errno::EINVAL),
+            _ => Ok(syscall::Advice(self as u32)),
+        }
     }
 }
 
 impl UncheckedAdvice {
     /// Whether this kernel knows it, for one mapping or another.
     pub fn is_supported(self) -> bool {
-        is_supported(self as u32)
+        is_supported(self.raw())
+    }
+
+    /// What the kernel is told.
+    pub(super) fn raw(self) -> syscall::Advice {
+        syscall::Advice(self as u32)
     }
 }
 
-fn is_supported(advice: u32) -> bool {
+fn is_supported(advice: syscall::Advice) -> bool {
     // SAFETY: for no bytes.
-    unsafe { syscall::madvise(ptr::null_mut(), 0, syscall::Advice(advice)) }.is_ok()
+    unsafe { syscall::madvise(ptr::null_mut(), 0, advice) }.is_ok()
 }

@@ -14,22 +14,22 @@ pub type Error = Errno;
 /// What the functions of maps return.
 pub type Result<T> = result::Result<T, Error>;
 
-/// A map that could not become another kind of map, and is given back.
+/// What could not become another thing, and is given back: a map that could not become one of
+/// another kind, be sealed or placed, a reservation that could not be merged.
 ///
-/// `?` makes an [`Error`] of it, and drops the map.
+/// `?` makes an [`Error`] of it, and drops what it has.
 pub struct ConversionError<M> {
     pub(super) map: M,
     pub(super) errno: Errno,
 }
 
 impl<M> ConversionError<M> {
-    /// The map.
-    pub fn into_map(self) -> M {
+    /// What was to become another thing: as it was, unless the function says otherwise.
+    pub fn into_inner(self) -> M {
         self.map
     }
 
-    /// Why: `EACCES` if the file was not opened for that, `ENOMEM` if there would be too
-    /// many mappings.
+    /// Why: one of the errors that the function tells.
     pub fn errno(&self) -> Errno {
         self.errno
     }

@@ -432,7 +432,7 @@ impl FileMap {
             return Err(Errno::EINVAL.into());
         }
         // SAFETY: none of these changes contents.
-        unsafe { self.region.advise(0, self.len(), advice as u32) }.map_err(Error::from)
+        unsafe { self.region.advise(0, self.len(), advice.raw()?) }.map_err(Error::from)
     }
 
     /// Reads, writes and seeks from the beginning on.

@@ -1,7 +1,7 @@
 //! Mappings that own their memory: unmapped when dropped.
 //!
 //! The names are those of the crate memmap2, and a program that uses it compiles with the
-//! feature `std` after a change of its `use` line; what differs is told in
+//! feature `std` after a change of its `use` line and little else; what differs is told in
 //! [a chapter](crate::coming_from_memmap2). Without that feature the same types work with
 //! this crate's own descriptors and [`Errno`](crate::syscall::Errno), in programs that have
 //! no standard library.
@@ -29,7 +29,6 @@ mod code;
 mod error;
 mod file;
 pub mod guard;
-mod huge;
 mod maps;
 mod newer;
 mod options;

@@ -6,9 +6,12 @@ use core::{
     slice::{from_raw_parts, from_raw_parts_mut},
 };
 
-use super::{Advice, ConversionError, Error, Mmap, MmapMut, MmapRaw, Result, region::Region};
+use super::{
+    Advice, ConversionError, Error, Mmap, MmapMut, MmapRaw, Result,
+    region::{READ_WRITE, Region},
+};
 use crate::fd::{AsFd, BorrowedFd};
-use crate::syscall::{self, Errno, IoVec, MapFlags, OFlags, ProtFlags, page_size};
+use crate::syscall::{self, Errno, IoVec, MapFlags, OFlags, page_size};
 
 impl Mmap {
     /// Seals the map: until the process ends nobody can unmap it, move it, map over it or
@@ -28,8 +31,8 @@ impl Mmap {
     ///
     /// # Errors
     ///
-    /// The map comes back, not sealed, with `ENOSYS` before Linux 6.10, `ENOSYS` or `EPERM`
-    /// on kernels of 32 bits.
+    /// The map comes back with `ENOSYS` before Linux 6.10, `ENOSYS` or `EPERM` on kernels of 32
+    /// bits: not sealed. With `ENOMEM` (too many mappings) it is sealed perhaps in part.
     pub fn seal(self) -> result::Result<&'static [u8], ConversionError<Mmap>> {
         if let Err(errno) = self.0.seal() {
             return Err(ConversionError { map: self, errno });
@@ -69,10 +72,10 @@ impl MmapMut {
     /// `RLIMIT_MEMLOCK`. `EOVERFLOW`: more than `isize::MAX` bytes.
     pub fn map_secret(len: usize) -> Result<MmapMut> {
         let region = || {
+            Region::rounded(0, len, page_size())?;
             let file = syscall::memfd_secret(OFlags::CLOEXEC)?;
             syscall::ftruncate(file.as_fd(), len as u64)?;
-            let prot = ProtFlags::READ | ProtFlags::WRITE;
-            Region::map(len, prot, MapFlags::SHARED, Some(file.as_fd()), 0, page_size())
+            Region::map(len, READ_WRITE, MapFlags::SHARED, Some(file.as_fd()), 0, page_size())
         };
         region().map(MmapMut).map_err(Error::from)
     }
@@ -92,9 +95,8 @@ impl MmapRaw {
     /// own, 524.) `ENOMEM`: there is no such range of addresses. `EOVERFLOW`: more than
     /// `isize::MAX` bytes.
     pub fn map_droppable(len: usize) -> Result<MmapRaw> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::DROPPABLE | MapFlags::ANONYMOUS;
-        match Region::map(len, prot, flags, None, 0, page_size()) {
+        match Region::map(len, READ_WRITE, flags, None, 0, page_size()) {
             // Nothing else is wrong with the arguments than a type that is not known.
             Err(Errno::EINVAL) => Err(Errno::ENOSYS.into()),
             region => region.map(MmapRaw).map_err(Error::from),
@@ -110,11 +112,15 @@ impl MmapRaw {
 ///
 /// # Errors
 ///
-/// Those of [`process_madvise`](syscall::process_madvise): `EINVAL` for advice other than
-/// `Cold`, `PageOut`, `WillNeed` and `Collapse`; `EPERM`, `ESRCH`, `ENOMEM`; `ENOSYS` before
+/// `EINVAL`: advice other than `Cold`, `PageOut`, `WillNeed` and `Collapse`, which one's own
+/// process is not given here either, though since Linux 6.13 it could be. Otherwise those of
+/// [`process_madvise`](syscall::process_madvise): `EPERM`, `ESRCH`, `ENOMEM`; `ENOSYS` before
 /// Linux 5.10.
 pub fn advise_process(process: BorrowedFd<'_>, ranges: &[IoVec], advice: Advice) -> Result<usize> {
-    let advice = syscall::Advice(advice as u32);
-    // SAFETY: none of this advice changes contents, here or there.
+    let advice = match advice {
+        Advice::Cold | Advice::PageOut | Advice::WillNeed | Advice::Collapse => advice.raw()?,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    // SAFETY: none of these four changes contents, here or there.
     unsafe { syscall::process_madvise(process, ranges, advice) }.map_err(Error::from)
 }

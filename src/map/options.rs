@@ -1,14 +1,20 @@
 //! What to map, and how.
 
 use linux_raw_sys::general::{
-    F_DUPFD_CLOEXEC, F_GET_SEALS, F_SEAL_SHRINK, F_SEAL_WRITE, FS_VERITY_FL, HUGETLBFS_MAGIC,
-    MAP_HUGE_MASK, MAP_HUGE_SHIFT,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F_DUPFD_CLOEXEC, F2FS_SUPER_MAGIC, FS_VERITY_FL,
+    HUGETLBFS_MAGIC, MAP_HUGE_MASK, MAP_HUGE_SHIFT,
 };
 use linux_raw_sys::ioctl::FS_IOC_GETFLAGS;
 
-use super::{MapIfSafeError, Mmap, MmapMut, MmapRaw, Result, region::Region};
+use super::{
+    MapIfSafeError, Mmap, MmapMut, MmapRaw, Result,
+    region::{READ_WRITE, Region},
+};
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use crate::syscall::{self, Errno, MapFlags, Mode, OFlags, ProtFlags, Stat, StatFs, page_size};
+use crate::syscall::{
+    self, Advice, Errno, FileType, MapFlags, Mode, OFlags, ProtFlags, Seals, Stat, StatFs,
+    page_size,
+};
 
 /// A descriptor's number, as [`MmapAsRawDesc`] has it.
 pub type MmapRawDescriptor = RawFd;
@@ -53,6 +59,7 @@ pub struct MmapOptions {
     stack: bool,
     /// Huge pages, and two to which power their size is: zero leaves it to the kernel.
     huge: Option<u8>,
+    huge_fallback: bool,
     populate: bool,
     no_reserve_swap: bool,
     sync: bool,
@@ -66,6 +73,7 @@ impl MmapOptions {
             len: None,
             stack: false,
             huge: None,
+            huge_fallback: false,
             populate: false,
             no_reserve_swap: false,
             sync: false,
@@ -101,6 +109,22 @@ impl MmapOptions {
             Some(bits) => bits,
             None => 0,
         });
+        self
+    }
+
+    /// Where there are no huge pages to be had, memory is to have normal ones instead: from a
+    /// multiple of the size of huge ones on, so that the kernel may make some of them as it
+    /// goes (`MADV_HUGEPAGE`). To [`populate`](MmapOptions::populate) those needs Linux 5.14.
+    ///
+    /// ```
+    /// use baremap::MmapOptions;
+    ///
+    /// let mut map = MmapOptions::new().len(3 << 20).huge(Some(21)).huge_fallback().map_anon()?;
+    /// map[(3 << 20) - 1] = 1;
+    /// # Ok::<(), baremap::map::Error>(())
+    /// ```
+    pub const fn huge_fallback(&mut self) -> &mut Self {
+        self.huge_fallback = true;
         self
     }
 
@@ -140,7 +164,7 @@ impl MmapOptions {
     /// * `EBADF`: it is not open at all.
     /// * `EINVAL`: the offset is beyond the end of the file, and no length was said.
     /// * `ENODEV`, `EIO`: such a file cannot be mapped, as a pipe or most of `/proc`, even
-    ///   if its size is zero.
+    ///   if its size is zero; or it is a device, and no length was said: it tells none.
     /// * `ENOMEM`: no such range of addresses is free.
     /// * `EOVERFLOW`: more than `isize::MAX` bytes, or an offset beyond what the kernel has.
     ///
@@ -180,8 +204,7 @@ impl MmapOptions {
     /// As for [`map`](MmapOptions::map), and nobody reads the bytes by other ways at the
     /// same time. Where the file has holes and the disk is full, writing is `SIGBUS`, too.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        Ok(MmapMut(self.file(file.as_raw_desc(), prot, MapFlags::SHARED)?))
+        Ok(MmapMut(self.file(file.as_raw_desc(), READ_WRITE, MapFlags::SHARED)?))
     }
 
     /// Maps a file to be read, and written to in memory alone: a page that is written to
@@ -195,8 +218,7 @@ impl MmapOptions {
     ///
     /// As for [`map`](MmapOptions::map): a page that was not written to is the file's.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        Ok(MmapMut(self.file(file.as_raw_desc(), prot, MapFlags::PRIVATE)?))
+        Ok(MmapMut(self.file(file.as_raw_desc(), READ_WRITE, MapFlags::PRIVATE)?))
     }
 
     /// Maps a file as [`map_copy`](MmapOptions::map_copy) does, to be read. It can be made
@@ -214,8 +236,10 @@ impl MmapOptions {
     }
 
     /// Maps a file to be read if nobody can change it or make it shorter: a file in memory
-    /// (memfd_create(2)) that is sealed against both, or one that fs-verity protects. A
-    /// file system that is a program of its own (FUSE) is believed.
+    /// (memfd_create(2)) that is sealed against both, or one that fs-verity protects on ext4,
+    /// f2fs or btrfs. (What other file systems say of this may be the word of a program, as
+    /// with FUSE.) A page that fs-verity finds to be changed on the disk is `SIGBUS`, as one
+    /// that cannot be read.
     ///
     /// The mapping is private, which for such a file is the same: older kernels than 6.7
     /// have no shared one of a sealed file.
@@ -232,15 +256,20 @@ impl MmapOptions {
         let mapped = || {
             // A number may come to be another file's at any time, unless it is our own.
             let file = duplicate(borrow(file.as_raw_desc())?)?;
-            let size = syscall::fstat(file.as_fd())?.size;
-            let end = match self.len {
-                Some(len) => self.offset.checked_add(len as u64),
-                None => Some(size),
-            };
-            if !is_immutable(file.as_fd()) || end.is_none_or(|end| end > size) {
+            let file = file.as_fd();
+            // First: until then the size could become smaller.
+            if !is_immutable(file) {
                 return Ok(None);
             }
-            self.file(file.as_raw_fd(), ProtFlags::READ, MapFlags::PRIVATE).map(Some)
+            let stat = syscall::fstat(file)?;
+            let end = match self.len {
+                Some(len) => self.offset.checked_add(len as u64),
+                None => Some(stat.size),
+            };
+            if end.is_none_or(|end| end > stat.size) {
+                return Ok(None);
+            }
+            self.part(file, &stat, ProtFlags::READ, MapFlags::PRIVATE).map(Some)
         };
         match mapped() {
             Ok(Some(region)) => Ok(Mmap(region)),
@@ -254,8 +283,9 @@ impl MmapOptions {
     /// # Errors
     ///
     /// * `ENOMEM`: there is none, or, with [`huge`](MmapOptions::huge), no huge pages are
-    ///   left.
-    /// * `EINVAL`: there are no huge pages, or none of this size.
+    ///   left and there is no [fallback](MmapOptions::huge_fallback).
+    /// * `EINVAL`: there are no huge pages, or none of this size, and no fallback; or this is
+    ///   no size, or less than a page's.
     /// * `EOVERFLOW`: more than `isize::MAX` bytes.
     /// * `ENOENT`: the size of huge pages is left to the system, and there is no
     ///   `/proc/meminfo` to tell it.
@@ -268,20 +298,39 @@ impl MmapOptions {
         if self.stack {
             flags |= MapFlags::STACK;
         }
-        let unit = match self.huge {
-            None => page_size(),
-            Some(bits) => {
-                let size = (u32::from(bits) & MAP_HUGE_MASK) << MAP_HUGE_SHIFT;
-                flags |= MapFlags::HUGETLB | MapFlags::from_bits_retain(size);
-                match bits {
-                    0 => huge_page_size()?,
-                    // A size that does not exist is the kernel's to refuse.
-                    bits => 1usize.checked_shl(bits.into()).ok_or(Errno::EINVAL)?,
-                }
-            }
+        let Some(bits) = self.huge else {
+            return Ok(MmapMut(Region::map(len, READ_WRITE, flags, None, 0, page_size())?));
         };
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        Ok(MmapMut(Region::map(len, prot, flags, None, 0, unit)?))
+        let size = match bits {
+            0 => huge_page_size()?,
+            // Another size that does not exist is the kernel's to refuse.
+            bits => match 1usize.checked_shl(bits.into()) {
+                Some(size) if size >= page_size() => size,
+                _ => return Err(Errno::EINVAL.into()),
+            },
+        };
+        let encoded = (u32::from(bits) & MAP_HUGE_MASK) << MAP_HUGE_SHIFT;
+        let huge = flags | MapFlags::HUGETLB | MapFlags::from_bits_retain(encoded);
+        let region = match Region::map(len, READ_WRITE, huge, None, 0, size) {
+            // Whatever the reason: if it is not the pages, it comes again.
+            Err(_) if self.huge_fallback => self.normal_pages(len, flags, size)?,
+            region => region?,
+        };
+        Ok(MmapMut(region))
+    }
+
+    fn normal_pages(&self, len: usize, flags: MapFlags, align: usize) -> syscall::Result<Region> {
+        let flags = flags.difference(MapFlags::POPULATE); // it is not the time yet
+        let region = Region::aligned(len, READ_WRITE, flags, align)?;
+        // If the kernel makes no huge pages, or does not populate, the memory is good all the
+        // same.
+        // SAFETY: contents stay as they are.
+        let _ = unsafe { region.advise(0, len, Advice::HUGEPAGE) };
+        if self.populate {
+            // SAFETY: as above.
+            let _ = unsafe { region.advise(0, len, Advice::POPULATE_WRITE) };
+        }
+        Ok(region)
     }
 
     /// Maps a file to be read and written, by pointers.
@@ -290,8 +339,7 @@ impl MmapOptions {
     ///
     /// As for [`map_mut`](MmapOptions::map_mut).
     pub fn map_raw<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapRaw> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        Ok(MmapRaw(self.file(file.as_raw_desc(), prot, MapFlags::SHARED)?))
+        Ok(MmapRaw(self.file(file.as_raw_desc(), READ_WRITE, MapFlags::SHARED)?))
     }
 
     /// Maps a file to be read, by pointers.
@@ -308,7 +356,16 @@ impl MmapOptions {
         if self.len == Some(0) {
             return Ok(Region::empty(page_size()));
         }
-        let stat = syscall::fstat(file)?;
+        self.part(file, &syscall::fstat(file)?, prot, sharing)
+    }
+
+    fn part(
+        &self,
+        file: BorrowedFd<'_>,
+        stat: &Stat,
+        prot: ProtFlags,
+        sharing: MapFlags,
+    ) -> syscall::Result<Region> {
         let len = match self.len {
             Some(len) => len,
             None => {
@@ -320,7 +377,7 @@ impl MmapOptions {
         if self.sync && sharing.contains(MapFlags::SHARED) {
             flags |= sync_flags()?;
         }
-        map_file(file, &stat, self.offset, len, prot, flags)
+        map_file(file, stat, self.offset, len, prot, flags)
     }
 
     fn flags(&self, mut flags: MapFlags) -> MapFlags {
@@ -345,9 +402,16 @@ pub(super) fn map_file(
 ) -> syscall::Result<Region> {
     let unit = unit(file, stat)?;
     if stat.size == 0 && len == 0 {
-        // Pipes and files in /proc have contents, and no size: were they empty maps,
-        // nobody would notice what is missing. The kernel knows which can be mapped.
-        drop(Region::map(1, prot, flags | MapFlags::NORESERVE, Some(file), 0, unit)?);
+        // Pipes, devices and files in /proc have contents, and no size: were they empty maps,
+        // nobody would notice what is missing.
+        if stat.file_type() != FileType::Regular {
+            return Err(Errno::ENODEV);
+        }
+        // The kernel knows which others can be mapped. On hugetlbfs all can be, and would
+        // become longer by it.
+        if unit == page_size() {
+            drop(Region::map(1, prot, flags | MapFlags::NORESERVE, Some(file), 0, unit)?);
+        }
     }
     Region::map(len, prot, flags, Some(file), offset, unit)
 }
@@ -389,15 +453,23 @@ fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
 }
 
 fn is_immutable(file: BorrowedFd<'_>) -> bool {
-    let needed = (F_SEAL_SHRINK | F_SEAL_WRITE) as usize;
-    // SAFETY: takes no pointer.
-    if unsafe { syscall::fcntl(file, F_GET_SEALS, 0) }.is_ok_and(|seals| seals & needed == needed) {
+    let needed = Seals::SHRINK | Seals::WRITE;
+    if syscall::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(needed)) {
         return true;
     }
-    let mut flags: u32 = 0;
-    // SAFETY: writes a number of 32 bits, whatever its name says.
-    let got = unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, &raw mut flags as usize) };
-    got.is_ok() && flags & FS_VERITY_FL != 0
+    // Those that have fs-verity, and are the kernel's own down to the disk: what FUSE says of a
+    // file, or overlayfs above it, anybody may have made up. And the same number asks other
+    // things of devices.
+    let asked = syscall::fstat(file).is_ok_and(|stat| stat.file_type() == FileType::Regular)
+        && syscall::fstatfs(file).is_ok_and(|stat| {
+            matches!(stat.fs_type, EXT4_SUPER_MAGIC | F2FS_SUPER_MAGIC | BTRFS_SUPER_MAGIC)
+        });
+    // A number of 32 bits is written, though the request's own number speaks of a `long`.
+    let mut flags = [0_u32; 2];
+    // SAFETY: there is room for either.
+    asked
+        && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr() as usize) }.is_ok()
+        && flags[0] & FS_VERITY_FL != 0
 }
 
 /// The size of huge pages that the system prefers, in bytes; `EINVAL` if it has none.

@@ -1,10 +1,12 @@
 //! A range of addresses that is mapped, and unmapped when dropped: what all types of maps
 //! are made of.
 
-use core::{fmt, ptr};
+use core::{fmt, mem::ManuallyDrop, ptr};
 
 use crate::fd::BorrowedFd;
-use crate::syscall::{self, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result};
+use crate::syscall::{
+    self, Advice, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result, page_size,
+};
 
 /// `len` bytes from `ptr` on. The mapping begins with the page that `ptr` is in, and ends
 /// with a whole unit.
@@ -16,7 +18,11 @@ pub struct Region {
     /// What the mapping's length is a multiple of: the size of its pages, in bytes. A power
     /// of two.
     unit: usize,
+    /// What may be done to the pages.
+    prot: ProtFlags,
 }
+
+pub const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 // SAFETY: a pointer and numbers; the mapping is the process's, not a thread's. What may be
 // done to the memory through a shared reference is for the types to say that have one.
@@ -46,32 +52,41 @@ impl Region {
         // SAFETY: without a fixed address nothing is replaced.
         let base =
             unsafe { syscall::mmap(null, length, prot, flags, file, offset - before as u64)? };
-        Ok(Region { ptr: base.wrapping_add(before), len, unit })
+        Ok(Region { ptr: base.wrapping_add(before), len, unit, prot })
+    }
+
+    /// Maps memory that begins at a multiple of `align` bytes, a power of two. For a moment
+    /// `align` more are mapped, which take nothing but addresses.
+    pub fn aligned(len: usize, prot: ProtFlags, flags: MapFlags, align: usize) -> Result<Region> {
+        let (unit, none) = (page_size(), ProtFlags::empty());
+        let length = Region::rounded(0, len, unit)?;
+        let more = align.saturating_sub(unit);
+        let all = Region::map(length.saturating_add(more), none, flags, None, 0, unit)?;
+        let all = ManuallyDrop::new(all);
+        let before = all.ptr.addr().wrapping_neg() & more;
+        let part =
+            |from: usize, len| Region { ptr: all.ptr.wrapping_add(from), len, unit, prot: none };
+        drop((part(0, before), part(before + length, more - before)));
+        let mut region = part(before, len);
+        // SAFETY: nobody knows of it yet.
+        unsafe { region.protect(prot)? };
+        Ok(region)
     }
 
     /// No bytes, at an address that is aligned as that of any mapping.
     pub const fn empty(unit: usize) -> Region {
-        Region { ptr: ptr::without_provenance_mut(unit), len: 0, unit }
+        let ptr = ptr::without_provenance_mut(unit);
+        Region { ptr, len: 0, unit, prot: ProtFlags::empty() }
     }
 
     /// The mapping's length for `len` bytes and those before them.
-    fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
+    pub fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
         // Of its last page nobody can see what is beyond the bytes that were asked for.
         let end = before.saturating_add(len);
         if end > isize::MAX as usize {
             return Err(Errno::EOVERFLOW);
         }
         Ok((end + (unit - 1)) & !(unit - 1))
-    }
-
-    /// Takes over what is mapped already.
-    ///
-    /// # Safety
-    ///
-    /// It is nobody else's: whole units from `ptr` on, which begins one, unless there are no
-    /// bytes.
-    pub const unsafe fn own(ptr: *mut u8, len: usize, unit: usize) -> Region {
-        Region { ptr, len, unit }
     }
 
     /// What the mapping's length is a multiple of.
@@ -119,10 +134,10 @@ impl Region {
     /// # Safety
     ///
     /// Nothing relies on what the advice changes.
-    pub unsafe fn advise(&self, offset: usize, len: usize, advice: u32) -> Result<()> {
+    pub unsafe fn advise(&self, offset: usize, len: usize, advice: Advice) -> Result<()> {
         let Some((start, length)) = self.pages(offset, len)? else { return Ok(()) };
         // SAFETY: the pages are this mapping's; the rest is the caller's promise.
-        unsafe { syscall::madvise(start, length, syscall::Advice(advice)) }
+        unsafe { syscall::madvise(start, length, advice) }
     }
 
     pub fn lock(&self) -> Result<()> {
@@ -137,6 +152,8 @@ impl Region {
         unsafe { syscall::munlock(start, length) }
     }
 
+    /// After an error everything may be done to the memory that could be before.
+    ///
     /// # Safety
     ///
     /// No reference to the memory needs what is no longer allowed.
@@ -146,7 +163,14 @@ impl Region {
         }
         let (base, length) = self.mapping();
         // SAFETY: the pages are this mapping's; the rest is the caller's promise.
-        unsafe { syscall::mprotect(base, length, prot) }
+        let result = unsafe { syscall::mprotect(base, length, prot) };
+        match result {
+            Ok(()) => self.prot = prot,
+            // The pages before the one for which it failed have changed.
+            // SAFETY: as above; they are again what the memory's owner takes them for.
+            Err(_) => drop(unsafe { syscall::mprotect(base, length, self.prot) }),
+        }
+        result
     }
 
     /// Seals the whole mapping. The region must not be dropped after, nor anything else be

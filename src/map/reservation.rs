@@ -245,14 +245,6 @@ impl Reservation {
         Ok(())
     }
 
-    /// Becomes a map of `len` bytes, which must be committed, in units of so many bytes.
-    pub(super) fn into_region(self, len: usize, unit: usize) -> Region {
-        let this = ManuallyDrop::new(self);
-        debug_assert!(len <= this.len && this.len - len < unit && this.placed.is_none());
-        // SAFETY: this value's own pages, which it does not unmap.
-        unsafe { Region::own(this.ptr, len, unit) }
-    }
-
     fn inside(&self, range: &Range<usize>) -> syscall::Result<Range<usize>> {
         let inside = range.start <= range.end && range.end <= self.len;
         if inside { Ok(range.clone()) } else { Err(Errno::EINVAL) }

@@ -232,12 +232,9 @@ macro_rules! common {
             ///
             /// `EINVAL` also if the range is not inside the map.
             pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> Result<()> {
-                #[allow(deprecated, reason = "it must not come through")]
-                if advice == Advice::HwPoison {
-                    return Err(Errno::EINVAL.into());
-                }
-                // SAFETY: none of the others changes contents.
-                unsafe { self.0.advise(offset, len, advice as u32) }.map_err(Error::from)
+                let advice = advice.raw()?;
+                // SAFETY: none of this advice changes contents.
+                unsafe { self.0.advise(offset, len, advice) }.map_err(Error::from)
             }
 
             /// Gives advice that changes contents.
@@ -270,7 +267,7 @@ macro_rules! common {
                 len: usize,
             ) -> Result<()> {
                 // SAFETY: the caller's promise.
-                unsafe { self.0.advise(offset, len, advice as u32) }.map_err(Error::from)
+                unsafe { self.0.advise(offset, len, advice.raw()) }.map_err(Error::from)
             }
 
             /// Keeps the pages in memory.

@@ -2,7 +2,7 @@
 
 use super::*;
 use baremap::{
-    map::{Arena, CodeMut, Memfd, MmapMut, MmapOptions, MmapRaw, Placed, Reservation, Ring},
+    map::{Arena, CodeMut, Memfd, MmapOptions, MmapRaw, Placed, Reservation, Ring},
     syscall::{MsyncFlags, Resource, Rlimit, Seals, Signal, WaitFlags, WaitStatus},
 };
 use core::{
@@ -64,7 +64,7 @@ fn split_and_merge() -> Outcome {
     // The one between is missing.
     let second = match first.merge(second) {
         Ok(()) => return Err(wrong(format_args!("got one of two that are apart"))),
-        Err(error) => error.into_map(),
+        Err(error) => error.into_inner(),
     };
     first.merge(third).map_err(Errno::from)?;
     first.merge(second).map_err(Errno::from)?;
@@ -144,7 +144,7 @@ fn too_many_mappings() -> Outcome {
         if error.errno() != Errno::ENOMEM {
             return 5;
         }
-        let (map, part) = error.into_map();
+        let (map, part) = error.into_inner();
         if !whole(part.as_ptr(), 8 * page()) {
             return 6;
         }
@@ -322,7 +322,7 @@ fn shared_anonymous() -> Outcome {
 
 fn huge_or_not() -> Outcome {
     let size = 1 << 21;
-    let mut map = MmapMut::map_anon_huge(size + 1, 21)?;
+    let mut map = MmapOptions::new().len(size + 1).huge(Some(21)).huge_fallback().map_anon()?;
     same((map.as_ptr().addr() % size, map.len()), (0, size + 1))?;
     same((map[0], map[size]), (0, 0))?;
     (map[0], map[size]) = (1, 2);
