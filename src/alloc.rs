@@ -18,17 +18,20 @@
 //! error instead.
 //!
 //! Of 128 KiB and more each is a mapping of its own, which grows by mremap(2) without being
-//! copied, and is given back when it is freed. What is smaller shares mappings of at least
+//! copied if it can, and is given back when it is freed. What is smaller shares mappings of at least
 //! 1 MiB (the crate `talc` cuts them up), which are kept for what comes later.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
-    fmt, hint, ptr,
+    fmt, hint,
+    mem::ManuallyDrop,
+    ptr,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use talc::{OomHandler, Span, Talc, Talck};
 
+use crate::map::{self, Reservation};
 use crate::syscall::{self, MapFlags, MremapFlags, ProtFlags, page_size};
 
 /// A global allocator over mmap(2), for freestanding and for hosted programs.
@@ -62,9 +65,9 @@ impl fmt::Debug for Allocator {
 /// From this size on, in bytes, memory is a mapping of its own.
 const LARGE: usize = 128 * 1024;
 
-/// Whether memory of this layout is. (No mapping is aligned to more than a page.)
+/// Whether memory of this layout is.
 fn is_large(layout: Layout) -> bool {
-    layout.size() >= LARGE && layout.align() <= page_size()
+    layout.size() >= LARGE
 }
 
 // SAFETY: memory comes from the kernel or from `talc`, and goes back to where a layout says
@@ -100,22 +103,45 @@ unsafe impl GlobalAlloc for Allocator {
         // SAFETY: the caller's promise; what is copied is in both, which are not the same.
         unsafe {
             match (is_large(layout), is_large(new)) {
-                (true, true) => Pages.realloc(old, layout, size),
-                (false, false) => self.small.realloc(old, layout, size),
-                _ => {
-                    let at = self.alloc(new);
-                    if !at.is_null() {
-                        at.copy_from_nonoverlapping(old, size.min(layout.size()));
-                        self.dealloc(old, layout);
+                (false, false) => return self.small.realloc(old, layout, size),
+                (true, true) => {
+                    if let Ok(at) = remap(old, layout, size) {
+                        return at;
                     }
-                    at
                 }
+                _ => {}
             }
+            let at = self.alloc(new);
+            if !at.is_null() {
+                at.copy_from_nonoverlapping(old, size.min(layout.size()));
+                self.dealloc(old, layout);
+            }
+            at
         }
     }
 }
 
-/// Gives each layout a mapping of its own, aligned to a page.
+/// Makes large memory longer or shorter without copying it. The kernel refuses if it is of
+/// several mappings by now, as after advice for a part of it.
+///
+/// # Safety
+///
+/// As for `realloc`, if it succeeds.
+unsafe fn remap(old: *mut u8, layout: Layout, size: usize) -> syscall::Result<*mut u8> {
+    // Where it moves to, the kernel sees to a page's alignment and no other.
+    let may_move = layout.align() <= page_size();
+    let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
+    // SAFETY: the mapping is the caller's, who uses the old address no more.
+    unsafe { syscall::mremap(old, layout.size(), size, flags, ptr::null_mut()) }
+}
+
+/// All of a reservation's pages, as memory that has no owner but its pointer.
+fn leak(mut memory: Reservation) -> map::Result<*mut u8> {
+    memory.commit(0..memory.len())?;
+    Ok(ManuallyDrop::new(memory).as_mut_ptr())
+}
+
+/// Gives each layout a mapping of its own.
 #[derive(Debug)]
 struct Pages;
 
@@ -123,6 +149,10 @@ struct Pages;
 // at most `isize::MAX` bytes, and the kernel rounds them up to pages.)
 unsafe impl GlobalAlloc for Pages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() > page_size() {
+            let memory = Reservation::aligned(layout.size(), layout.align());
+            return memory.and_then(leak).unwrap_or(ptr::null_mut());
+        }
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
         // SAFETY: at no fixed address, so nothing is replaced.
@@ -133,13 +163,6 @@ unsafe impl GlobalAlloc for Pages {
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: nobody uses it any more, by the caller's promise.
         let _ = unsafe { syscall::munmap(at, layout.size()) };
-    }
-
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let flags = MremapFlags::MAYMOVE;
-        // SAFETY: the mapping is the caller's, who uses the old address no more.
-        let at = unsafe { syscall::mremap(old, layout.size(), size, flags, ptr::null_mut()) };
-        at.unwrap_or(ptr::null_mut())
     }
 }
 

@@ -8,7 +8,11 @@ use std::{
     fs, thread,
 };
 
-use baremap::{alloc::Allocator, map::residency};
+use baremap::{
+    alloc::Allocator,
+    map::residency,
+    syscall::{self, page_size},
+};
 use proptest::prelude::*;
 
 #[global_allocator]
@@ -86,6 +90,48 @@ fn large_memory_is_a_mapping_that_grows_and_is_given_back() {
         assert!(allocator.realloc(at, layout(LARGE), all).is_null());
         assert_eq!(at.read(), 3);
         allocator.dealloc(at, layout(LARGE));
+    }
+}
+
+/// What a program does to its memory may make several mappings of it, which the kernel does
+/// not make longer.
+#[test]
+fn large_memory_that_became_several_mappings_grows() {
+    let allocator = Allocator::new();
+    let layout = |size| Layout::from_size_align(size, 16).unwrap();
+    let (size, page) = (1 << 20, page_size());
+    unsafe {
+        let mut at = allocator.alloc(layout(size));
+        for place in (0..size).step_by(page) {
+            at.add(place).write((place / page) as u8);
+        }
+        syscall::madvise(at.add(3 * page), page, syscall::Advice::DONTDUMP).unwrap();
+        let grown = allocator.realloc(at, layout(size), 2 * size);
+        assert!(!grown.is_null());
+        at = grown;
+        assert!((0..size).step_by(page).all(|place| at.add(place).read() == (place / page) as u8));
+        at.add(2 * size - 1).write(1);
+        allocator.dealloc(at, layout(2 * size));
+    }
+}
+
+#[test]
+fn large_memory_that_is_aligned_is_given_back() {
+    let allocator = Allocator::new();
+    for align in [2 * page_size(), 1 << 20, 1 << 26] {
+        let layout = |size| Layout::from_size_align(size, align).unwrap();
+        let size = (64 << 20) + 1;
+        unsafe {
+            let at = allocator.alloc_zeroed(layout(size));
+            assert!(!at.is_null() && at.addr().is_multiple_of(align));
+            at.add(size - 1).write(9);
+            let grown = allocator.realloc(at, layout(size), 2 * size);
+            assert!(!grown.is_null() && grown.addr().is_multiple_of(align));
+            assert_eq!((grown.read(), grown.add(size - 1).read()), (0, 9));
+            allocator.dealloc(grown, layout(2 * size));
+            // (Another thread may have got a part of the range, but hardly all of it.)
+            assert!(!is_mapped(grown.addr() + size) && !is_mapped(grown.addr() + 2 * size - 1));
+        }
     }
 }
 

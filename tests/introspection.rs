@@ -7,10 +7,13 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each helper says it once")]
 
+#[path = "common/kernel.rs"]
+mod this_process;
+
 use std::{
     ffi::{OsStr, c_void},
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     os::{
         fd::{AsRawFd, IntoRawFd},
         unix::{
@@ -31,12 +34,12 @@ use baremap::{
     },
     syscall::{
         self, Errno, IoVec, MapFlags, MremapFlags, OFlags, PkeyRights, ProcmapFlags, ProtFlags,
-        WaitFlags, WaitStatus,
+        WaitStatus,
     },
 };
 use linux_raw_sys::general as kernel;
 use proptest::prelude::*;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use this_process::{child, errno, flagged, refusing, smaps};
 
 // ---------------------------------------------------------------- helpers
 
@@ -88,35 +91,10 @@ fn own(file: impl IntoRawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(file.into_raw_fd()) }
 }
 
-#[cfg(feature = "std")]
-fn errno(error: map::Error) -> Errno {
-    Errno::new(error.raw_os_error().unwrap() as u16)
-}
-
-#[cfg(not(feature = "std"))]
-fn errno(error: map::Error) -> Errno {
-    error
-}
-
 /// What a raw call of the oracle's returned.
 fn outcome(register: usize) -> Result<usize, Errno> {
     let signed = register as isize;
     if (-4095..0).contains(&signed) { Err(Errno::new(-signed as u16)) } else { Ok(register) }
-}
-
-/// Runs something in a thread for which the kernel refuses a call.
-fn refusing(call: u32, errno: Errno, body: impl FnOnce() + Send) {
-    let refusal = SeccompAction::Errno(errno.number().into());
-    let arch = std::env::consts::ARCH.try_into().unwrap();
-    let rules = [(call.into(), vec![])].into();
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch).unwrap();
-    let filter: BpfProgram = filter.try_into().unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            seccompiler::apply_filter(&filter).unwrap();
-            body();
-        });
-    });
 }
 
 /// `cat`, which waits for its input, and whose mappings do not change.
@@ -228,7 +206,7 @@ fn the_maps_of_a_process_are_those_that_its_text_tells() {
     text.retain(|told| told.name != b"[vsyscall]");
     assert_eq!(text, wanted);
     for errno in [Errno::ENOTTY, Errno::EPERM, Errno::ENOSYS] {
-        refusing(kernel::__NR_ioctl, errno, || {
+        refusing(kernel::__NR_ioctl, vec![], errno, || {
             let mut text = all(maps_of(child.pid()).unwrap());
             text.retain(|told| told.name != b"[vsyscall]");
             assert_eq!(text, wanted, "without PROCMAP_QUERY: {errno:?}");
@@ -329,7 +307,8 @@ fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
 
     let (query, text) = (maps().unwrap(), text_of(syscall::getpid()));
     let beginning = scratch.path(&name).into_os_string().into_encoded_bytes();
-    for (maps, empty) in [(query, true), (text, false)] {
+    // An older kernel is not asked, but tells it in its text as well.
+    for (maps, empty) in [(query, linux() >= (6, 11)), (text, false)] {
         let list = all(maps);
         let find = |map: &MmapRaw| {
             list.iter().find(|told| told.mapping.start == map.as_ptr() as u64).unwrap()
@@ -466,6 +445,10 @@ fn one_mapping_is_asked_for() {
     let map = MmapOptions::new().map_raw(file.as_raw_fd()).unwrap();
     let start = map.as_ptr() as u64;
     let path = scratch.path("file").into_os_string().into_encoded_bytes();
+    if linux() < (6, 11) {
+        assert_eq!(query(start, none, &mut []), Err(Errno::ENOTTY));
+        return;
+    }
 
     let mut name = [0xff; 4096];
     let found = query(start + 5000, none, &mut name).unwrap();
@@ -621,6 +604,12 @@ fn a_range_that_is_not_mapped_is_an_error_and_the_last() {
     let top = usize::MAX & !(page() - 1);
     let nothing = pages(pagemap(ptr::without_provenance(top - page()), page()).unwrap());
     assert_eq!(nothing, [PageFlags::empty()]);
+    // A range that does not end there goes on nowhere.
+    for (start, len) in [(0, usize::MAX), (top, 1), (top - page(), page() + 1), (top, 2 * page())] {
+        let mut runs = pagemap(ptr::without_provenance(start), len).unwrap();
+        assert_eq!(errno(runs.next().unwrap().unwrap_err()), Errno::ENOMEM, "{start:x}, {len:x}");
+        assert!(runs.next().is_none());
+    }
 }
 
 /// Every flag is the bit that the kernel's documentation gives it, as the standard library
@@ -642,7 +631,9 @@ fn the_page_table_as_the_kernel_writes_it() {
     let raw = MmapRaw::from(private);
     let at = |index: usize| raw.as_mut_ptr().wrapping_add(index * page());
     let guard = syscall::Advice(kernel::MADV_GUARD_INSTALL);
-    unsafe { syscall::madvise(at(4), page(), guard).unwrap() };
+    let guarded = unsafe { syscall::madvise(at(4), page(), guard) };
+    let wanted = if linux() < (6, 13) { Err(Errno::EINVAL) } else { Ok(()) };
+    assert_eq!(guarded, wanted);
     let states = pages(pagemap(raw.as_ptr(), raw.len()).unwrap());
     let read: Vec<u64> = entries(raw.as_ptr(), 6).iter().map(|entry| entry & known).collect();
     assert_eq!(states.iter().map(|state| state.bits()).collect::<Vec<_>>(), read);
@@ -650,7 +641,11 @@ fn the_page_table_as_the_kernel_writes_it() {
     let alone = PageFlags::PRESENT | PageFlags::EXCLUSIVE;
     let none = PageFlags::empty();
     // The kernel keeps a guard where the place in the swap would be.
-    let guard = PageFlags::GUARD | PageFlags::SWAPPED;
+    let guard = match linux() {
+        (0..=5, _) | (6, ..13) => PageFlags::empty(),
+        (6, 13..15) => PageFlags::SWAPPED,
+        _ => PageFlags::GUARD | PageFlags::SWAPPED,
+    };
     let wanted = [alone, none, alone, none, guard, none];
     assert_eq!(states.into_iter().map(without_dirty).collect::<Vec<_>>(), wanted);
 
@@ -736,7 +731,7 @@ fn a_sealed_map_stays() {
 
 #[test]
 fn a_seal_that_is_refused_gives_the_map_back() {
-    refusing(kernel::__NR_mseal, Errno::ENOSYS, || {
+    refusing(kernel::__NR_mseal, vec![], Errno::ENOSYS, || {
         let mut map = MmapMut::map_anon(777 * page()).unwrap();
         map[0] = 3;
         let refused = map.seal().unwrap_err();
@@ -754,24 +749,6 @@ fn a_seal_that_is_refused_gives_the_map_back() {
     });
 }
 
-/// What `/proc/self/smaps` says in a line of the mapping that covers an address. (It may be
-/// larger than what the test has mapped: the kernel joins neighbours that are alike.)
-fn smaps(address: *const u8, line: &str) -> String {
-    let covers = |line: &String| {
-        let range = line.split(' ').next().unwrap().split_once('-');
-        let hex = |text: &str| usize::from_str_radix(text, 16);
-        matches!(range.map(|(start, end)| (hex(start), hex(end))),
-            Some((Ok(start), Ok(end))) if (start..end).contains(&address.addr()))
-    };
-    let lines = BufReader::new(File::open("/proc/self/smaps").unwrap()).lines();
-    let mut lines = lines.map(Result::unwrap).skip_while(|line| !covers(line));
-    lines.find_map(|found| Some(found.strip_prefix(line)?.trim().to_owned())).unwrap()
-}
-
-fn vm_flags(address: *const u8) -> Vec<String> {
-    smaps(address, "VmFlags:").split_whitespace().map(str::to_owned).collect()
-}
-
 #[test]
 fn droppable_memory() {
     let map = MmapRaw::map_droppable(3 * page() + 1);
@@ -786,19 +763,20 @@ fn droppable_memory() {
         assert_eq!(map.as_ptr().add(3 * page()).read_volatile(), 0);
         map.as_mut_ptr().write_volatile(1);
     }
-    let flags = vm_flags(map.as_ptr());
     for flag in ["dp", "wf", "dd", "nr"] {
-        assert!(flags.iter().any(|found| found == flag), "no {flag} in {flags:?}");
+        assert!(flagged(map.as_ptr(), flag), "no {flag}");
     }
     let told = at(maps().unwrap(), map.as_ptr());
     assert_eq!((told.mapping.len(), told.mapping.shared), (4 * page() as u64, false));
 
     assert!(MmapRaw::map_droppable(0).unwrap().is_empty());
     assert_eq!(errno(MmapRaw::map_droppable(usize::MAX).unwrap_err()), Errno::EOVERFLOW);
-    // As an older kernel has it, to whom the type is not known.
-    refusing(kernel::__NR_mmap, Errno::EINVAL, || {
-        assert_eq!(errno(MmapRaw::map_droppable(1).unwrap_err()), Errno::ENOSYS);
-    });
+    // As an older kernel has it, to whom the type is not known, and one of 32 bits.
+    for refusal in [Errno::EINVAL, Errno::new(524)] {
+        refusing(kernel::__NR_mmap, vec![], refusal, || {
+            assert_eq!(errno(MmapRaw::map_droppable(1).unwrap_err()), Errno::ENOSYS);
+        });
+    }
 }
 
 #[test]
@@ -809,7 +787,7 @@ fn secret_memory() {
     assert_eq!(ours.as_ref().map(drop).map_err(|&errno| errno), oracle.map(drop));
     if oracle.is_err() {
         assert_eq!(oracle, Err(Errno::ENOSYS));
-        assert_eq!(errno(MmapMut::map_secret(1).unwrap_err()), Errno::ENOSYS);
+        assert_eq!(errno(MmapRaw::map_secret(1).unwrap_err()), Errno::ENOSYS);
         return;
     }
     drop(unsafe { OwnedFd::from_raw_fd(oracle.unwrap() as RawFd) });
@@ -824,10 +802,24 @@ fn secret_memory() {
         assert!(syscall::read(file.as_fd(), &mut [0]).is_err());
     }
 
-    let mut secret = MmapMut::map_secret(page() + 1).unwrap();
-    assert_eq!((secret.len(), secret[page()]), (page() + 1, 0));
-    secret[..6].copy_from_slice(b"secret");
-    assert_eq!(&secret[..6], b"secret");
+    let secret = MmapRaw::map_secret(page() + 1).unwrap();
+    assert_eq!(secret.len(), page() + 1);
+    let start = secret.as_mut_ptr();
+    // SAFETY: in the map, to which there is no reference.
+    unsafe {
+        assert_eq!(start.add(page()).read_volatile(), 0);
+        start.copy_from_nonoverlapping(b"secret".as_ptr(), 6);
+        assert_eq!(start.cast::<[u8; 6]>().read_volatile(), *b"secret");
+    }
+    // A child has the same, which is why there are no slices of it.
+    let wrote = child(|| {
+        // SAFETY: as above.
+        unsafe { start.add(page()).write_volatile(5) };
+        0
+    });
+    assert_eq!(wrote, WaitStatus::Exited(0));
+    // SAFETY: as above.
+    assert_eq!(unsafe { start.add(page()).read_volatile() }, 5);
     // The kernel reads other memory for whoever may look into a process, and not this.
     let mut public = MmapMut::map_anon(page()).unwrap();
     public[..6].copy_from_slice(b"public");
@@ -838,17 +830,16 @@ fn secret_memory() {
     let refused = memory.read_exact_at(&mut read, secret.as_ptr() as u64).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(Errno::EIO.number().into()));
     // What the process itself has written it can.
-    let (mut reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(&secret[..6]).unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    assert_eq!(unsafe { syscall::write_raw(lend(&writer), start, 6) }, Ok(6));
     reader.read_exact(&mut read).unwrap();
     assert_eq!(&read, b"secret");
     assert_eq!(at(maps().unwrap(), secret.as_ptr()).name, b"/secretmem (deleted)");
-    let flags = vm_flags(secret.as_ptr());
-    assert!(["lo", "dd"].iter().all(|flag| flags.iter().any(|found| found == flag)), "{flags:?}");
+    assert!(["lo", "dd"].iter().all(|flag| flagged(secret.as_ptr(), flag)));
 
-    assert!(MmapMut::map_secret(0).unwrap().is_empty());
-    refusing(kernel::__NR_memfd_secret, Errno::ENOSYS, || {
-        assert_eq!(errno(MmapMut::map_secret(1).unwrap_err()), Errno::ENOSYS);
+    assert!(MmapRaw::map_secret(0).unwrap().is_empty());
+    refusing(kernel::__NR_memfd_secret, vec![], Errno::ENOSYS, || {
+        assert_eq!(errno(MmapRaw::map_secret(1).unwrap_err()), Errno::ENOSYS);
     });
 }
 
@@ -960,18 +951,6 @@ fn pages_of_a_file_are_counted() {
     assert_eq!(syscall::cachestat(lend(&path.unwrap()), 0, 0), Err(Errno::EBADF));
 }
 
-/// A copy of this process, which makes raw calls only.
-fn child(body: impl FnOnce() -> i32) -> syscall::Pid {
-    match unsafe { syscall::fork() }.unwrap() {
-        Some(pid) => pid,
-        None => syscall::exit_group(body()),
-    }
-}
-
-fn wait(pid: syscall::Pid) -> WaitStatus {
-    syscall::waitid(Some(pid), WaitFlags::EXITED).unwrap().unwrap().1
-}
-
 #[test]
 fn protection_keys() {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap();
@@ -1000,14 +979,13 @@ fn protection_keys() {
             outcome(unsafe { sc::syscall2(call, 0, kernel::PKEY_DISABLE_WRITE as usize) })
         };
         let number = |result: Result<(), Errno>| i32::from(result.unwrap_err().number());
-        let first = wait(child(|| number(oracle().map(drop))));
+        let first = child(|| number(oracle().map(drop)));
         assert_eq!(first, WaitStatus::Exited(Errno::EINVAL.number().into()));
-        assert_eq!(wait(child(|| number(alloc().map(drop)))), first);
+        assert_eq!(child(|| number(alloc().map(drop))), first);
         let second = child(|| {
             let _ = alloc();
             number(alloc().map(drop))
         });
-        let second = wait(second);
         assert_eq!(second, WaitStatus::Exited(Errno::ENOSPC.number().into()));
         return;
     }
@@ -1053,6 +1031,12 @@ fn only_persistent_memory_is_mapped_synchronously() {
 #[test]
 fn pages_are_populated_and_collapsed() {
     let map = small_pages(8);
+    if linux() < (5, 14) {
+        for advice in [Advice::PopulateRead, Advice::PopulateWrite, Advice::Collapse] {
+            assert_eq!(map.advise(advice).map_err(errno), Err(Errno::EINVAL));
+        }
+        return;
+    }
     map.advise_range(Advice::PopulateRead, 0, 2 * page()).unwrap();
     map.advise_range(Advice::PopulateWrite, 4 * page(), 1).unwrap();
     let wanted = [true, true, false, false, true, false, false, false];
@@ -1078,10 +1062,15 @@ fn pages_are_populated_and_collapsed() {
         kilobytes.trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     };
     assert_eq!(huge_pages(&map), 0);
-    // Not for memory that shall have none.
+    // Not for memory that shall have none; and before Linux 6.1, for none.
     assert_eq!(map.advise_range(Advice::Collapse, start, huge).map_err(errno), Err(Errno::EINVAL));
     map.advise(Advice::HugePage).unwrap();
-    map.advise_range(Advice::Collapse, start, huge).unwrap();
+    let collapsed = map.advise_range(Advice::Collapse, start, huge).map_err(errno);
+    if linux() < (6, 1) {
+        assert_eq!(collapsed, Err(Errno::EINVAL));
+        return;
+    }
+    assert_eq!(collapsed, Ok(()));
     assert!(huge_pages(&map) >= huge);
     assert!(map.iter().all(|&byte| byte == 1));
 }

@@ -912,7 +912,7 @@ fn lengths_above_isize_max_are_refused() {
     let file = zeros(1);
     for len in [most + 1, usize::MAX] {
         assert_eq!(errno(MmapMut::map_anon(len).unwrap_err()), Errno::EOVERFLOW);
-        assert_eq!(errno(MmapMut::map_secret(len).unwrap_err()), Errno::EOVERFLOW);
+        assert_eq!(errno(MmapRaw::map_secret(len).unwrap_err()), Errno::EOVERFLOW);
         let map = unsafe { MmapOptions::new().len(len).map(fd(&file)) };
         assert_eq!(errno(map.unwrap_err()), Errno::EOVERFLOW);
         let mut map = unsafe { Mmap::map(fd(&file)) }.unwrap();

@@ -6,9 +6,12 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each test looks at its own memory")]
 
+#[path = "common/kernel.rs"]
+mod kernel;
+
 use std::{
     collections::VecDeque,
-    fs, io, mem,
+    fs, mem,
     ops::Range,
     ptr,
     sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
@@ -18,47 +21,23 @@ use std::{
 use baremap::{
     fd::{AsFd, AsRawFd, OwnedFd},
     map::{
-        Advice, Arena, Code, CodeMut, Memfd, Mmap, MmapMut, MmapOptions, MmapRaw, Placed,
+        Advice, Arena, Code, CodeMut, Error, Memfd, Mmap, MmapMut, MmapOptions, MmapRaw, Placed,
         Reservation, Ring, UncheckedAdvice,
     },
     syscall::{
-        self, Errno, MapFlags, MsyncFlags, ProtFlags, Resource, Rlimit, Seals, Signal, WaitFlags,
-        WaitStatus, page_size,
+        self, Errno, MapFlags, MsyncFlags, ProtFlags, Resource, Rlimit, Seals, Signal, WaitStatus,
+        page_size,
     },
 };
+use kernel::{child, errno, flagged, refusing};
 use proptest::prelude::*;
-
-/// The number of an error, whatever the feature set makes of it.
-trait AsErrno {
-    fn errno(self) -> Errno;
-}
-
-impl AsErrno for Errno {
-    fn errno(self) -> Errno {
-        self
-    }
-}
-
-impl AsErrno for io::Error {
-    fn errno(self) -> Errno {
-        Errno::new(self.raw_os_error().unwrap() as u16)
-    }
-}
+use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
 #[track_caller]
-fn fails<T, E: AsErrno>(result: Result<T, E>, wanted: Errno) {
+fn fails<T>(result: Result<T, impl Into<Error>>, wanted: Errno) {
     match result {
         Ok(_) => panic!("succeeded, wanted {wanted:?}"),
-        Err(error) => assert_eq!(error.errno(), wanted),
-    }
-}
-
-/// Ends a copy of this process as `body` says; zero is success.
-fn child(body: impl FnOnce() -> i32) -> WaitStatus {
-    // SAFETY: the copy allocates nothing and takes no lock.
-    match unsafe { syscall::fork() }.unwrap() {
-        None => syscall::exit_group(body()),
-        Some(pid) => syscall::waitid(Some(pid), WaitFlags::EXITED).unwrap().unwrap().1,
+        Err(error) => assert_eq!(errno(error), wanted),
     }
 }
 
@@ -115,32 +94,6 @@ fn permissions(start: *const u8, length: usize) -> Vec<String> {
         }
     }
     pages
-}
-
-/// The lines of `smaps` for the mapping that an address is in.
-fn smaps(address: *const u8) -> Vec<String> {
-    let text = fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut found = false;
-    let lines = text.lines().filter(|line| {
-        if let Some((from, rest)) = line.split_once('-')
-            && let Ok(from) = usize::from_str_radix(from, 16)
-        {
-            let to = rest.split_once(' ').unwrap().0;
-            found = (from..usize::from_str_radix(to, 16).unwrap()).contains(&address.addr());
-        }
-        found
-    });
-    lines.map(str::to_owned).collect()
-}
-
-fn vm_flags(address: *const u8) -> Vec<String> {
-    let lines = smaps(address);
-    let flags = lines.iter().find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
-    flags.split_whitespace().map(str::to_owned).collect()
-}
-
-fn flagged(address: *const u8, flag: &str) -> bool {
-    vm_flags(address).iter().any(|other| other == flag)
 }
 
 /// Whether all of a range is mapped, to whatever. Allocates nothing.
@@ -293,14 +246,14 @@ fn drive(steps: Vec<(usize, Step)>) {
                     }
                     Err(error) => {
                         assert!(!ok(&range, length));
-                        assert_eq!(error.errno(), Errno::EINVAL);
+                        assert_eq!(errno(error), Errno::EINVAL);
                     }
                 }
             }
             Step::Decommit(ref range) | Step::Guard(ref range) => {
                 let bytes = range.start * page..range.end * page;
                 let (result, state) = match step {
-                    Step::Guard(_) => (part.guard(bytes), Page::Guard),
+                    Step::Guard(_) => (part.guard_pages(bytes), Page::Guard),
                     _ => (part.decommit(bytes), Page::Reserved),
                 };
                 if ok(range, there) {
@@ -358,7 +311,7 @@ fn drive(steps: Vec<(usize, Step)>) {
                 }
                 Err(error) => {
                     assert!(at > there);
-                    assert_eq!(error.errno(), Errno::EINVAL);
+                    assert_eq!(errno(error), Errno::EINVAL);
                 }
             },
             Step::Merge(other) => {
@@ -433,7 +386,7 @@ fn no_bytes_and_too_many() {
     assert!(none.is_empty());
     assert!(none.commit(0..0).unwrap().is_empty());
     none.decommit(0..0).unwrap();
-    none.guard(0..0).unwrap();
+    none.guard_pages(0..0).unwrap();
     fails(none.commit(0..1), Errno::EINVAL);
     fails(none.split_off(page_size()), Errno::EINVAL);
     none.merge(Reservation::new(0).unwrap()).unwrap();
@@ -482,7 +435,7 @@ fn memory_that_is_given_back_is_not_resident() {
         };
         assert_eq!(resident(&part), [1; 8]);
         match guard {
-            true => part.guard(2 * page..5 * page).unwrap(),
+            true => part.guard_pages(2 * page..5 * page).unwrap(),
             false => part.decommit(2 * page..5 * page).unwrap(),
         }
         assert_eq!(resident(&part), [1, 1, 0, 0, 0, 1, 1, 1]);
@@ -498,7 +451,7 @@ fn pages_that_are_no_memory_fault() {
     let mut part = Reservation::new(3 * page).unwrap();
     part.commit(0..3 * page).unwrap();
     part.decommit(0..page).unwrap();
-    part.guard(2 * page..3 * page).unwrap();
+    part.guard_pages(2 * page..3 * page).unwrap();
     let start = part.as_mut_ptr();
     for page_number in [0, 2] {
         // SAFETY: the fault is wanted.
@@ -526,7 +479,7 @@ fn guards_make_no_mappings() {
     let mut part = Reservation::new(64 * page).unwrap();
     part.commit(0..64 * page).unwrap();
     for number in (1..64).step_by(2) {
-        part.guard(number * page..(number + 1) * page).unwrap();
+        part.guard_pages(number * page..(number + 1) * page).unwrap();
     }
     let count = mappings(part.as_ptr(), part.len()).len();
     assert_eq!(count, if has_guards() { 1 } else { 64 });
@@ -545,7 +498,7 @@ fn guards_where_the_kernel_makes_none() {
         syscall::madvise(part.as_mut_ptr(), page, syscall::Advice::GUARD_INSTALL).unwrap_err()
     };
     assert_eq!(refused, Errno::EINVAL);
-    part.guard(page..2 * page).unwrap();
+    part.guard_pages(page..2 * page).unwrap();
     let readable = |number| readable(&sink, part.as_ptr().wrapping_add(number * page));
     assert_eq!([0, 1, 2].map(readable), [true, false, true]);
     assert_eq!(permissions(part.as_ptr(), part.len()), ["rw-p", "---p", "rw-p"]);
@@ -563,12 +516,12 @@ fn guards_go_with_their_pages() {
         let guard = first.as_ptr().wrapping_add(2 * page);
         if split_first {
             let mut second = first.split_off(2 * page).unwrap();
-            second.guard(0..page).unwrap();
+            second.guard_pages(0..page).unwrap();
             first.merge(second).unwrap();
             assert!(!readable(&sink, guard));
             first.commit(0..4 * page).unwrap();
         } else {
-            first.guard(2 * page..3 * page).unwrap();
+            first.guard_pages(2 * page..3 * page).unwrap();
             let mut second = first.split_off(2 * page).unwrap();
             assert!(!readable(&sink, guard));
             second.commit(0..page).unwrap();
@@ -659,6 +612,53 @@ fn what_cannot_be_placed_comes_back() {
     assert!(part.commit(0..2 * page).unwrap().iter().all(|&byte| byte == 1));
 }
 
+/// The kernel moves one mapping, and some kernels find out that there are more when they have
+/// unmapped what was in the way, and some move them all, or half of them.
+#[test]
+fn a_map_of_several_mappings_stays_where_it_is() {
+    let page = page_size();
+    let mut part = Reservation::new(6 * page).unwrap();
+    for (from, count) in [(0, 1), (1, 2), (3, 1)] {
+        part.commit(0..6 * page).unwrap().fill(1);
+        let mut map = MmapMut::map_anon(4 * page).unwrap();
+        map.fill(7);
+        map.advise_range(Advice::DontFork, from * page, count * page).unwrap();
+        let before = map.as_ptr();
+        let error = Placed::new(map, &mut part, page).unwrap_err();
+        assert_eq!(error.errno(), Errno::EFAULT);
+        let (map, part) = error.into_inner();
+        assert_eq!((map.as_ptr(), map.len()), (before, 4 * page));
+        assert!(map.iter().all(|&byte| byte == 7));
+        assert!(part.commit(0..6 * page).unwrap().iter().all(|&byte| byte == 1));
+        // Alike again they are one.
+        map.advise(Advice::DoFork).unwrap();
+        assert_eq!(Placed::new(map, part, page).unwrap()[4 * page - 1], 7);
+    }
+}
+
+/// A move that failed may have left a hole, and what is there now may be somebody else's:
+/// of that, nothing belongs to the reservation any more.
+#[test]
+fn what_may_be_somebody_elses_is_given_up() {
+    let page = page_size();
+    let mut part = Reservation::new(6 * page).unwrap();
+    part.commit(0..6 * page).unwrap().fill(1);
+    let target = part.as_ptr().wrapping_add(2 * page).addr();
+    let to_target =
+        SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, target as u64).unwrap();
+    let rules = vec![SeccompRule::new(vec![to_target]).unwrap()];
+    refusing(linux_raw_sys::general::__NR_mremap, rules, Errno::ENOMEM, || {
+        let map = MmapMut::map_anon(page).unwrap();
+        let error = Placed::new(map, part, 2 * page).unwrap_err();
+        assert_eq!(error.errno(), Errno::ENOMEM);
+        let (map, mut part) = error.into_inner();
+        assert_eq!((map.len(), part.len()), (page, 2 * page));
+        assert!(part.commit(0..2 * page).unwrap().iter().all(|&byte| byte == 1));
+        drop(part);
+        assert_eq!(permissions(ptr::without_provenance(target), 4 * page), ["rw-p"; 4]);
+    });
+}
+
 /// A forgotten map is not what `commit` gives a slice of.
 #[test]
 fn a_forgotten_map_is_replaced() {
@@ -705,7 +705,7 @@ fn there_is_never_a_hole() {
             let map = MmapOptions::new().map_raw(&file).unwrap();
             drop(Placed::new(map, &mut part, at).unwrap());
             part.commit(at..at + 2 * page).unwrap();
-            part.guard(at..at + page).unwrap();
+            part.guard_pages(at..at + page).unwrap();
             part.decommit(at..at + page).unwrap();
         }
         done.store(true, SeqCst);
@@ -739,7 +739,7 @@ fn limits_are_errors_and_harm_nothing() {
     in_child(|| {
         let limit = Rlimit { current: in_use(0) + (8 << 20), maximum: u64::MAX };
         let Ok(_) = syscall::prlimit(0, Resource::AS, Some(limit)) else { return 1 };
-        if Reservation::new(size).map_err(AsErrno::errno).err() != Some(Errno::ENOMEM) {
+        if Reservation::new(size).map_err(errno).err() != Some(Errno::ENOMEM) {
             return 2;
         }
         // What is reserved has been counted already.
@@ -749,7 +749,7 @@ fn limits_are_errors_and_harm_nothing() {
         }
         // A map is made elsewhere first, for which there is no room: nothing has happened.
         let map = MmapOptions::new().len(16 << 20).map_raw(&file);
-        if map.map_err(AsErrno::errno).err() != Some(Errno::ENOMEM) {
+        if map.map_err(errno).err() != Some(Errno::ENOMEM) {
             return 5;
         }
         let Ok(()) = part.decommit(page..size) else { return 6 };
@@ -759,7 +759,7 @@ fn limits_are_errors_and_harm_nothing() {
     in_child(|| {
         let limit = Rlimit { current: in_use(5) + (8 << 20), maximum: u64::MAX };
         let Ok(_) = syscall::prlimit(0, Resource::DATA, Some(limit)) else { return 1 };
-        if part.commit(0..size).map_err(AsErrno::errno).err() != Some(Errno::ENOMEM) {
+        if part.commit(0..size).map_err(errno).err() != Some(Errno::ENOMEM) {
             return 2;
         }
         if !whole(base, size) {
@@ -785,14 +785,14 @@ fn too_many_mappings() {
         let mut refused = None;
         for number in 0..most {
             if let Err(error) = fill.commit(2 * number * page..(2 * number + 1) * page) {
-                refused = Some(error.errno());
+                refused = Some(errno(error));
                 break;
             }
         }
         if refused != Some(Errno::ENOMEM) {
             return 2;
         }
-        if part.decommit(page..2 * page).map_err(AsErrno::errno).err() != Some(Errno::ENOMEM) {
+        if part.decommit(page..2 * page).map_err(errno).err() != Some(Errno::ENOMEM) {
             return 3;
         }
         if !whole(part.as_ptr(), 8 * page) {
@@ -839,7 +839,7 @@ proptest! {
                 }
                 Err(error) => {
                     prop_assert!(size > 8 * page);
-                    prop_assert_eq!(error.errno(), Errno::ENOMEM);
+                    prop_assert_eq!(errno(error), Errno::ENOMEM);
                 }
             }
             prop_assert!(arena[..] == model[..]);
@@ -873,7 +873,7 @@ fn an_arena_of_a_part() {
     let page = page_size();
     let mut part = Reservation::new(4 * page).unwrap();
     part.commit(0..4 * page).unwrap().fill(1);
-    part.guard(page..2 * page).unwrap();
+    part.guard_pages(page..2 * page).unwrap();
     let mut arena = Arena::from_reservation(part).unwrap();
     assert_eq!((arena.len(), arena.capacity()), (0, 4 * page));
     assert_eq!(permissions(arena.as_ptr(), 4 * page), ["---p"; 4]);
@@ -936,7 +936,7 @@ fn a_ring_for_nothing() {
     assert_eq!((ring.capacity(), ring.push(b"some"), ring.readable()), (0, 0, &[][..]));
     assert!(ring.writable().is_empty());
     ring.consume(0);
-    ring.commit(0);
+    ring.produce(0);
     fails(Ring::new(isize::MAX as usize), Errno::EOVERFLOW);
     fails(Ring::new(usize::MAX), Errno::EOVERFLOW);
 }
@@ -950,11 +950,11 @@ fn a_ring_gives_no_more_than_it_has() {
 }
 
 #[test]
-#[should_panic = "more committed than there is room"]
+#[should_panic = "more produced than there is room"]
 fn a_ring_takes_no_more_than_it_has_room_for() {
     let mut ring = Ring::new(1).unwrap();
     ring.push(b"12");
-    ring.commit(ring.capacity() - 1);
+    ring.produce(ring.capacity() - 1);
 }
 
 #[test]

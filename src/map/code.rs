@@ -34,24 +34,12 @@ use super::{ConversionError, Mmap, MmapMut, Result};
 /// ```
 ///
 /// It cannot be executed; not even by mistake, on processors that tell executing from reading
-/// (not x86 without PAE, nor most of mips):
-///
-/// ```compile_fail,E0599
-/// let code = baremap::map::CodeMut::new(1)?;
-/// let function: extern "C" fn() = unsafe { code.function(0) };
-/// # Ok::<(), baremap::map::Error>(())
-/// ```
+/// (not x86 without PAE, nor most of mips).
 pub struct CodeMut(MmapMut);
 
 /// Memory to execute code from: a `[u8]` that cannot be written to.
 ///
-/// It is made of [`CodeMut`], where the example is. It cannot be written to:
-///
-/// ```compile_fail,E0594
-/// let mut code = baremap::map::CodeMut::new(1)?.make_exec()?;
-/// code[0] = 1;
-/// # Ok::<(), baremap::map::Error>(())
-/// ```
+/// It is made of [`CodeMut`], where the example is.
 pub struct Code(Mmap);
 
 impl CodeMut {
@@ -74,7 +62,8 @@ impl CodeMut {
     ///
     /// # Errors
     ///
-    /// It comes back with `EACCES` if policy forbids what was written to be executed.
+    /// It comes back with `EACCES` if policy forbids what was written to be executed. (That of
+    /// [`MmapMut::make_exec`], which has memmap2's name and ways, does not.)
     pub fn make_exec(self) -> result::Result<Code, ConversionError<CodeMut>> {
         match self.0.try_make_exec() {
             Ok(map) => Ok(Code(map)),

@@ -58,11 +58,16 @@ impl MmapMut {
         // once more is gone.
         Ok(unsafe { from_raw_parts_mut(map.0.ptr(), map.0.len()) })
     }
+}
 
+impl MmapRaw {
     /// Maps memory, all of it zero, that nobody sees but this process: the kernel itself has
     /// it mapped nowhere else, so that neither a debugger nor `/proc/PID/mem` reads it, and it
     /// never goes to the swap or into a core dump. For keys. System calls of the process's own
-    /// do read and write it, and a child made by `fork` shares it.
+    /// do read and write it.
+    ///
+    /// A child made by `fork` has the same memory, and each may change it under the other's
+    /// hands: hence by pointers. [`Advice::DontFork`] keeps it from children.
     ///
     /// It counts as locked memory. Source: memfd_secret(2).
     ///
@@ -70,18 +75,16 @@ impl MmapMut {
     ///
     /// `ENOSYS`: as for [`memfd_secret`](syscall::memfd_secret). `EAGAIN`: more than
     /// `RLIMIT_MEMLOCK`. `EOVERFLOW`: more than `isize::MAX` bytes.
-    pub fn map_secret(len: usize) -> Result<MmapMut> {
+    pub fn map_secret(len: usize) -> Result<MmapRaw> {
         let region = || {
             Region::rounded(0, len, page_size())?;
             let file = syscall::memfd_secret(OFlags::CLOEXEC)?;
             syscall::ftruncate(file.as_fd(), len as u64)?;
             Region::map(len, READ_WRITE, MapFlags::SHARED, Some(file.as_fd()), 0, page_size())
         };
-        region().map(MmapMut).map_err(Error::from)
+        region().map(MmapRaw).map_err(Error::from)
     }
-}
 
-impl MmapRaw {
     /// Maps memory, all of it zero, that the kernel may take back whenever memory is short:
     /// a page is then zero again, at any moment. For what can be made anew, as caches. By
     /// pointers, for a `[u8]` must not change.
@@ -91,14 +94,17 @@ impl MmapRaw {
     ///
     /// # Errors
     ///
-    /// `ENOSYS`: before Linux 6.11. (A kernel of 32 bits that is younger has an error of its
-    /// own, 524.) `ENOMEM`: there is no such range of addresses. `EOVERFLOW`: more than
-    /// `isize::MAX` bytes.
+    /// `ENOSYS`: before Linux 6.11, and on kernels of 32 bits. `ENOMEM`: there is no such
+    /// range of addresses. `EOVERFLOW`: more than `isize::MAX` bytes.
     pub fn map_droppable(len: usize) -> Result<MmapRaw> {
         let flags = MapFlags::DROPPABLE | MapFlags::ANONYMOUS;
         match Region::map(len, READ_WRITE, flags, None, 0, page_size()) {
-            // Nothing else is wrong with the arguments than a type that is not known.
-            Err(Errno::EINVAL) => Err(Errno::ENOSYS.into()),
+            // Nothing else is wrong with the arguments than a type that is not known. One of
+            // 32 bits that knows it has an error of its own, which is in none of its headers
+            // for programs: 524, `ENOTSUPP`.
+            Err(errno) if errno == Errno::EINVAL || errno.number() == 524 => {
+                Err(Errno::ENOSYS.into())
+            }
             region => region.map(MmapRaw).map_err(Error::from),
         }
     }

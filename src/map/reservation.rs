@@ -8,7 +8,7 @@ use core::{
 };
 
 use super::{ConversionError, Error, Mmap, MmapMut, MmapRaw, Result, region::Region};
-use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
+use crate::syscall::{self, Advice, Errno, MapFlags, MremapFlags, ProtFlags, page_size};
 
 /// A range of addresses that nobody else gets, with memory only where it is asked for.
 ///
@@ -33,7 +33,7 @@ use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
 ///
 /// A page is *reserved* at first: it cannot be accessed, and takes neither memory nor swap.
 /// [`commit`](Reservation::commit) makes zeroed memory of it, [`decommit`](Reservation::decommit)
-/// a reserved page again, and [`guard`](Reservation::guard) one that cannot be accessed either,
+/// a reserved page again, and [`guard_pages`](Reservation::guard_pages) one that cannot be accessed either,
 /// at less cost amid memory. Which pages are what is the caller's to know: nothing is
 /// allocated here to remember it. `commit` gives the bytes as a slice, as often as it is
 /// called; pointers ([`as_mut_ptr`](Reservation::as_mut_ptr)) reach them in between.
@@ -48,15 +48,6 @@ use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
 ///
 /// Dropping a reservation unmaps all of its pages, committed ones as well: a slice of them
 /// borrows the reservation, so there is none. A child of fork(2) has a copy of its own.
-///
-/// ```compile_fail,E0505
-/// # use baremap::map::Reservation;
-/// let mut reservation = Reservation::new(1)?;
-/// let bytes = reservation.commit(0..1)?;
-/// drop(reservation);
-/// bytes[0] = 1;
-/// # Ok::<(), baremap::map::Error>(())
-/// ```
 pub struct Reservation {
     /// A page's; dangling if nothing was ever reserved.
     ptr: *mut u8,
@@ -190,7 +181,7 @@ impl Reservation {
     /// # Errors
     ///
     /// As for `decommit`.
-    pub fn guard(&mut self, range: Range<usize>) -> Result<()> {
+    pub fn guard_pages(&mut self, range: Range<usize>) -> Result<()> {
         let range = self.whole(&range)?;
         self.reclaim()?;
         // Whatever the result: a call that fails may have installed some.
@@ -333,14 +324,6 @@ pub(super) fn whole_pages(len: usize) -> syscall::Result<usize> {
 /// of map, or leave, which would be a hole in the reservation. [`AsMut`] gives the bytes of
 /// an [`MmapMut`].
 ///
-/// ```compile_fail,E0596
-/// # use baremap::map::{MmapMut, Placed, Reservation};
-/// let reservation = Reservation::new(1)?;
-/// let mut placed = Placed::new(MmapMut::map_anon(1)?, reservation, 0)?;
-/// let taken = std::mem::replace(&mut *placed, MmapMut::map_anon(1)?);
-/// # Ok::<(), baremap::map::Error>(())
-/// ```
-///
 /// The reservation is either borrowed, and free again when this is dropped, or owned, and
 /// dropped as well; [`into_reservation`](Placed::into_reservation) gives it back.
 pub struct Placed<M: Map, R: Addresses> {
@@ -396,15 +379,22 @@ impl<M: Map, R: Addresses> Placed<M, R> {
     /// were. A map of no bytes takes no place.
     ///
     /// The map is made elsewhere first, so that it takes addresses twice for a moment: what
-    /// cannot be mapped fails there. A call of mmap(2) with `MAP_FIXED` has unmapped what
-    /// was there when it fails, and another thread's mapping could take the place.
-    /// Source: mremap(2), `MREMAP_FIXED`.
+    /// cannot be mapped fails there. A call that fails with the place already made free would
+    /// leave it to other threads' mappings, be it mmap(2) with `MAP_FIXED` or mremap(2) with
+    /// `MREMAP_FIXED`, which is what moves the map: so all that it could refuse is tried out
+    /// before, at a place where it does no harm. Source: those pages.
     ///
     /// # Errors
     ///
     /// Both come back. `EINVAL`: the offset is inside of a page; there is no room for the
-    /// map from it on; the map is one of huge pages. `ENOMEM`: too many mappings. Pages
-    /// that were committed there may then be reserved ones.
+    /// map from it on; the map is one of huge pages. `EFAULT`: the map is several mappings,
+    /// as after advice for a part of it, or of a device's memory, which cannot grow.
+    /// `ENOMEM`: too many mappings.
+    ///
+    /// `ENOMEM` when it is the kernel itself that lacks memory, or other threads have made too
+    /// many mappings just then: pages that were committed there may be reserved ones; and if
+    /// that cannot be known, for another thread may have mapped something there, the
+    /// reservation ends at `offset` from then on, and what was behind is leaked.
     pub fn new(
         mut map: M,
         mut reservation: R,
@@ -444,19 +434,54 @@ fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Resu
         return Err(Errno::EINVAL);
     }
     to.reclaim()?;
+    try_to_grow(map)?;
+    try_to_move()?;
     let at = to.ptr.wrapping_add(offset);
     // SAFETY: the reservation's own pages, to which `&mut` excludes references; nor is there
     // one to the map's.
     if let Err(errno) = unsafe { map.move_to(at) } {
-        // Should the kernel have made room before it failed: if nothing is there, it is
-        // reserved again, and otherwise nothing was unmapped.
+        // The kernel may have made room before it failed. If nothing is there, it is reserved
+        // again; what is there may be the same as before, or somebody else's.
         let flags = ANONYMOUS.union(MapFlags::FIXED_NOREPLACE);
         // SAFETY: nothing is replaced.
-        let _ = unsafe { syscall::mmap(at, length, NONE, flags, None, 0) };
+        if unsafe { syscall::mmap(at, length, NONE, flags, None, 0) }.is_err() {
+            to.len = offset;
+        }
         return Err(errno);
     }
     to.placed = Some((range.start, range.len()));
     Ok(())
+}
+
+/// `EFAULT`: the map is not one mapping, of which only mremap(2) that makes it longer tells on
+/// all kernels: until Linux 6.16 a move is refused, when the target is gone, and from then on
+/// several are moved, one by one.
+fn try_to_grow(map: &Region) -> syscall::Result<()> {
+    let (base, length) = map.mapping();
+    let (page, flags) = (page_size(), MremapFlags::empty());
+    // SAFETY: where it is, no page of it changes, and one behind it was nobody's.
+    match unsafe { syscall::mremap(base, length, length + page, flags, ptr::null_mut()) } {
+        Err(Errno::EFAULT) => Err(Errno::EFAULT),
+        // For other reasons, which do not matter: it shall not become longer.
+        Err(_) => Ok(()),
+        // SAFETY: just mapped, and known to nobody.
+        Ok(_) => unsafe { syscall::munmap(base.wrapping_add(length), page) },
+    }
+}
+
+/// `ENOMEM`: there are too many mappings to move any, tried with pages of its own.
+fn try_to_move() -> syscall::Result<()> {
+    let page = page_size();
+    let pages = ManuallyDrop::new(Reservation::reserve(2 * page)?);
+    let (from, to) = (pages.ptr, pages.ptr.wrapping_add(page));
+    let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+    // SAFETY: both are this function's own; one is in the other's place, or neither is moved,
+    // and then the other one may be anybody's by now.
+    unsafe {
+        let moved = syscall::mremap(from, page, page, flags, to);
+        syscall::munmap(if moved.is_ok() { to } else { from }, page)?;
+        moved.map(drop)
+    }
 }
 
 impl<M: Map, R: Addresses> Drop for Placed<M, R> {

@@ -69,13 +69,13 @@ pub fn residency(start: *const u8, len: usize) -> Residency {
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// Addresses where nothing is mapped have no flags. Source: the kernel's
+/// Addresses where nothing is mapped have no flags, as long as there are any. Source: the kernel's
 /// `Documentation/admin-guide/mm/pagemap.rst`.
 ///
 /// # Errors
 ///
 /// Those of opening `/proc/self/pagemap`, as `ENOENT` where there is no `/proc`; and an item
-/// is one of reading it.
+/// is one of reading it, or `ENOMEM`: the range goes on beyond the last address.
 pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = syscall::open(c"/proc/self/pagemap", flags, Mode::empty()).map_err(Error::from)?;
@@ -185,7 +185,11 @@ impl<S: Source> Runs<S> {
 
     fn state(&mut self, page: usize) -> syscall::Result<S::State> {
         if page >= self.seen.1 {
-            let pages = self.before.saturating_add(self.len).div_ceil(page_size());
+            // The kernel's own last pages are nobody's, so no sum below overflows.
+            let end = self.first.addr() + self.before;
+            let end = end.checked_add(self.len).ok_or(Errno::ENOMEM)?;
+            let end = end.checked_next_multiple_of(page_size()).ok_or(Errno::ENOMEM)?;
+            let pages = (end - self.first.addr()) / page_size();
             let count = (pages - page).min(AT_ONCE);
             self.source.look(self.first.wrapping_add(page * page_size()), count)?;
             self.seen = (page, page + count);

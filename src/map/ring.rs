@@ -36,9 +36,8 @@ use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, pa
 /// allocated at once, and sealed against becoming shorter: no access fails.
 ///
 /// A child of fork(2) does not have the memory (`MADV_DONTFORK`), for it would be the same
-/// one, and each process would change it under the other's hands. A ring that is used there
-/// ends the child (`SIGSEGV`), and dropping it does nothing: what is mapped there by then is
-/// another's.
+/// one, and each process would change it under the other's hands. To read or write such a ring
+/// there is a panic, and dropping it does nothing: what is mapped there by then is another's.
 pub struct Ring {
     halves: ManuallyDrop<[Placed<MmapRaw, Reservation>; 2]>,
     /// One page whose first byte is 1, and 0 in a child.
@@ -102,8 +101,18 @@ impl Ring {
         self.len == 0
     }
 
+    /// Whether this is the process that made it.
+    fn is_here(&self) -> bool {
+        self.here[0] == 1
+    }
+
     /// All bytes that can be read, the oldest first.
+    ///
+    /// # Panics
+    ///
+    /// This process is a child of the one that made the ring.
     pub fn readable(&self) -> &[u8] {
+        assert!(self.is_here(), "a child does not have its parent's ring");
         let start = self.halves[0].as_ptr().wrapping_add(self.start);
         // SAFETY: from a byte of the first half on, no more than one half: mapped, and only
         // `&mut self` changes it.
@@ -125,8 +134,13 @@ impl Ring {
         remapped();
     }
 
-    /// All room there is. What is written to it can be read after [`commit`](Ring::commit).
+    /// All room there is. What is written to it can be read after [`produce`](Ring::produce).
+    ///
+    /// # Panics
+    ///
+    /// This process is a child of the one that made the ring.
     pub fn writable(&mut self) -> &mut [u8] {
+        assert!(self.is_here(), "a child does not have its parent's ring");
         let room = self.capacity() - self.len;
         let mut end = self.start + self.len;
         if end >= self.capacity() {
@@ -143,18 +157,22 @@ impl Ring {
     /// # Panics
     ///
     /// There is no room for so many.
-    pub fn commit(&mut self, count: usize) {
-        assert!(count <= self.capacity() - self.len, "more committed than there is room");
+    pub fn produce(&mut self, count: usize) {
+        assert!(count <= self.capacity() - self.len, "more produced than there is room");
         self.len += count;
         remapped();
     }
 
     /// Writes as many bytes as there is room for, and returns how many.
+    ///
+    /// # Panics
+    ///
+    /// As [`writable`](Ring::writable) does.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         let room = self.writable();
         let count = bytes.len().min(room.len());
         room[..count].copy_from_slice(&bytes[..count]);
-        self.commit(count);
+        self.produce(count);
         count
     }
 }
@@ -167,7 +185,7 @@ fn remapped() {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        if self.here[0] == 1 {
+        if self.is_here() {
             // SAFETY: not used again.
             unsafe { ManuallyDrop::drop(&mut self.halves) };
         }

@@ -11,9 +11,9 @@ pub type Pkey = i32;
 ///
 /// # Errors
 ///
-/// `ENOSPC`: none is left, or the processor has none. `EINVAL`: unknown rights; and what an
-/// x86 processor without keys says to the first call. `ENOSYS`: before Linux 4.9, and on architectures that never
-/// had the call.
+/// `ENOSPC`: none is left. `EINVAL`: unknown rights. A processor without keys: `ENOSPC`; on
+/// x86 the first call of a process is `EINVAL` instead. `ENOSYS`: before Linux 4.9, and on
+/// architectures that never had the call.
 pub fn pkey_alloc(rights: PkeyRights) -> Result<Pkey> {
     // SAFETY: touches no memory: no page has a key that was free.
     Errno::check(unsafe { syscall2(nr::pkey_alloc, 0, rights.register()) }).map(|key| key as Pkey)

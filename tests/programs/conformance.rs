@@ -35,7 +35,7 @@ use core::{
 
 use baremap::{
     eprintln,
-    fd::{AsFd, BorrowedFd, CWD, OwnedFd},
+    fd::{AsFd, BorrowedFd, CWD, FromRawFd, OwnedFd},
     println,
     rt::{ExitCode, Start},
     syscall::{

@@ -260,6 +260,16 @@ fn resident() -> Outcome {
     ensure(runs.next().is_none(), "another run")
 }
 
+/// It is refused before anything is asked, on words of any size.
+fn no_end() -> Outcome {
+    let mut runs = pagemap(core::ptr::null(), usize::MAX)?;
+    fails(runs.next().transpose(), Errno::ENOMEM)?;
+    ensure(runs.next().is_none(), "another run")?;
+    let mut runs = residency(core::ptr::null(), usize::MAX);
+    fails(runs.next().transpose(), Errno::ENOMEM)?;
+    ensure(runs.next().is_none(), "another run")
+}
+
 fn page_table() -> Outcome {
     let (pages, wanted) = touched()?;
     let mut runs = pagemap(pages.addr, pages.length)?;
@@ -306,6 +316,7 @@ pub const CASES: &[Case] = &[
     case!("residency tells runs of pages", resident,
         qemu_user: "a byte for each of the host's pages",
         if page() > 4096),
+    case!("no pages of a range without an end", no_end),
     case!("pagemap tells runs of pages", page_table,
         qemu_user: "the page table is that of the emulator"),
 ];

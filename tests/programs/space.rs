@@ -75,7 +75,7 @@ fn split_and_merge() -> Outcome {
 fn guard() -> Outcome {
     let mut part = Reservation::new(3 * page())?;
     mark(part.commit(0..3 * page())?, 7);
-    part.guard(page()..2 * page())?;
+    part.guard_pages(page()..2 * page())?;
     same(pages(&part), [true, false, true])?;
     let bytes = part.commit(0..3 * page())?;
     same([0, 1, 2].map(|number| bytes[number * page()]), [7, 0, 7])
@@ -87,7 +87,7 @@ fn guard_without_guards() -> Outcome {
     mark(part.commit(0..3 * page())?, 7);
     // SAFETY: this function's own.
     unsafe { syscall::mlock(part.as_ptr(), part.len())? };
-    part.guard(page()..2 * page())?;
+    part.guard_pages(page()..2 * page())?;
     same(pages(&part), [true, false, true])?;
     let bytes = part.commit(0..3 * page())?;
     same([0, 1, 2].map(|number| bytes[number * page()]), [7, 0, 7])
@@ -183,7 +183,7 @@ fn ring() -> Outcome {
             *byte = (written % 251) as u8;
             written += 1;
         }
-        ring.commit(count);
+        ring.produce(count);
         let count = ring.len().min(1 + round * 41 % page());
         for &byte in &ring.readable()[..count] {
             same(byte, (read % 251) as u8)?;
@@ -214,6 +214,18 @@ fn ring_of_a_parent() -> Outcome {
         i32::from(!readable(other))
     })?;
     same(ended, WaitStatus::Exited(0))?;
+    // It is refused, whatever is there. What is said of it is not for this program's output.
+    let uses: [fn(&mut Ring) -> usize; 3] =
+        [|ring| ring.readable().len(), |ring| ring.writable().len(), |ring| ring.push(b"child's")];
+    for used in uses {
+        let ended = child(|| {
+            // SAFETY: nobody else uses the number in the child.
+            drop(unsafe { OwnedFd::from_raw_fd(2) });
+            used(&mut ring);
+            0
+        })?;
+        ensure(matches!(ended, WaitStatus::Killed(Signal::ABRT, _)), "a ring that is lent")?;
+    }
     same(ring.readable(), b"parent's")?;
     drop(ManuallyDrop::into_inner(ring));
     ensure(!whole(at, page()), "a ring that is still there")

@@ -1,0 +1,64 @@
+//! What tests ask of the kernel about this process, and what they do in a copy of it.
+
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::{fs, thread};
+
+use baremap::{
+    map::Error,
+    syscall::{self, Errno, WaitFlags, WaitStatus},
+};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
+
+/// The number of an error, whatever the feature set makes of it.
+pub fn errno(error: impl Into<Error>) -> Errno {
+    let error: Error = error.into();
+    #[cfg(feature = "std")]
+    return Errno::new(error.raw_os_error().unwrap() as u16);
+    #[cfg(not(feature = "std"))]
+    return error;
+}
+
+/// Ends a copy of this process as `body` says, and tells how it ended.
+pub fn child(body: impl FnOnce() -> i32) -> WaitStatus {
+    // SAFETY: the copy allocates nothing and takes no lock.
+    match unsafe { syscall::fork() }.unwrap() {
+        None => syscall::exit_group(body()),
+        Some(pid) => syscall::waitid(Some(pid), WaitFlags::EXITED).unwrap().unwrap().1,
+    }
+}
+
+/// Runs something in a thread for which the kernel refuses a call, or those of them to which
+/// a rule applies.
+pub fn refusing(call: u32, rules: Vec<SeccompRule>, errno: Errno, body: impl FnOnce() + Send) {
+    let refusal = SeccompAction::Errno(errno.number().into());
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let rules = [(call.into(), rules)].into();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch).unwrap();
+    let filter: BpfProgram = filter.try_into().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            seccompiler::apply_filter(&filter).unwrap();
+            body();
+        });
+    });
+}
+
+/// What `/proc/self/smaps` says in a line of the mapping that covers an address. (It may be
+/// larger than what the test has mapped: the kernel joins neighbours that are alike.)
+pub fn smaps(address: *const u8, line: &str) -> String {
+    let covers = |line: &str| {
+        let range = line.split(' ').next().unwrap().split_once('-');
+        let hex = |text: &str| usize::from_str_radix(text, 16);
+        matches!(range.map(|(start, end)| (hex(start), hex(end))),
+            Some((Ok(start), Ok(end))) if (start..end).contains(&address.addr()))
+    };
+    let text = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = text.lines().skip_while(|line| !covers(line));
+    lines.find_map(|found| Some(found.strip_prefix(line)?.trim().to_owned())).unwrap()
+}
+
+/// Whether its mapping has a flag, in the two letters of proc(5).
+pub fn flagged(address: *const u8, flag: &str) -> bool {
+    smaps(address, "VmFlags:").split_whitespace().any(|other| other == flag)
+}
