@@ -87,10 +87,15 @@ fn every_case_passes() {
         output.status,
         report.lines().last(),
     );
-    assert_eq!(errors, "");
+    // An emulator speaks of each child that a fault ends.
+    if common::runner().is_none() {
+        assert_eq!(errors, "");
+    }
 
     // Well formed: comments, results from 1 to N, the plan, and the closing line.
-    let mut lines = report.lines().filter(|line| !line.starts_with('#'));
+    // (`Bail out!` is the emulator's, of a child in which it has failed itself.)
+    let foreign = |line: &str| common::runner().is_some() && line.starts_with("Bail out! ERROR:");
+    let mut lines = report.lines().filter(|line| !line.starts_with('#') && !foreign(line));
     for number in 1..=results.len() {
         let line = lines.next().unwrap();
         assert!(matches!(result(line), Some((_, n, _)) if n == number), "{number}: {line}");

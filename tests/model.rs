@@ -5,9 +5,10 @@
 //! very byte. Source: mmap(2), and where that leaves it open, what Linux does: a private page
 //! shows the file until it is written to, and is gone if the file becomes shorter than it.
 
-#![allow(clippy::useless_conversion, reason = "of some errors, and of one kind of maps")]
+#![allow(clippy::useless_conversion, reason = "with the feature `std` the errors are others")]
 
-mod common;
+#[path = "common/kernel.rs"]
+mod kernel;
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,7 @@ use baremap::{
     map::{Error, Fault, FileMap, FlushOptions, guard},
     syscall::{self, Errno, MlockFlags, OFlags},
 };
-use common::errno;
+use kernel::errno;
 use proptest::{collection::vec, option, prelude::*};
 
 const PAGE: usize = 4096;
@@ -706,7 +707,11 @@ impl World {
                 };
             }
             Step::IntoRaw { .. } => {
-                real = Map::Raw(of!(real, map => map.into()));
+                real = match real {
+                    Map::Read(map) => Map::Raw(map.into()),
+                    Map::Write(map) => Map::Raw(map.into()),
+                    raw => raw,
+                };
             }
             Step::Advise { at, len, advice, .. } => {
                 let result = match &real {

@@ -493,7 +493,8 @@ fn the_layout_tells_sizes() {
     let (out, ..) = run(&mut program("layout"));
     for line in out.lines() {
         let size = line.split_once(" KiB").unwrap().0.rsplit(' ').next().unwrap();
-        assert!(size.parse::<u64>().unwrap() > 0, "{line}");
+        // With pages that are larger than the host's, qemu-user tells other mappings than it has.
+        assert!(size.parse::<u64>().unwrap() > 0 || common::page_size() > 4096, "{line}");
     }
     if common::runner().is_none() {
         assert!(out.contains("[vdso]"), "{out}");

@@ -193,7 +193,11 @@ fn copy_window(
     // SAFETY: this program never writes to the source.
     let written = unsafe { write(to, map.ptr(), map.len()) };
     written.map_err(|(done, errno)| match errno {
-        Errno::EFAULT => missing(from, to, offset + done as u64),
+        // It is the source: there is no other memory in it.
+        Errno::EFAULT => match unreadable(from, offset + done as u64) {
+            Some(Some(errno)) => source("read", errno),
+            _ => source("copy", Cause::Shrunk),
+        },
         errno => dest("write to", errno),
     })
 }

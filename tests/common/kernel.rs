@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use std::{fs, thread};
+use std::{fs, ops::Range, thread};
 
 use baremap::{
     map::Error,
@@ -44,18 +44,34 @@ pub fn refusing(call: u32, rules: Vec<SeccompRule>, errno: Errno, body: impl FnO
     });
 }
 
+/// The lines of `/proc/self/smaps` on the mapping of an address, the first with its
+/// addresses and its file; `None` if nothing is mapped there.
+pub fn mapping(at: *const u8) -> Option<String> {
+    // Another test's file may have any name.
+    let smaps = fs::read("/proc/self/smaps").unwrap();
+    let smaps = String::from_utf8_lossy(&smaps);
+    let range = |line: &str| -> Option<Range<usize>> {
+        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        Some(number(start)?..number(end)?)
+    };
+    let mut found: Option<String> = None;
+    for line in smaps.lines() {
+        match (range(line), &mut found) {
+            (Some(_), Some(_)) => break,
+            (Some(range), None) if range.contains(&at.addr()) => found = Some(line.to_owned()),
+            (None, Some(found)) => *found += &format!("\n{line}"),
+            _ => {}
+        }
+    }
+    found
+}
+
 /// What `/proc/self/smaps` says in a line of the mapping that covers an address. (It may be
 /// larger than what the test has mapped: the kernel joins neighbours that are alike.)
 pub fn smaps(address: *const u8, line: &str) -> String {
-    let covers = |line: &str| {
-        let range = line.split(' ').next().unwrap().split_once('-');
-        let hex = |text: &str| usize::from_str_radix(text, 16);
-        matches!(range.map(|(start, end)| (hex(start), hex(end))),
-            Some((Ok(start), Ok(end))) if (start..end).contains(&address.addr()))
-    };
-    let text = fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut lines = text.lines().skip_while(|line| !covers(line));
-    lines.find_map(|found| Some(found.strip_prefix(line)?.trim().to_owned())).unwrap()
+    let lines = mapping(address).unwrap();
+    lines.lines().find_map(|found| Some(found.strip_prefix(line)?.trim().to_owned())).unwrap()
 }
 
 /// Whether its mapping has a flag, in the two letters of proc(5).

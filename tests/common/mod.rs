@@ -8,7 +8,6 @@
 
 use std::{
     env, fs,
-    ops::Range,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{
@@ -17,7 +16,6 @@ use std::{
     },
 };
 
-use baremap::{map, syscall::Errno};
 use object::{Architecture, Object};
 
 /// A freestanding program, under the emulator if its architecture is another.
@@ -161,34 +159,4 @@ pub fn noise(len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
-}
-
-/// The error of either feature set.
-pub fn errno(error: impl Into<map::Error>) -> Errno {
-    let error: map::Error = error.into();
-    #[cfg(feature = "std")]
-    return Errno::new(error.raw_os_error().unwrap() as u16);
-    #[cfg(not(feature = "std"))]
-    return error;
-}
-
-/// The lines of `/proc/self/smaps` on the mapping of an address, the first with its
-/// addresses and its file; `None` if nothing is mapped there.
-pub fn mapping(at: *const u8) -> Option<String> {
-    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let range = |line: &str| -> Option<Range<usize>> {
-        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-        let number = |text| usize::from_str_radix(text, 16).ok();
-        Some(number(start)?..number(end)?)
-    };
-    let mut found: Option<String> = None;
-    for line in smaps.lines() {
-        match (range(line), &mut found) {
-            (Some(_), Some(_)) => break,
-            (Some(range), None) if range.contains(&at.addr()) => found = Some(line.to_owned()),
-            (None, Some(found)) => *found += &format!("\n{line}"),
-            _ => {}
-        }
-    }
-    found
 }
