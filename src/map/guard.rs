@@ -38,8 +38,7 @@
 //! Who installs another handler later has the signal, and may hand it on to this one in the
 //! same way. Who blocks `SIGBUS` in a thread has no handler there: the kernel ends the
 //! process. The handler, and so whatever it hands on to, runs on the thread's alternate
-//! stack where it has one, and needs less than two kilobytes beside what the kernel writes
-//! there.
+//! stack where it has one.
 
 use core::{
     ffi::{c_int, c_void},
