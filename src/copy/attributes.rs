@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::{Outcome, dest, source};
+use super::{Action, Outcome, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
 use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
@@ -12,7 +12,7 @@ use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
 #[inline(never)]
 pub fn preserve(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<()> {
     extended(from, to)?;
-    let own = syscall::fstat(to).map_err(|e| dest("examine", e))?;
+    let own = syscall::fstat(to).map_err(|e| dest(Action::Examine, e))?;
     let mut mode = stat.permissions();
     if (own.uid, own.gid) != (stat.uid, stat.gid)
         && syscall::fchown(to, Some(stat.uid), Some(stat.gid)).is_err()
@@ -22,8 +22,8 @@ pub fn preserve(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcom
         let _ = syscall::fchown(to, None, Some(stat.gid));
         mode -= Mode::SETUID | Mode::SETGID;
     }
-    syscall::fchmod(to, mode).map_err(|e| dest("set the permissions of", e))?;
-    syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest("set the times of", e))
+    syscall::fchmod(to, mode).map_err(|e| dest(Action::SetMode, e))?;
+    syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))
 }
 
 /// The largest list of names, and the largest value, in bytes. Source: xattr(7).
@@ -34,7 +34,7 @@ fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
         return Ok(());
     }
-    let failed = |errno| source("read the attributes of", errno);
+    let failed = |errno| source(Action::ReadAttributes, errno);
     let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(failed)?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
     let count = syscall::flistxattr(from, names).map_err(failed)?;
@@ -51,7 +51,7 @@ fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         match syscall::fsetxattr(to, name, value, XattrFlags::empty()) {
             // The other side does not have this kind, or not for us.
             Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}
-            Err(errno) => return Err(dest("set an attribute of", errno)),
+            Err(errno) => return Err(dest(Action::SetAttribute, errno)),
         }
     }
     Ok(())

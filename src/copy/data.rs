@@ -2,7 +2,7 @@
 
 use super::plan::{self, Facts, Plan, Window};
 use super::workers::{self, MAX_WORKERS};
-use super::{Cause, Failure, Options, Outcome, Watch, Way, dest, source};
+use super::{Action, Cause, Failure, Options, Outcome, Watch, Way, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::{Region, guard, unreadable, unwritable};
 use crate::syscall::{
@@ -45,7 +45,7 @@ pub fn copy(
     };
     match cloned {
         Ok(()) => return whole(from, size).map(|()| (size, Way::Clone)),
-        Err(errno) if options.way == Some(Way::Clone) => return Err(dest("clone to", errno)),
+        Err(errno) if options.way == Some(Way::Clone) => return Err(dest(Action::CloneTo, errno)),
         Err(_) => {}
     }
 
@@ -81,7 +81,7 @@ pub fn copy(
             Ok(()) => position = window.end(),
             // Something else will tell what is wrong with them, if that is so.
             Err(_) if options.way.is_none() => job.way = Way::Write,
-            Err(errno) => return Err(source("copy within the kernel", errno)),
+            Err(errno) => return Err(source(Action::KernelCopy, errno)),
         }
     }
     let mut region = None;
@@ -98,7 +98,7 @@ pub fn copy(
                 let _ = syscall::lseek(from, 0, Whence::SET);
                 return stream(from, to, watch);
             }
-            Err(errno) => return Err(source("map", errno)),
+            Err(errno) => return Err(source(Action::Map, errno)),
         };
         position = window.end();
     }
@@ -131,7 +131,7 @@ pub fn copy(
 /// Whether the source still has all that it had.
 fn whole(from: BorrowedFd<'_>, size: u64) -> Outcome<()> {
     match syscall::lseek(from, 0, Whence::END) {
-        Ok(end) if end < size => Err(source("copy", Cause::Shrunk)),
+        Ok(end) if end < size => Err(source(Action::Copy, Cause::Shrunk)),
         _ => Ok(()),
     }
 }
@@ -150,23 +150,23 @@ pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>, watch: Watch<'_>) -> Out
                 while !rest.is_empty() {
                     match syscall::write(to, rest) {
                         // Never so for a count above zero; were it, this would not end.
-                        Ok(0) => return Err(dest("write to", Errno::EIO)),
+                        Ok(0) => return Err(dest(Action::Write, Errno::EIO)),
                         Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                         Err(Errno::EINTR) => {}
-                        Err(errno) => return Err(dest("write to", errno)),
+                        Err(errno) => return Err(dest(Action::Write, errno)),
                     }
                 }
                 total += count as u64;
                 watch(total, None);
             }
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(source("read", errno)),
+            Err(errno) => return Err(source(Action::Read, errno)),
         }
     }
 }
 
 fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
-    syscall::ftruncate(to, length).map_err(|errno| dest("set the length of", errno))
+    syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
 /// Up to so many bytes are written, without space being reserved: they are as soon written.
@@ -196,7 +196,7 @@ fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
             Ok(()) => Ok(true),
             Err(Errno::EINTR) => continue,
             Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO)) => {
-                Err(dest("reserve space for", errno))
+                Err(dest(Action::Reserve, errno))
             }
             Err(_) => Ok(false),
         };
@@ -232,16 +232,16 @@ impl Job<'_> {
         match (self.way, map) {
             (Way::Kernel, _) => self
                 .copy_by_kernel(window)?
-                .map_err(|errno| source("copy within the kernel", errno))?,
+                .map_err(|errno| source(Action::KernelCopy, errno))?,
             (way, map) => {
                 let map = match map {
                     Some(map) => map,
-                    None => self.map_source(window).map_err(|errno| source("map", errno))?,
+                    None => self.map_source(window).map_err(|errno| source(Action::Map, errno))?,
                 };
                 if way == Way::Map && guard::ready().is_ok() {
                     let prot = ProtFlags::READ | ProtFlags::WRITE;
                     let target =
-                        map_shared(self.to, window, prot).map_err(|errno| dest("map", errno))?;
+                        map_shared(self.to, window, prot).map_err(|errno| dest(Action::Map, errno))?;
                     self.copy_mapped(window, &map, &target)?;
                 } else {
                     self.write(window, &map)?;
@@ -257,7 +257,7 @@ impl Job<'_> {
     /// Who cuts a destination off that was written to would find zeros in it at the end.
     fn check_length(&self) -> Outcome<()> {
         match syscall::lseek(self.to, 0, Whence::END) {
-            Ok(end) if end < self.plan.size => Err(dest("write to", Cause::CutOff)),
+            Ok(end) if end < self.plan.size => Err(dest(Action::Write, Cause::CutOff)),
             _ => Ok(()),
         }
     }
@@ -283,17 +283,17 @@ impl Job<'_> {
             // SAFETY: this program never writes to the source; its pages need not exist.
             match unsafe { syscall::pwrite_raw(self.to, at, rest, offset) } {
                 // Never so for a count above zero; were it, this would not end.
-                Ok(0) => return Err(dest("write to", Errno::EIO)),
+                Ok(0) => return Err(dest(Action::Write, Errno::EIO)),
                 Ok(count) => done += count,
                 Err(Errno::EINTR) => {}
                 // It is the source: there is no other memory in it.
                 Err(Errno::EFAULT) => {
                     return Err(match unreadable(self.from, offset) {
-                        Some(Some(errno)) => source("read", errno),
-                        _ => source("copy", Cause::Shrunk),
+                        Some(Some(errno)) => source(Action::Read, errno),
+                        _ => source(Action::Copy, Cause::Shrunk),
                     });
                 }
-                Err(errno) => return Err(dest("write to", errno)),
+                Err(errno) => return Err(dest(Action::Write, errno)),
             }
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Job<'_> {
             let rest = (window.end() - offset) as usize;
             match syscall::copy_file_range(self.from, offset, self.to, offset, rest) {
                 Ok(0) => match unreadable(self.from, offset) {
-                    Some(_) => return Err(source("copy", Cause::Shrunk)),
+                    Some(_) => return Err(source(Action::Copy, Cause::Shrunk)),
                     None => return Ok(Err(Errno::EOPNOTSUPP)),
                 },
                 Ok(count) => offset += count as u64,
@@ -321,7 +321,7 @@ impl Job<'_> {
                     return Ok(Err(errno));
                 }
                 Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
-                    return Err(dest("write to", errno));
+                    return Err(dest(Action::Write, errno));
                 }
                 Err(_) => return Err(self.missing(offset)),
             }
@@ -333,9 +333,9 @@ impl Job<'_> {
     #[cold]
     fn missing(&self, offset: u64) -> Failure {
         match unreadable(self.from, offset) {
-            Some(None) => source("copy", Cause::Shrunk),
-            Some(Some(errno)) => source("read", errno),
-            None => dest("write to", unwritable(self.to, offset).unwrap_or(Errno::EIO)),
+            Some(None) => source(Action::Copy, Cause::Shrunk),
+            Some(Some(errno)) => source(Action::Read, errno),
+            None => dest(Action::Write, unwritable(self.to, offset).unwrap_or(Errno::EIO)),
         }
     }
 }

@@ -10,12 +10,53 @@ use crate::syscall::Errno;
 /// Why a copy failed. `Display` gives one line without a newline.
 #[derive(Clone, Copy, Debug)]
 pub struct Error<'a> {
-    /// What was tried, as it follows the word "cannot".
-    pub action: &'static str,
+    /// What was tried.
+    pub action: Action,
     /// On what.
     pub path: Path<'a>,
     /// Why it failed.
     pub cause: Cause,
+}
+
+macro_rules! actions {
+    ($($name:ident = $text:literal,)*) => {
+        /// What was tried. `Display` gives it as it follows the word "cannot".
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Action {
+            $(#[doc = concat!("To ", $text, " it.")] $name,)*
+        }
+
+        impl fmt::Display for Action {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Action::$name => $text,)* })
+            }
+        }
+    };
+}
+
+actions! {
+    Open = "open",
+    Examine = "examine",
+    Copy = "copy",
+    CopyTo = "copy to",
+    Replace = "replace",
+    Sync = "write to the disk",
+    SyncDirectory = "write to the disk the directory of",
+    CreateBeside = "create a file beside",
+    Name = "give the copy the name",
+    KeepOwner = "keep the owner of",
+    CloneTo = "clone to",
+    KernelCopy = "copy within the kernel",
+    Map = "map",
+    Write = "write to",
+    Read = "read",
+    SetLength = "set the length of",
+    Reserve = "reserve space for",
+    SetMode = "set the permissions of",
+    SetTimes = "set the times of",
+    ReadAttributes = "read the attributes of",
+    SetAttribute = "set an attribute of",
 }
 
 /// Why it failed.
@@ -49,7 +90,7 @@ impl From<Errno> for Cause {
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot ")?;
-        f.write_str(self.action)?;
+        self.action.fmt(f)?;
         f.write_str(" ")?;
         self.path.fmt(f)?;
         f.write_str(": ")?;
@@ -153,19 +194,19 @@ mod tests {
         let path = Path { base: c"a b", name: None };
         let line = |action, cause| Error { action, path, cause }.to_string();
         assert_eq!(
-            line("open", Cause::Errno(Errno::ENOENT)),
+            line(Action::Open, Cause::Errno(Errno::ENOENT)),
             "cannot open 'a b': No such file or directory (ENOENT)"
         );
         assert_eq!(
-            line("copy to", Cause::SameFile),
+            line(Action::CopyTo, Cause::SameFile),
             "cannot copy to 'a b': it is the same file as the source"
         );
         assert_eq!(
-            line("copy to", Cause::DanglingLink),
+            line(Action::CopyTo, Cause::DanglingLink),
             "cannot copy to 'a b': it is a symbolic link that leads nowhere"
         );
         assert_eq!(
-            line("copy", Cause::Shrunk),
+            line(Action::Copy, Cause::Shrunk),
             "cannot copy 'a b': it became shorter or unreadable while it was copied"
         );
     }

@@ -23,7 +23,7 @@ mod workers;
 use core::ffi::CStr;
 
 pub use dest::last;
-pub use error::{Cause, Error, Path, Quoted};
+pub use error::{Action, Cause, Error, Path, Quoted};
 pub use options::{Options, Way};
 
 use crate::fd::{AsFd, BorrowedFd};
@@ -81,11 +81,11 @@ pub fn copy<'a>(
     }
 }
 
-/// An [`Error`] before the path is put to it.
+/// An [`Error`] before the path is put to it: so small that it is returned in a register.
 #[derive(Clone, Copy)]
 struct Failure {
     side: Side,
-    action: &'static str,
+    action: Action,
     cause: Cause,
 }
 
@@ -97,11 +97,11 @@ enum Side {
 
 type Outcome<T> = Result<T, Failure>;
 
-fn source(action: &'static str, cause: impl Into<Cause>) -> Failure {
+fn source(action: Action, cause: impl Into<Cause>) -> Failure {
     Failure { side: Side::Source, action, cause: cause.into() }
 }
 
-fn dest(action: &'static str, cause: impl Into<Cause>) -> Failure {
+fn dest(action: Action, cause: impl Into<Cause>) -> Failure {
     Failure { side: Side::Dest, action, cause: cause.into() }
 }
 
@@ -113,20 +113,20 @@ fn copy_paths<'a>(
     watch: Watch<'_>,
 ) -> Outcome<Option<(u64, Way)>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let from = syscall::open(source_path, flags, Mode::empty()).map_err(|e| source("open", e))?;
+    let from = syscall::open(source_path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
     let from = from.as_fd();
-    let stat = syscall::fstat(from).map_err(|e| source("examine", e))?;
+    let stat = syscall::fstat(from).map_err(|e| source(Action::Examine, e))?;
     if stat.file_type() == FileType::Directory {
-        return Err(source("copy", Errno::EISDIR));
+        return Err(source(Action::Copy, Errno::EISDIR));
     }
 
     let mut scratch = dest::Scratch::new();
     let inside = dest::last(source_path);
     let to = Destination::find(dest_path, inside, &mut scratch);
-    let to = to.map_err(|cause| dest("copy to", cause))?;
+    let to = to.map_err(|cause| dest(Action::CopyTo, cause))?;
     if let Some(existing) = to.stat() {
         if existing.is_same_file(&stat) {
-            return Err(dest("copy to", Cause::SameFile));
+            return Err(dest(Action::CopyTo, Cause::SameFile));
         }
         if options.no_clobber {
             return Ok(None);
@@ -135,16 +135,16 @@ fn copy_paths<'a>(
             FileType::Regular if options.in_place => {
                 return copy_in_place(options, from, &stat, &to, watch).map(Some);
             }
-            FileType::Regular => to.check_writable().map_err(|e| dest("replace", e))?,
-            FileType::Directory => return Err(dest("copy to", Errno::EISDIR)),
+            FileType::Regular => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
+            FileType::Directory => return Err(dest(Action::CopyTo, Errno::EISDIR)),
             _ => {
-                let device = to.open(OFlags::WRONLY).map_err(|e| dest("open", e))?;
+                let device = to.open(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
                 let copied = data::stream(from, device.as_fd(), watch)?;
                 if options.sync
                     && let Err(errno) = syscall::fsync(device.as_fd())
                     && errno != Errno::EINVAL // what never has anything on a disk
                 {
-                    return Err(dest("write to the disk", errno));
+                    return Err(dest(Action::Sync, errno));
                 }
                 return Ok(Some(copied));
             }
@@ -161,10 +161,10 @@ fn copy_paths<'a>(
         Ok(published) => copy.finish(published, copied),
         // Without /proc, older kernels have no way to name it: copy it once more.
         Err(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP) => {
-            let stat = &syscall::fstat(unnamed.as_fd()).map_err(|e| dest("examine", e))?;
+            let stat = &syscall::fstat(unnamed.as_fd()).map_err(|e| dest(Action::Examine, e))?;
             Copy { stat, ..copy }.by_name(unnamed.as_fd(), watch)
         }
-        Err(errno) => Err(dest("give the copy the name", errno)),
+        Err(errno) => Err(dest(Action::Name, errno)),
     }
 }
 
@@ -182,10 +182,10 @@ impl Copy<'_> {
     fn by_name(&self, from: BorrowedFd<'_>, watch: Watch<'_>) -> Outcome<Option<(u64, Way)>> {
         let mut name = Name::new();
         let named = Temporary::create(self.to, self.stat, Kind::Named, &mut name);
-        let named = named.map_err(|e| dest("create a file beside", e))?;
+        let named = named.map_err(|e| dest(Action::CreateBeside, e))?;
         let copied = self.fill(from, &named, watch)?;
         let published = named.publish(!self.options.no_clobber);
-        self.finish(published.map_err(|e| dest("give the copy the name", e))?, copied)
+        self.finish(published.map_err(|e| dest(Action::Name, e))?, copied)
     }
 
     /// Makes of a temporary file all that the destination is to be.
@@ -197,7 +197,7 @@ impl Copy<'_> {
     ) -> Outcome<(u64, Way)> {
         // Before there is anything in it to be read by others.
         if let Some(existing) = self.to.stat() {
-            to.resemble(existing).map_err(|e| dest("keep the owner of", e))?;
+            to.resemble(existing).map_err(|e| dest(Action::KeepOwner, e))?;
         }
         let copied = data::copy(from, self.stat, to.as_fd(), self.options, watch)?;
         self.settle(from, to.as_fd())?;
@@ -210,7 +210,7 @@ impl Copy<'_> {
             attributes::preserve(from, self.stat, to)?;
         }
         if self.options.sync {
-            syscall::fsync(to).map_err(|e| dest("write to the disk", e))?;
+            syscall::fsync(to).map_err(|e| dest(Action::Sync, e))?;
         }
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Copy<'_> {
         }
         if self.options.sync {
             let synced = self.to.sync_names();
-            synced.map_err(|e| dest("write to the disk the directory of", e))?;
+            synced.map_err(|e| dest(Action::SyncDirectory, e))?;
         }
         Ok(Some(copied))
     }
@@ -241,9 +241,9 @@ fn copy_in_place(
     to: &Destination<'_>,
     watch: Watch<'_>,
 ) -> Outcome<(u64, Way)> {
-    let file = to.open(OFlags::RDWR).map_err(|e| dest("open", e))?;
+    let file = to.open(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
     let copied = data::copy(from, stat, file.as_fd(), options, watch)?;
-    syscall::ftruncate(file.as_fd(), copied.0).map_err(|e| dest("set the length of", e))?;
+    syscall::ftruncate(file.as_fd(), copied.0).map_err(|e| dest(Action::SetLength, e))?;
     Copy { options, stat, to }.settle(from, file.as_fd())?;
     Ok(copied)
 }

@@ -1,5 +1,7 @@
 //! What may be asked of a copy.
 
+use core::fmt;
+
 /// How a file is copied; the default asks for nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -38,15 +40,15 @@ pub enum Way {
     Read,
 }
 
-impl Way {
+impl fmt::Display for Way {
     /// Its name, as `mapcp` takes it.
-    pub const fn name(self) -> &'static str {
-        match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Way::Clone => "clone",
             Way::Kernel => "kernel",
             Way::Map => "map",
             Way::Write => "write",
             Way::Read => "read",
-        }
+        })
     }
 }

@@ -8,7 +8,7 @@ use core::{
 
 use linux_raw_sys::prctl::PR_SET_PDEATHSIG;
 
-use super::{Cause, Failure, Outcome, dest, signals};
+use super::{Action, Cause, Failure, Outcome, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
@@ -130,7 +130,7 @@ fn run_shared(
     match board.failure() {
         Some(failure) => Err(failure),
         // One was killed, and what it had taken is copied by nobody.
-        None if board.finished.load(Acquire) != helpers => Err(dest("copy to", Cause::Worker)),
+        None if board.finished.load(Acquire) != helpers => Err(dest(Action::CopyTo, Cause::Worker)),
         None => Ok(()),
     }
 }

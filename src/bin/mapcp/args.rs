@@ -1,20 +1,11 @@
 //! The command line.
+//!
+//! A crate would do, and `getargs` did; but its panics, which never happen, brought in all that
+//! it takes to print them, and the program was a quarter larger.
 
-use core::{
-    ffi::CStr,
-    fmt::{self, Write},
-};
+use core::{ffi::CStr, fmt};
 
 use baremap::copy::{Options, Quoted, Way};
-use getargs::{Arg, Argument, Opt};
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Request {
-    Help,
-    Version,
-    Copy(Settings),
-}
 
 /// How files are copied, and what is said of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +16,9 @@ pub struct Settings {
     pub verbose: bool,
     /// Nothing but errors.
     pub quiet: bool,
+    /// Nothing is copied, only this is printed.
+    pub help: bool,
+    pub version: bool,
 }
 
 /// When the progress is shown.
@@ -37,164 +31,129 @@ pub enum When {
     Never,
 }
 
+/// Each option's letter, or a digit where it has none, and its name.
+const NAMES: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
+    1in-place 2sync 3sparse 4method 5progress";
+
 /// Reads the arguments after the program's name: options, in any place before `--`, and
 /// operands, which are handed over as they come.
 pub fn parse<'a>(
-    arguments: impl Iterator<Item = &'a CStr>,
+    arguments: &mut dyn Iterator<Item = &'a CStr>,
     operand: &mut dyn FnMut(&'a CStr),
-) -> Result<Request, Wrong<'a>> {
-    let mut words = getargs::Options::new(arguments.map(|argument| Word(argument.to_bytes_with_nul())));
+) -> Result<Settings, Wrong<'a>> {
     let mut settings = Settings::default();
-    let options = &mut settings.options;
-    while let Some(word) = words.next_arg()? {
-        let option = match word {
-            Arg::Positional(Word(name)) => {
-                if let Ok(name) = CStr::from_bytes_with_nul(name) {
-                    operand(name);
-                }
-                continue;
+    let mut only_names = false;
+    while let Some(argument) = arguments.next() {
+        match argument.to_bytes() {
+            b"--" if !only_names => only_names = true,
+            text @ [b'-', b'-', long @ ..] if !only_names => {
+                let mut parts = long.splitn(2, |&byte| byte == b'=');
+                let (name, value) = (parts.next().unwrap_or_default(), parts.next());
+                let mut known = NAMES.split(|&byte| byte == b' ');
+                let letter = known.find_map(|known| match known {
+                    [letter, known @ ..] if known == name => Some(*letter),
+                    _ => None,
+                });
+                settings.set(letter.unwrap_or(0), value, text, arguments)?;
             }
-            Arg::Short(letter) => Opt::Short(letter),
-            Arg::Long(name) => Opt::Long(name),
+            text @ [b'-', letters @ ..] if !only_names && !letters.is_empty() => {
+                let mut letters = letters;
+                while let [letter, rest @ ..] = letters {
+                    let (mut letter, mut value) = (*letter, None);
+                    letters = rest;
+                    if letter == b'j' && !rest.is_empty() {
+                        (value, letters) = (Some(rest), b"");
+                    }
+                    if letter.is_ascii_digit() {
+                        letter = 0;
+                    }
+                    settings.set(letter, value, text, arguments)?;
+                }
+            }
+            _ => operand(argument),
+        }
+    }
+    Ok(settings)
+}
+
+impl Settings {
+    /// Takes an option of the argument `text`, with the value that is in there.
+    #[inline(never)]
+    fn set<'a>(
+        &mut self,
+        letter: u8,
+        value: Option<&'a [u8]>,
+        text: &'a [u8],
+        arguments: &mut dyn Iterator<Item = &'a CStr>,
+    ) -> Result<(), Wrong<'a>> {
+        if let b'j' | b'3' | b'4' = letter {
+            let value = value.or_else(|| arguments.next().map(CStr::to_bytes));
+            let value = value.ok_or(Wrong { what: "a value is missing after ", text })?;
+            return self.set_value(letter, value);
+        }
+        match (letter, value) {
+            (b'5', Some(value)) => return self.set_value(letter, value),
+            (1.., Some(_)) => return Err(Wrong { what: "there is no value to give in ", text }),
+            (b'h', _) => self.help = true,
+            (b'V', _) => self.version = true,
+            (b'n', _) => self.options.no_clobber = true,
+            (b'p', _) => self.options.preserve = true,
+            (b'v', _) => self.verbose = true,
+            (b'q', _) => self.quiet = true,
+            (b'1', _) => self.options.in_place = true,
+            (b'2', _) => self.options.sync = true,
+            (b'5', _) => self.progress = When::Always,
+            _ => return Err(Wrong { what: "unknown option ", text }),
+        }
+        Ok(())
+    }
+
+    fn set_value<'a>(&mut self, letter: u8, text: &'a [u8]) -> Result<(), Wrong<'a>> {
+        let what = match letter {
+            b'3' => "--sparse takes auto or never, and not ",
+            b'4' => "--method takes auto, clone, kernel, map or write, and not ",
+            b'5' => "--progress takes auto, always or never, and not ",
+            _ => "--jobs takes a number from 1 to 64, and not ",
         };
-        match option {
-            Opt::Short(b'h') | Opt::Long(Word(b"help")) => return Ok(Request::Help),
-            Opt::Short(b'V') | Opt::Long(Word(b"version")) => return Ok(Request::Version),
-            Opt::Short(b'n') | Opt::Long(Word(b"no-clobber")) => options.no_clobber = true,
-            Opt::Short(b'p') | Opt::Long(Word(b"preserve")) => options.preserve = true,
-            Opt::Long(Word(b"in-place")) => options.in_place = true,
-            Opt::Long(Word(b"sync")) => options.sync = true,
-            Opt::Short(b'v') | Opt::Long(Word(b"verbose")) => settings.verbose = true,
-            Opt::Short(b'q') | Opt::Long(Word(b"quiet")) => settings.quiet = true,
-            Opt::Long(Word(b"sparse")) => {
-                options.fill_holes = match words.value()?.bytes() {
-                    b"auto" => false,
-                    b"never" => true,
-                    value => return Err(Wrong::Value("--sparse", value, "auto or never")),
-                }
-            }
-            Opt::Long(Word(b"method")) => {
-                options.way = match words.value()?.bytes() {
-                    b"auto" => None,
-                    b"map" => Some(Way::Map),
-                    b"write" => Some(Way::Write),
-                    b"kernel" => Some(Way::Kernel),
-                    b"clone" => Some(Way::Clone),
-                    value => {
-                        let takes = "auto, map, write, kernel or clone";
-                        return Err(Wrong::Value("--method", value, takes));
-                    }
-                }
-            }
-            Opt::Short(b'j') | Opt::Long(Word(b"jobs")) => {
-                let value = words.value()?.bytes();
-                let jobs = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
-                options.jobs = match jobs {
-                    Some(jobs @ 1..=64) => jobs,
-                    _ => return Err(Wrong::Value("--jobs", value, "a number from 1 to 64")),
-                }
-            }
-            Opt::Long(Word(b"progress")) => {
-                settings.progress = match words.value_opt().map(Word::bytes) {
-                    None | Some(b"always") => When::Always,
-                    Some(b"auto") => When::Auto,
-                    Some(b"never") => When::Never,
-                    Some(value) => {
-                        return Err(Wrong::Value("--progress", value, "auto, always or never"));
-                    }
-                }
-            }
-            option => return Err(Wrong::Unknown(option)),
+        match (letter, text) {
+            (b'3', b"auto") => self.options.fill_holes = false,
+            (b'3', b"never") => self.options.fill_holes = true,
+            (b'4', b"auto") => self.options.way = None,
+            (b'4', b"clone") => self.options.way = Some(Way::Clone),
+            (b'4', b"kernel") => self.options.way = Some(Way::Kernel),
+            (b'4', b"map") => self.options.way = Some(Way::Map),
+            (b'4', b"write") => self.options.way = Some(Way::Write),
+            (b'5', b"auto") => self.progress = When::Auto,
+            (b'5', b"always") => self.progress = When::Always,
+            (b'5', b"never") => self.progress = When::Never,
+            (b'j', _) => match jobs(text) {
+                Some(jobs @ 1..=64) => self.options.jobs = jobs,
+                _ => return Err(Wrong { what, text }),
+            },
+            _ => return Err(Wrong { what, text }),
         }
-    }
-    Ok(Request::Copy(settings))
-}
-
-/// Bytes of the command line; those that go to the end of an argument have its NUL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word<'a>(&'a [u8]);
-
-impl<'a> Word<'a> {
-    fn bytes(self) -> &'a [u8] {
-        self.0.strip_suffix(b"\0").unwrap_or(self.0)
+        Ok(())
     }
 }
 
-impl Argument for Word<'_> {
-    type ShortOpt = u8;
-
-    fn ends_opts(self) -> bool {
-        self.0 == b"--\0"
-    }
-
-    fn parse_long_opt(self) -> Option<(Self, Option<Self>)> {
-        let option = self.0.strip_prefix(b"--")?;
-        let end = option.iter().position(|&byte| byte == b'=' || byte == 0)?;
-        let (name, rest) = option.split_at_checked(end)?;
-        Some((Word(name), rest.strip_prefix(b"=").map(Word)))
-    }
-
-    fn parse_short_cluster(self) -> Option<Self> {
-        self.0.strip_prefix(b"-").filter(|&rest| rest != b"\0").map(Word)
-    }
-
-    fn consume_short_opt(self) -> (u8, Option<Self>) {
-        match self.0 {
-            [letter, rest @ ..] => (*letter, (rest != b"\0").then_some(Word(rest))),
-            [] => (0, None), // never so: there is a NUL
-        }
-    }
-
-    fn consume_short_val(self) -> Self {
-        self
-    }
+/// A number of digits alone.
+fn jobs(text: &[u8]) -> Option<u32> {
+    text.iter().try_fold(None, |number: Option<u32>, &byte| {
+        let digit = char::from(byte).to_digit(10)?;
+        Some(Some(number.unwrap_or(0).checked_mul(10)?.checked_add(digit)?))
+    })?
 }
 
 /// What is wrong with a command line. `Display` gives it without the program's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong<'a> {
-    Unknown(Opt<Word<'a>>),
-    NeedsValue(Opt<Word<'a>>),
-    TakesNoValue(Opt<Word<'a>>),
-    /// The option, its value, and what it takes.
-    Value(&'static str, &'a [u8], &'static str),
-    /// Fewer than two operands.
-    Operands,
-}
-
-impl<'a> From<getargs::Error<Word<'a>>> for Wrong<'a> {
-    fn from(error: getargs::Error<Word<'a>>) -> Wrong<'a> {
-        match error {
-            getargs::Error::RequiresValue(option) => Wrong::NeedsValue(option),
-            getargs::Error::DoesNotRequireValue(option) => Wrong::TakesNoValue(option),
-            _ => Wrong::Operands, // there is no other
-        }
-    }
+pub struct Wrong<'a> {
+    pub what: &'static str,
+    pub text: &'a [u8],
 }
 
 impl fmt::Display for Wrong<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, option, after) = match *self {
-            Wrong::Unknown(option) => ("unknown option ", option, ""),
-            Wrong::NeedsValue(option) => ("option ", option, " needs a value"),
-            Wrong::TakesNoValue(option) => ("option ", option, " takes no value"),
-            Wrong::Value(option, value, takes) => {
-                for text in [option, " takes ", takes, ", and not "] {
-                    f.write_str(text)?;
-                }
-                return Quoted(value).fmt(f);
-            }
-            Wrong::Operands => return f.write_str("needs a SOURCE and a DEST"),
-        };
-        f.write_str(before)?;
-        match option {
-            Opt::Short(letter) => Quoted(&[b'-', letter]).fmt(f)?,
-            Opt::Long(Word(name)) => {
-                f.write_char('-')?;
-                f.write_char('-')?;
-                Quoted(name).fmt(f)?;
-            }
-        }
-        f.write_str(after)
+        f.write_str(self.what)?;
+        Quoted(self.text).fmt(f)
     }
 }

@@ -10,10 +10,10 @@ mod progress;
 
 use core::ffi::CStr;
 
-use args::{Request, Settings, Wrong};
+use args::{Settings, Wrong};
 use baremap::{
     Decimal,
-    copy::{self, Path},
+    copy::{self, Action, Path},
     eprintln,
     fd::CWD,
     rt::{self, ExitCode, STDOUT, Start},
@@ -60,23 +60,27 @@ fn main(start: Start) -> ExitCode {
 
     // The names are found twice: there is nowhere to keep any number of them.
     let (mut count, mut last) = (0, c"");
-    let request = arguments(start, &mut |name| (count, last) = (count + 1, name));
-    let settings = match request {
-        Ok(Request::Help) => return done(rt::write_all(STDOUT, HELP.as_bytes())),
-        Ok(Request::Version) => return done(rt::write_all(STDOUT, VERSION.as_bytes())),
-        Ok(Request::Copy(settings)) if count >= 2 => settings,
-        wrong => {
-            let wrong = wrong.err().unwrap_or(Wrong::Operands);
+    let settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
+        Ok(settings) => settings,
+        Err(wrong) => {
             eprintln!("mapcp: {wrong} (mapcp --help)");
             return USAGE;
         }
     };
+    if settings.help || settings.version {
+        let text = if settings.help { HELP } else { VERSION };
+        return done(rt::write_all(STDOUT, text.as_bytes()));
+    }
+    if count < 2 {
+        eprintln!("mapcp: needs a SOURCE and a DEST (mapcp --help)");
+        return USAGE;
+    }
     let sources = count - 1;
     if sources > 1
         && let Err(errno) = check_directory(last)
     {
         let path = Path { base: last, name: None };
-        return fail(copy::Error { action: "copy to", path, cause: errno.into() });
+        return fail(copy::Error { action: Action::CopyTo, path, cause: errno.into() });
     }
 
     let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
@@ -95,7 +99,7 @@ fn main(start: Start) -> ExitCode {
             if sources > 1 && names.is_known(copy::last(source), earlier) {
                 let path = Path { base: last, name: Some(copy::last(source)) };
                 let cause = copy::Cause::JustCopied;
-                totals.result = fail(copy::Error { action: "copy to", path, cause });
+                totals.result = fail(copy::Error { action: Action::CopyTo, path, cause });
             } else {
                 totals.copy(source, last);
             }
@@ -110,8 +114,10 @@ fn main(start: Start) -> ExitCode {
 fn arguments(
     start: Start,
     operand: &mut dyn FnMut(&'static CStr),
-) -> Result<Request, Wrong<'static>> {
-    args::parse(start.args().skip(1), operand)
+) -> Result<Settings, Wrong<'static>> {
+    let mut arguments = start.args();
+    let _own_name = arguments.next();
+    args::parse(&mut arguments, operand)
 }
 
 fn check_directory(path: &CStr) -> syscall::Result<()> {
@@ -151,7 +157,6 @@ impl Totals {
             let bytes = Decimal::new(copied.bytes);
             let printed = match copied.way {
                 Some(way) => {
-                    let way = way.name();
                     rt::print(STDOUT, format_args!("{from} -> {to} ({bytes} bytes, {way})\n"))
                 }
                 None => rt::print(STDOUT, format_args!("{from} -> {to} (left as it was)\n")),
