@@ -1,30 +1,27 @@
 //! Several processes that copy one file.
 
-use core::{
-    cell::UnsafeCell,
-    mem::MaybeUninit,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*},
-};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use core::num::NonZeroU32;
 
 use linux_raw_sys::prctl::PR_SET_PDEATHSIG;
 
-use super::{Action, Cause, Failure, Outcome, dest, signals};
 use super::plan::Window;
+use super::{Action, Cause, Failure, Outcome, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
-/// What the workers of a copy share. Positions are in units, for not every processor can
-/// change 64 bits at once.
+/// What the workers of a copy share; at first all zeros. Positions are in units, for not every
+/// processor can change 64 bits at once.
+#[derive(Default)]
 pub struct Board {
     /// All before it is taken.
     next: AtomicUsize,
     /// How much is copied.
     done: AtomicUsize,
-    /// How many workers came to the end.
+    /// How many helpers came to the end.
     finished: AtomicU32,
-    /// Whether one has failed, and then whether it is written down.
-    failed: AtomicU32,
-    failure: UnsafeCell<MaybeUninit<Failure>>,
+    /// The first failure, which is the one that is told; zero as long as there is none.
+    failure: AtomicU32,
 }
 
 /// Bytes in a unit: no page is smaller.
@@ -35,27 +32,13 @@ fn units(bytes: u64) -> usize {
     bytes.div_ceil(UNIT) as usize
 }
 
-const FAILING: u32 = 1;
-const FAILED: u32 = 2;
-
 impl Board {
-    /// All before `position` is somebody's already.
-    pub const fn new(position: u64) -> Board {
-        Board {
-            next: AtomicUsize::new((position.div_ceil(UNIT)) as usize),
-            done: AtomicUsize::new(0),
-            finished: AtomicU32::new(0),
-            failed: AtomicU32::new(0),
-            failure: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
     /// Takes the next window, which `find` finds from a position on. `None`: there is none, or
     /// somebody has failed.
     pub fn take(&self, find: impl Fn(u64) -> Option<Window>) -> Option<Window> {
         let mut next = self.next.load(Relaxed);
         loop {
-            if self.failed.load(Relaxed) != 0 {
+            if self.failure.load(Relaxed) != 0 {
                 return None;
             }
             let window = find(next as u64 * UNIT)?;
@@ -72,64 +55,51 @@ impl Board {
         (self.done.fetch_add(units, Relaxed) + units) as u64 * UNIT
     }
 
-    /// Ends the work of all. The first failure is the one that is told.
-    fn fail(&self, failure: Failure) {
-        if self.failed.compare_exchange(0, FAILING, Relaxed, Relaxed).is_ok() {
-            // SAFETY: nobody else comes here, and nobody reads before the next line.
-            unsafe { *self.failure.get() = MaybeUninit::new(failure) };
-            self.failed.store(FAILED, Release);
+    /// Does work that is done at this board; a failure ends that of all.
+    fn work(&self, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>, here: bool) {
+        if let Err(Failure(bits)) = work(self, here) {
+            let _ = self.failure.compare_exchange(0, bits.get(), Relaxed, Relaxed);
         }
-    }
-
-    fn failure(&self) -> Option<Failure> {
-        (self.failed.load(Acquire) == FAILED)
-            // SAFETY: it was written before, and is not written again.
-            .then(|| unsafe { (*self.failure.get()).assume_init() })
     }
 }
 
 /// Does the work in `count` processes, of which this is one: with fewer if there cannot be so
-/// many. `work` is told whether it runs in this one. A failure of one is that of all.
+/// many. All before `position` is done already. `work` is told whether it runs in this process.
+/// A failure of one is that of all.
 pub fn run(
     count: u32,
     position: u64,
     work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
 ) -> Outcome<()> {
-    let board = Board::new(position);
-    if count > 1
-        && let Ok(map) = MmapRaw::map_anon_shared(size_of::<Board>())
-    {
-        let shared = map.as_mut_ptr().cast::<Board>();
-        // SAFETY: mapped, with room for it, and aligned to a page.
-        unsafe { shared.write(board) };
-        // SAFETY: as above; what changes in it is atomic, or guarded by what is.
-        return run_shared(count, unsafe { &*shared }, work);
+    let (own, mut shared) = (Board::default(), None);
+    if count > 1 {
+        shared = MmapRaw::map_anon_shared(size_of::<Board>()).ok();
     }
-    work(&board, true)
-}
+    let board = match &shared {
+        // SAFETY: mapped, with room for it, aligned to a page, and all zeros; what changes in
+        // it is atomic.
+        Some(map) => unsafe { &*map.as_mut_ptr().cast() },
+        None => &own,
+    };
+    board.next.store(units(position), Relaxed);
 
-fn run_shared(
-    count: u32,
-    board: &Board,
-    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
-) -> Outcome<()> {
     let mut pids = [0; MAX_WORKERS as usize];
     let mut helpers = 0;
-    for pid in pids.iter_mut().take(count as usize - 1) {
-        // SAFETY: the copy only copies a part of the file, and exits.
-        match unsafe { syscall::fork() } {
-            Ok(None) => help(board, work),
-            Ok(Some(child)) => *pid = child,
-            Err(_) => break,
+    if shared.is_some() {
+        for pid in pids.iter_mut().take(count as usize - 1) {
+            // SAFETY: the copy only copies a part of the file, and exits.
+            match unsafe { syscall::fork() } {
+                Ok(None) => help(board, work),
+                Ok(Some(child)) => *pid = child,
+                Err(_) => break,
+            }
+            helpers += 1;
         }
-        helpers += 1;
     }
-    if let Err(failure) = work(board, true) {
-        board.fail(failure);
-    }
+    board.work(work, true);
     pids.iter().take(helpers as usize).for_each(|&pid| wait(pid));
-    match board.failure() {
-        Some(failure) => Err(failure),
+    match NonZeroU32::new(board.failure.load(Acquire)) {
+        Some(bits) => Err(Failure(bits)),
         // One was killed, and what it had taken is copied by nobody.
         None if board.finished.load(Acquire) != helpers => Err(dest(Action::CopyTo, Cause::Worker)),
         None => Ok(()),
@@ -146,9 +116,7 @@ fn help(board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> ! {
     // Whom it helps may be killed; then its work is of no use.
     // SAFETY: the argument is a number.
     let _ = unsafe { syscall::prctl(PR_SET_PDEATHSIG, [Signal::KILL.0 as usize, 0, 0, 0]) };
-    if let Err(failure) = work(board, false) {
-        board.fail(failure);
-    }
+    board.work(work, false);
     board.finished.fetch_add(1, Release);
     syscall::exit_group(0);
 }

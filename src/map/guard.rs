@@ -43,7 +43,7 @@
 use core::{
     ffi::{c_int, c_void},
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, fence},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, fence},
 };
 
 use linux_raw_sys::general::{BUS_MCEERR_AO, BUS_MCEERR_AR};
@@ -221,7 +221,7 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c
             }
         }
         let is_missing = code == BUS_ADRERR || code == BUS_MCEERR_AR as c_int;
-        if signal == BUS && is_missing && lay_zeros(addr) {
+        if signal == BUS && is_missing && WATCHED.load(Acquire) && lay_zeros(addr) {
             return;
         }
     }
@@ -268,6 +268,9 @@ unsafe fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fa
         }
     }
 }
+
+/// Whether any memory was ever watched: a program that does it nowhere goes without the code.
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Memory over which zeros are laid: an entry of the table that the handler reads.
 struct Entry {
@@ -356,6 +359,7 @@ impl Watch {
         lost: &AtomicUsize,
     ) -> syscall::Result<Watch> {
         ready()?;
+        WATCHED.store(true, Release);
         let mut table = &TABLE;
         loop {
             for entry in &table.entries {

@@ -19,11 +19,7 @@ static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 /// by system calls that change nothing, and remembers it.
 pub fn page_size() -> usize {
     match PAGE_SIZE.load(Relaxed) {
-        0 => {
-            let size = probe();
-            PAGE_SIZE.store(size, Relaxed);
-            size
-        }
+        0 => probe(),
         size => size,
     }
 }
@@ -33,10 +29,12 @@ pub(crate) fn set_page_size(size: usize) {
     PAGE_SIZE.store(size, Relaxed);
 }
 
-/// The least power of two that the kernel takes for the address of a page.
+/// The least power of two that the kernel takes for the address of a page, which is kept.
 ///
 /// `msync` of no bytes succeeds at any page boundary, mapped or not, and fails
 /// with `EINVAL` elsewhere: an answer without a file, a buffer or an allocation.
+#[cold]
+#[inline(never)]
 fn probe() -> usize {
     let mut size = 4096;
     // Another error is that of a filter, which knows no page size.
@@ -44,6 +42,7 @@ fn probe() -> usize {
     while unsafe { syscall3(nr::msync, size, 0, MS_ASYNC as usize) } == INVALID && size < 1 << 20 {
         size *= 2;
     }
+    PAGE_SIZE.store(size, Relaxed);
     size
 }
 
