@@ -1,7 +1,6 @@
 //! What a file has beside its contents.
 
-use core::ffi::CStr;
-
+use super::dest::{first, give};
 use super::{Action, Outcome, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
@@ -12,11 +11,8 @@ use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
 #[inline(never)]
 pub fn preserve(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<()> {
     extended(from, to)?;
-    let own = syscall::fstat(to).map_err(|e| dest(Action::Examine, e))?;
     let mut mode = stat.permissions();
-    if (own.uid, own.gid) != (stat.uid, stat.gid)
-        && syscall::fchown(to, Some(stat.uid), Some(stat.gid)).is_err()
-    {
+    if give(to, stat).is_err() {
         // Who may not give files away may still choose among groups. What a set-id bit lends
         // to whom is changed by that.
         let _ = syscall::fchown(to, None, Some(stat.gid));
@@ -39,8 +35,9 @@ fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
     let count = syscall::flistxattr(from, names).map_err(failed)?;
     let mut names = names.get(..count).unwrap_or_default();
-    while let Ok(name) = CStr::from_bytes_until_nul(names) {
-        names = names.get(name.to_bytes_with_nul().len()..).unwrap_or_default();
+    while !names.is_empty() {
+        let name = first(names);
+        names = names.get(name.count_bytes() + 1..).unwrap_or_default();
         let count = match syscall::fgetxattr(from, name, value) {
             Ok(count) => count,
             // Removed meanwhile, or not for us to read.

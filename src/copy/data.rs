@@ -2,11 +2,11 @@
 
 use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
-use super::{Action, Cause, Failure, Options, Outcome, Watch, Way, dest, source};
+use super::{Action, Cause, Copy, Failure, Options, Outcome, Way, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::{Region, guard, unreadable, unwritable};
 use crate::syscall::{
-    self, Advice, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, Stat, Whence, page_size,
+    self, Advice, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, Whence, page_size,
 };
 
 /// Two files, and how the one becomes as the other.
@@ -19,85 +19,110 @@ struct Job<'a> {
     in_place: bool,
 }
 
-/// Copies the whole of `from` to the start of `to`, and returns how many bytes, and how. `to`
-/// is empty, unless the copy is in place; then what it has behind them stays.
-pub fn copy(
-    from: BorrowedFd<'_>,
-    stat: &Stat,
-    to: BorrowedFd<'_>,
-    options: &Options,
-    watch: Watch<'_>,
-) -> Outcome<(u64, Way)> {
-    let size = stat.size;
-    // Files in /proc have contents, and no size.
-    if stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read) {
-        return stream(from, to, watch);
-    }
-    if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
-        match syscall::ficlone(to, from) {
-            Ok(()) => return whole(from, size).map(|()| (size, Way::Clone)),
-            Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
-            Err(_) => {}
-        }
-    }
-    // With less space than bytes it has holes. (Or the file system compresses: then there is
-    // one stretch of data, as large as the file.)
-    let holes = !options.fill_holes && stat.blocks.saturating_mul(512) < size;
-    let plan = Plan { size, holes, page: page_size() as u64 };
-    let reserved = prepare(to, &plan, options)?;
-    let (mut way, mut jobs) = plan::best(&plan, reserved);
-    if let Some(asked) = options.way {
-        way = asked;
-    }
-    if options.jobs > 0 && jobs > 0 {
-        jobs = options.jobs.min(MAX_WORKERS);
-    }
-    // A fault makes memory, and space, for more than a page at once: a mapped write beside a
-    // hole would fill some of it, and could find no space there.
-    if way == Way::Map && (!reserved || guard::ready().is_err()) {
-        way = Way::Write;
-    }
-    let mut job = Job { from, to, plan, way, in_place: options.in_place };
-    let mut position = 0;
-    if let Some(first) = job.next(0) {
-        if way == Way::Kernel {
-            match job.copy_by_kernel(first)? {
-                Ok(()) => position = first.end(),
-                // Another way will tell what is wrong with them, if something is.
-                Err(_) if options.way.is_none() => job.way = Way::Write,
-                Err(errno) => return Err(source(Action::KernelCopy, errno)),
-            }
-        }
-        if job.way != Way::Kernel
-            && let Err(errno) = map_shared(from, first, ProtFlags::READ)
+impl Copy<'_, '_> {
+    /// Copies the whole of `from` to the start of `to`, which is empty, unless the copy is in
+    /// place; then what it has behind them stays.
+    #[inline(never)]
+    pub fn contents(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        let (options, size) = (self.options, self.stat.size);
+        // Files in /proc have contents, and no size.
+        if self.stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read)
         {
-            if options.way.is_some() {
-                return Err(source(Action::Map, errno));
+            return self.stream(from, to);
+        }
+        if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
+            match syscall::ficlone(to, from) {
+                Ok(()) => return self.done(from, Way::Clone),
+                Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
+                Err(_) => {}
             }
-            // It cannot be mapped at all. So it is with files in /sys, whose size is not that of
-            // their contents either. (Looking for data moved the position.)
-            set_length(to, 0)?;
-            let _ = syscall::lseek(from, 0, Whence::SET);
-            return stream(from, to, watch);
+        }
+        // With less space than bytes it has holes. (Or the file system compresses: then there
+        // is one stretch of data, as large as the file.)
+        let holes = !options.fill_holes && self.stat.blocks.saturating_mul(512) < size;
+        let plan = Plan { size, holes, page: page_size() as u64 };
+        let reserved = prepare(to, &plan, options)?;
+        let (mut way, mut jobs) = plan::best(&plan, reserved);
+        if let Some(asked) = options.way {
+            way = asked;
+        }
+        if options.jobs > 0 && jobs > 0 {
+            jobs = options.jobs.min(MAX_WORKERS);
+        }
+        // A fault makes memory, and space, for more than a page at once: a mapped write beside
+        // a hole would fill some of it, and could find no space there.
+        if way == Way::Map && (!reserved || guard::ready().is_err()) {
+            way = Way::Write;
+        }
+        let mut job = Job { from, to, plan, way, in_place: options.in_place };
+        let mut position = 0;
+        if let Some(first) = job.next(0) {
+            if way == Way::Kernel {
+                match job.copy_by_kernel(first) {
+                    Ok(()) => position = first.end(),
+                    // Another way will tell what is wrong with them, if something is.
+                    Err(failure) if options.way.is_none() && failure.is(Action::KernelCopy) => {
+                        job.way = Way::Write;
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            if job.way != Way::Kernel
+                && let Err(failure) = job.map_source(first)
+            {
+                if options.way.is_some() {
+                    return Err(failure);
+                }
+                // It cannot be mapped at all. So it is with files in /sys, whose size is not
+                // that of their contents either. (Looking for data moved the position.)
+                set_length(to, 0)?;
+                let _ = syscall::lseek(from, 0, Whence::SET);
+                return self.stream(from, to);
+            }
+        }
+        workers::run(jobs.max(1), position, &mut |board, here| {
+            while let Some(window) = board.take(|at| job.next(at)) {
+                job.copy_window(window)?;
+                let done = board.count(&window);
+                if here {
+                    (self.watch)(done.min(size), Some(size));
+                }
+            }
+            Ok(())
+        })?;
+        self.done(from, job.way)
+    }
+
+    /// All is copied, if the source still has all that it had: what is beyond its end was taken
+    /// for a hole, or for the rest of a page.
+    fn done(&mut self, from: BorrowedFd<'_>, way: Way) -> Outcome<()> {
+        if length(from) < self.stat.size {
+            return Err(source(Action::Copy, Cause::Shrunk));
+        }
+        (self.copied.bytes, self.copied.way) = (self.stat.size, Some(way));
+        Ok(())
+    }
+
+    /// Copies what can only be read, or only be written, from the one's position to the
+    /// other's.
+    #[inline(never)] // its buffer is no burden on other paths
+    pub fn stream(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        let mut buffer = [0; 32 << 10];
+        self.copied.bytes = 0;
+        self.copied.way = Some(Way::Read);
+        loop {
+            let count = match syscall::read(from, &mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(source(Action::Read, errno)),
+            };
+            syscall::write_all(to, buffer.get(..count).unwrap_or_default())
+                .map_err(|errno| dest(Action::Write, errno))?;
+            self.copied.bytes += count as u64;
+            (self.watch)(self.copied.bytes, None);
         }
     }
-    workers::run(jobs.max(1), position, &mut |board, here| {
-        while let Some(window) = board.take(|at| job.next(at)) {
-            job.copy_window(window)?;
-            let done = board.count(&window);
-            if here {
-                watch(done.min(size), Some(size));
-            }
-        }
-        Ok(())
-    })?;
-    // What is beyond the end was taken for a hole, or for the rest of a page.
-    whole(from, size).map(|()| (size, job.way))
-}
-
-/// Whether the source still has all that it had.
-fn whole(from: BorrowedFd<'_>, size: u64) -> Outcome<()> {
-    if length(from) < size { Err(source(Action::Copy, Cause::Shrunk)) } else { Ok(()) }
 }
 
 /// A file's length in bytes; as much as there can be, if it does not tell.
@@ -106,37 +131,8 @@ fn length(file: BorrowedFd<'_>) -> u64 {
     syscall::lseek(file, 0, Whence::END).unwrap_or(u64::MAX)
 }
 
-/// Copies what can only be read, or only be written, from the one's position to the
-/// other's, and returns how many bytes.
-#[inline(never)] // its buffer is no burden on other paths
-pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>, watch: Watch<'_>) -> Outcome<(u64, Way)> {
-    let mut buffer = [0; 32 << 10];
-    let mut total = 0;
-    loop {
-        match syscall::read(from, &mut buffer) {
-            Ok(0) => return Ok((total, Way::Read)),
-            Ok(count) => {
-                let mut rest = buffer.get(..count).unwrap_or_default();
-                while !rest.is_empty() {
-                    match syscall::write(to, rest) {
-                        // Never so for a count above zero; were it, this would not end.
-                        Ok(0) => return Err(dest(Action::Write, Errno::EIO)),
-                        Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                        Err(Errno::EINTR) => {}
-                        Err(errno) => return Err(dest(Action::Write, errno)),
-                    }
-                }
-                total += count as u64;
-                watch(total, None);
-            }
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(source(Action::Read, errno)),
-        }
-    }
-}
-
 #[inline(never)]
-fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
+pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
@@ -195,11 +191,9 @@ impl Job<'_> {
             self.check_length()?;
         }
         if self.way == Way::Kernel {
-            let copied = self.copy_by_kernel(window)?;
-            copied.map_err(|errno| source(Action::KernelCopy, errno))?;
+            self.copy_by_kernel(window)?;
         } else {
-            let map = map_shared(self.from, window, ProtFlags::READ);
-            let map = map.map_err(|errno| source(Action::Map, errno))?;
+            let map = self.map_source(window)?;
             advise(&map, Advice::POPULATE_READ);
             if self.way == Way::Map {
                 self.copy_mapped(window, &map)?;
@@ -217,6 +211,10 @@ impl Job<'_> {
     fn check_length(&self) -> Outcome<()> {
         let is_shorter = length(self.to) < self.plan.size;
         if is_shorter { Err(dest(Action::Write, Cause::CutOff)) } else { Ok(()) }
+    }
+
+    fn map_source(&self, window: Window) -> Outcome<Region> {
+        map_shared(self.from, window, ProtFlags::READ).map_err(|e| source(Action::Map, e))
     }
 
     /// Copies a window of the mapped source to the same of the destination, mapped for it.
@@ -258,16 +256,20 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Copies a window within the kernel; the inner error says that it would not.
-    fn copy_by_kernel(&self, window: Window) -> Outcome<syscall::Result<()>> {
+    /// Copies a window within the kernel. That it would not is a failure of
+    /// [`Action::KernelCopy`].
+    #[inline(never)]
+    fn copy_by_kernel(&self, window: Window) -> Outcome<()> {
         let mut offset = window.start;
         while offset < window.end() {
             let rest = (window.end() - offset) as usize;
             match syscall::copy_file_range(self.from, offset, self.to, offset, rest) {
-                Ok(0) => match unreadable(self.from, offset) {
-                    Some(_) => return Err(source(Action::Copy, Cause::Shrunk)),
-                    None => return Ok(Err(Errno::EOPNOTSUPP)),
-                },
+                Ok(0) => {
+                    return Err(match unreadable(self.from, offset) {
+                        Some(_) => source(Action::Copy, Cause::Shrunk),
+                        None => source(Action::KernelCopy, Errno::EOPNOTSUPP),
+                    });
+                }
                 Ok(count) => offset += count as u64,
                 Err(Errno::EINTR) => {}
                 Err(
@@ -276,16 +278,14 @@ impl Job<'_> {
                     | Errno::EXDEV
                     | Errno::EINVAL
                     | Errno::EOPNOTSUPP),
-                ) => {
-                    return Ok(Err(errno));
-                }
+                ) => return Err(source(Action::KernelCopy, errno)),
                 Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
                     return Err(dest(Action::Write, errno));
                 }
                 Err(_) => return Err(self.missing(offset)),
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Which side a byte is missing of, and why.

@@ -29,65 +29,67 @@ pub struct Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
+    /// A name in the working directory, of which nothing is known.
+    pub fn new(name: &'a CStr) -> Destination<'a> {
+        Destination { dir: None, name, stat: None }
+    }
+
     /// Finds the file that a path leads to, or the place for a new one; in a directory the file
     /// of the name `inside`, which is then told in `path`. Symbolic links are followed, so that
     /// the copy replaces the file and not a link to it.
-    #[inline(never)]
     pub fn find<'p: 'a>(
+        &mut self,
         path: &mut Path<'p>,
         inside: &'p CStr,
         scratch: &'a mut Scratch,
-    ) -> core::result::Result<Destination<'a>, Cause> {
-        let (dir, name) = enter(CWD, path.base)?;
-        let (mut found, mut target) = Destination::at(dir, name)?;
-        if target.is_some_and(|target| target.file_type() == FileType::Directory) {
+    ) -> core::result::Result<(), Cause> {
+        self.name = self.enter(path.base)?;
+        let mut is_link = self.look()?;
+        if self.file_type() == Some(FileType::Directory) {
             path.name = Some(inside);
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = syscall::openat(found.dir(), found.name, flags, Mode::empty())?;
-            (found, target) = Destination::at(Some(dir), inside)?;
+            self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY)?);
+            self.name = inside;
+            is_link = self.look()?;
         }
-        if let (Some(link), Some(target)) = (found.stat, target)
-            && link.file_type() == FileType::Symlink
-        {
-            // Only a regular file is replaced. Others are opened by the link, which may be
-            // one that only the kernel can follow, such as /dev/stdout to a pipe.
-            if target.file_type() == FileType::Regular {
-                found = found.follow(scratch)?;
-                // In /proc a link's text may lead elsewhere than the link does.
-                if !found.look(AtFlags::SYMLINK_NOFOLLOW)?.is_same_file(&target) {
-                    return Err(Errno::ENOENT.into());
-                }
+        // Only a regular file is replaced. Others are opened by the link, which may be
+        // one that only the kernel can follow, such as /dev/stdout to a pipe.
+        if is_link && self.file_type() == Some(FileType::Regular) {
+            self.follow(scratch)?;
+            // In /proc a link's text may lead elsewhere than the link does.
+            let found = self.examine(AtFlags::SYMLINK_NOFOLLOW)?;
+            if !self.stat.is_some_and(|target| found.is_same_file(&target)) {
+                return Err(Errno::ENOENT.into());
             }
-            found.stat = Some(target);
         }
-        Ok(found)
+        Ok(())
     }
 
-    /// A name in a directory, what is known of it, and of the file to which it leads.
-    fn at(
-        dir: Option<OwnedFd>,
-        name: &'a CStr,
-    ) -> core::result::Result<(Destination<'a>, Option<Stat>), Cause> {
-        let mut found = Destination { dir, name, stat: None };
-        found.stat = match found.look(AtFlags::SYMLINK_NOFOLLOW) {
+    /// Finds out what is known of the file to which the name leads, and whether it is a link.
+    #[inline(never)]
+    fn look(&mut self) -> core::result::Result<bool, Cause> {
+        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(stat),
-            Err(Errno::ENOENT) => return Ok((found, None)),
+            Err(Errno::ENOENT) => None,
             Err(errno) => return Err(errno.into()),
         };
-        if found.stat.is_some_and(|stat| stat.file_type() != FileType::Symlink) {
-            let target = found.stat;
-            return Ok((found, target));
+        let is_link = self.file_type() == Some(FileType::Symlink);
+        if is_link {
+            self.stat = match self.examine(AtFlags::empty()) {
+                Ok(stat) => Some(stat),
+                Err(Errno::ENOENT) => return Err(Cause::DanglingLink),
+                Err(errno) => return Err(errno.into()),
+            };
         }
-        let target = found.look(AtFlags::empty()).map_err(|errno| match errno {
-            Errno::ENOENT => Cause::DanglingLink,
-            errno => errno.into(),
-        })?;
-        Ok((found, Some(target)))
+        Ok(is_link)
     }
 
     /// What is known of the existing file.
     pub fn stat(&self) -> Option<&Stat> {
         self.stat.as_ref()
+    }
+
+    fn file_type(&self) -> Option<FileType> {
+        self.stat.as_ref().map(Stat::file_type)
     }
 
     /// Whether the existing file could be opened for writing: who may not write to it
@@ -96,7 +98,8 @@ impl<'a> Destination<'a> {
         syscall::faccessat(self.dir(), self.name, Access::WRITE)
     }
 
-    /// Opens the existing file, to be written to as it is.
+    /// Opens the existing file as it is.
+    #[inline(never)]
     pub fn open(&self, access: OFlags) -> Result<OwnedFd> {
         let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
         syscall::openat(self.dir(), self.name, flags, Mode::empty())
@@ -112,47 +115,46 @@ impl<'a> Destination<'a> {
         self.dir.as_ref().map_or(CWD, AsFd::as_fd)
     }
 
-    #[inline(never)]
-    fn look(&self, flags: AtFlags) -> Result<Stat> {
+    fn examine(&self, flags: AtFlags) -> Result<Stat> {
         syscall::statx(self.dir(), self.name, flags)
+    }
+
+    /// Goes to the directory of a path, and tells the last component. A path that ends with a
+    /// slash is a directory: its name is `.`.
+    #[inline(never)] // its buffer is no burden on other paths
+    fn enter<'p>(&mut self, path: &'p CStr) -> Result<&'p CStr> {
+        let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
+        if !dir.is_empty() {
+            let mut text = Text::<{ PATH_MAX as usize }>::new();
+            text.set(&[dir])?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = syscall::openat(self.dir(), text.as_c_str(), flags, Mode::empty())?;
+            self.dir = Some(dir);
+        }
+        Ok(name)
     }
 
     /// Follows a link, and that to which it leads, to a name that is none.
     #[cold]
     #[inline(never)] // its buffers are no burden on other paths
-    fn follow(self, scratch: &'a mut Scratch) -> Result<Destination<'a>> {
-        let Destination { mut dir, name, stat } = self;
-        scratch.set(name.to_bytes())?;
+    fn follow(&mut self, scratch: &'a mut Scratch) -> Result<()> {
+        scratch.set(&[self.name.to_bytes()])?;
         for _ in 0..MAX_LINKS {
-            let here = dir.as_ref().map_or(CWD, AsFd::as_fd);
             let mut target = Text::<{ PATH_MAX as usize }>::new();
-            match syscall::readlinkat(here, scratch.as_c_str(), target.room()) {
+            match syscall::readlinkat(self.dir(), scratch.as_c_str(), target.room()) {
                 Ok(_) => {}
                 // Not a link.
                 Err(Errno::EINVAL) => {
-                    return Ok(Destination { dir, name: scratch.as_c_str(), stat });
+                    self.name = scratch.as_c_str();
+                    return Ok(());
                 }
                 Err(errno) => return Err(errno),
             }
-            let (next, name) = enter(here, target.as_c_str())?;
-            scratch.set(name.to_bytes())?;
-            dir = next.or(dir);
+            let name = self.enter(target.as_c_str())?;
+            scratch.set(&[name.to_bytes()])?;
         }
         Err(Errno::ELOOP)
     }
-}
-
-/// Opens the directory of a path from another (`None`: it is that one), and tells the
-/// last component. A path that ends with a slash is a directory: its name is `.`.
-fn enter<'a>(from: BorrowedFd<'_>, path: &'a CStr) -> Result<(Option<OwnedFd>, &'a CStr)> {
-    let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
-    if dir.is_empty() {
-        return Ok((None, name));
-    }
-    let mut text = Text::<{ PATH_MAX as usize }>::new();
-    text.set(dir)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok((Some(syscall::openat(from, text.as_c_str(), flags, Mode::empty())?), name))
 }
 
 /// A path's directory, up to and with the last slash, and the name after it. `None`
@@ -171,46 +173,50 @@ fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
 
 /// A path's last component, which is the copy's name in a directory; of one that ends with a
 /// slash, `.`.
+#[inline(never)]
 pub fn last(path: &CStr) -> &CStr {
     split(path).map_or(path, |(_, name)| name)
 }
 
-/// A string with room for `N` bytes, the last of which is a NUL.
-pub struct Text<const N: usize> {
-    bytes: [u8; N],
-    used: usize,
-}
+/// A C string with room for `N` bytes, of which the last stays a NUL.
+pub struct Text<const N: usize>([u8; N]);
 
 impl<const N: usize> Text<N> {
     pub fn new() -> Text<N> {
-        Text { bytes: [0; N], used: 0 }
+        Text([0; N])
     }
 
-    #[inline(never)]
     fn as_c_str(&self) -> &CStr {
-        // SAFETY: the last byte is never written to, and stays a NUL.
-        unsafe { CStr::from_ptr(self.bytes.as_ptr().cast()) }
+        first(&self.0)
     }
 
     /// Replaces the contents; `ENAMETOOLONG` if there is no room.
-    #[inline(never)]
-    fn set(&mut self, text: &[u8]) -> Result<()> {
-        *self = Text::new();
-        self.push(text).ok_or(Errno::ENAMETOOLONG)
+    fn set(&mut self, parts: &[&[u8]]) -> Result<()> {
+        join(&mut self.0, parts).ok_or(Errno::ENAMETOOLONG)
     }
 
-    /// Adds to the contents; `None` if there is no room.
-    fn push(&mut self, text: &[u8]) -> Option<()> {
-        let range = self.used..self.used.checked_add(text.len())?;
-        self.used = range.end;
-        self.room().get_mut(range)?.copy_from_slice(text);
-        Some(())
-    }
-
-    /// All but the NUL, to be written to.
+    /// All but the last NUL, to be written to.
     fn room(&mut self) -> &mut [u8] {
-        self.bytes.split_last_mut().map_or(&mut [], |(_, room)| room)
+        self.0.split_last_mut().map_or(&mut [], |(_, room)| room)
     }
+}
+
+/// The first of several C strings; empty if there is none.
+#[inline(never)]
+pub fn first(strings: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(strings).unwrap_or_default()
+}
+
+/// Makes a C string of some parts; `None` if there is no room.
+#[inline(never)]
+fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
+    for part in parts {
+        let (here, rest) = room.split_at_mut_checked(part.len())?;
+        here.copy_from_slice(part);
+        room = rest;
+    }
+    *room.first_mut()? = 0;
+    Some(())
 }
 
 /// Whether a temporary file has a name.
@@ -258,21 +264,23 @@ impl<'a> Temporary<'a> {
             let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
             return Ok(Temporary { to, file, name: None });
         }
-        let held = signals::hold();
-        let file = to.take_name(name, |name| {
-            let file =
-                syscall::openat(to.dir(), name, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+        let _held = signals::hold();
+        let mut made = None;
+        to.take_name(name, &mut |name| {
+            let flags = flags | OFlags::CREATE | OFlags::EXCL;
+            let file = syscall::openat(to.dir(), name, flags, mode)?;
             // Whoever took it for a leftover in this moment has removed it.
             match syscall::flock(file.as_fd(), Flock::EXCLUSIVE) {
-                Err(Errno::EWOULDBLOCK) => Err(Errno::EEXIST),
-                _ if syscall::fstat(file.as_fd())?.nlink == 0 => Err(Errno::EEXIST),
-                _ => Ok(file),
+                Err(Errno::EWOULDBLOCK) => return Err(Errno::EEXIST),
+                _ if syscall::fstat(file.as_fd())?.nlink == 0 => return Err(Errno::EEXIST),
+                _ => made = Some(file),
             }
+            Ok(())
         })?;
+        let file = made.ok_or(Errno::EEXIST)?;
         let name: &Name = name;
         // SAFETY: the temporary lends them both, and forgets the name when it is dropped.
         unsafe { signals::remove_if_ended(to.dir(), name.as_c_str()) };
-        drop(held);
         Ok(Temporary { to, file, name: Some(name) })
     }
 
@@ -283,10 +291,7 @@ impl<'a> Temporary<'a> {
 
     /// Gives it the owner and the permissions of the file that it is to replace.
     pub fn resemble(&self, existing: &Stat) -> Result<()> {
-        let own = syscall::fstat(self.as_fd())?;
-        if (own.uid, own.gid) != (existing.uid, existing.gid) {
-            syscall::fchown(self.as_fd(), Some(existing.uid), Some(existing.gid))?;
-        }
+        give(self.as_fd(), existing)?;
         // Not the set-id bits: they were given to other contents.
         let bits = Mode::RWXU | Mode::RWXG | Mode::RWXO;
         syscall::fchmod(self.as_fd(), existing.mode & bits)
@@ -325,7 +330,7 @@ impl<'a> Temporary<'a> {
         let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
         let mut name = Name::new();
         let _held = signals::hold();
-        self.to.take_name(&mut name, |name| self.link(name))?;
+        self.to.take_name(&mut name, &mut |name| self.link(name))?;
         rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))?;
         Ok(Published::Done)
     }
@@ -336,7 +341,7 @@ impl<'a> Temporary<'a> {
         match syscall::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
             // Before Linux 6.10 only for the mighty; for others there is /proc.
             Err(Errno::ENOENT) => {
-                let path = proc_path(file.as_raw_fd());
+                let path = proc_path(file.as_raw_fd())?;
                 syscall::linkat(CWD, path.as_c_str(), dir, name, AtFlags::SYMLINK_FOLLOW)
             }
             result => result,
@@ -352,6 +357,16 @@ impl Drop for Temporary<'_> {
             signals::forget(name.as_c_str());
         }
     }
+}
+
+/// Gives a file to the owner and the group of another.
+#[inline(never)]
+pub fn give(file: BorrowedFd<'_>, other: &Stat) -> Result<()> {
+    let own = syscall::fstat(file)?;
+    if (own.uid, own.gid) == (other.uid, other.gid) {
+        return Ok(());
+    }
+    syscall::fchown(file, Some(other.uid), Some(other.gid))
 }
 
 fn unless_exists(result: Result<()>) -> Result<Published> {
@@ -372,10 +387,15 @@ fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
 impl Destination<'_> {
     /// Takes a temporary name by `take`, which fails with `EEXIST` where a file has it. A copy
     /// that was killed may have left one: it is removed, as nobody has a lock on it.
-    fn take_name<T>(&self, name: &mut Name, take: impl Fn(&CStr) -> Result<T>) -> Result<T> {
+    #[inline(never)]
+    fn take_name(
+        &self,
+        name: &mut Name,
+        take: &mut dyn FnMut(&CStr) -> Result<()>,
+    ) -> Result<()> {
         let mut number = hash(self.name.to_bytes());
         for _ in 0..NAMES {
-            *name = temporary_name(number);
+            name.set(&[b".mapcp-", &digits(number)])?;
             for _ in 0..2 {
                 match take(name.as_c_str()) {
                     Err(Errno::EEXIST) if self.remove_leftover(name).is_ok() => {}
@@ -424,21 +444,21 @@ fn hash(name: &[u8]) -> u64 {
     })
 }
 
-fn temporary_name(number: u64) -> Name {
-    let mut name = Text::new();
-    name.push(b".mapcp-");
-    for byte in number.to_be_bytes() {
-        name.push(&hex(byte));
+/// A number in hexadecimal digits.
+fn digits(mut number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for digit in digits.iter_mut().rev() {
+        *digit = hex(number as u8);
+        number >>= 4;
     }
-    name
+    digits
 }
 
 /// Where `/proc` has a descriptor's file.
-fn proc_path(fd: RawFd) -> Text<32> {
+fn proc_path(fd: RawFd) -> Result<Text<32>> {
     let mut path = Text::new();
-    path.push(b"/proc/self/fd/");
-    path.push(Decimal::new(fd as u64).as_str().as_bytes());
-    path
+    path.set(&[b"/proc/self/fd/", Decimal::new(fd as u64).as_str().as_bytes()])?;
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -461,20 +481,19 @@ mod tests {
     #[test]
     fn a_text_has_room_for_all_but_the_nul() {
         let mut text = Text::<4>::new();
-        assert_eq!(text.set(b"abc"), Ok(()));
+        assert_eq!(text.set(&[b"ab", b"c"]), Ok(()));
         assert_eq!(text.as_c_str(), c"abc");
-        assert_eq!(text.set(b"abcd"), Err(Errno::ENAMETOOLONG));
-        assert_eq!(text.set(b"x"), Ok(()));
+        assert_eq!(text.set(&[b"abc", b"d"]), Err(Errno::ENAMETOOLONG));
+        assert_eq!(text.set(&[b"x"]), Ok(()));
         assert_eq!(text.as_c_str(), c"x");
     }
 
     proptest! {
         #[test]
         fn numbers_in_names(fd in 0i32.., number: u64) {
-            let path = proc_path(fd);
+            let path = proc_path(fd).unwrap();
             prop_assert_eq!(path.as_c_str().to_str(), Ok(&*format!("/proc/self/fd/{fd}")));
-            let name = temporary_name(number);
-            prop_assert_eq!(name.as_c_str().to_str(), Ok(&*format!(".mapcp-{number:016x}")));
+            prop_assert_eq!(str::from_utf8(&digits(number)), Ok(&*format!("{number:016x}")));
         }
     }
 }

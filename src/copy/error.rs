@@ -214,15 +214,17 @@ fn needs_escape(byte: u8) -> bool {
 
 #[inline(never)]
 fn escape(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let [high, low] = hex(byte);
-    let text = [b'\\', b'x', high, low];
+    let text = [b'\\', b'x', hex(byte >> 4), hex(byte)];
     // SAFETY: nothing but ASCII characters.
     f.write_str(unsafe { str::from_utf8_unchecked(&text) })
 }
 
-/// Two hexadecimal digits.
-pub(super) fn hex(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|value| if value < 10 { b'0' + value } else { b'a' + value - 10 })
+/// The hexadecimal digit for the lowest four bits.
+pub(super) fn hex(number: u8) -> u8 {
+    match number & 15 {
+        value @ ..10 => b'0' + value,
+        value => b'a' + value - 10,
+    }
 }
 
 #[cfg(test)]

@@ -67,17 +67,10 @@ pub fn copy<'a>(
     dest: &'a CStr,
     watch: Watch<'_>,
 ) -> Result<Copied<'a>, Error<'a>> {
-    let mut path = Path { base: dest, name: None };
-    match copy_paths(options, source, &mut path, watch) {
-        Ok(Some((bytes, way))) => Ok(Copied { bytes, way: Some(way), path }),
-        Ok(None) => Ok(Copied { bytes: 0, way: None, path }),
-        Err(Failure(bits)) => {
-            let is_dest = bits.get() & DEST != 0;
-            let path = if is_dest { path } else { Path { base: source, name: None } };
-            let action = Action::from_number((bits.get() >> 17) - 1);
-            Err(Error { action, path, cause: Cause::from_number(bits.get() as u16) })
-        }
-    }
+    let path = Path { base: dest, name: None };
+    let mut copied = Copied { bytes: 0, way: None, path };
+    let Err(failure) = copy_paths(options, source, &mut copied, watch) else { return Ok(copied) };
+    Err(failure.on(Path { base: source, name: None }, copied.path))
 }
 
 /// An [`Error`] before the path is put to it, in one register: the action's number from one on,
@@ -103,15 +96,31 @@ fn dest(action: Action, cause: impl Into<Cause>) -> Failure {
     failure(DEST, action, cause.into())
 }
 
+impl Failure {
+    /// Whether this was tried.
+    fn is(self, action: Action) -> bool {
+        self.0.get() >> 17 == action as u32 + 1
+    }
+
+    fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
+        let bits = self.0.get();
+        Error {
+            action: Action::from_number((bits >> 17) - 1),
+            path: if bits & DEST != 0 { dest } else { source },
+            cause: Cause::from_number(bits as u16),
+        }
+    }
+}
+
 #[inline(never)]
 fn copy_paths<'a>(
     options: &Options,
-    source_path: &'a CStr,
-    dest_path: &mut Path<'a>,
+    path: &'a CStr,
+    copied: &mut Copied<'a>,
     watch: Watch<'_>,
-) -> Outcome<Option<(u64, Way)>> {
+) -> Outcome<()> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let from = syscall::open(source_path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
+    let from = syscall::open(path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
     let from = from.as_fd();
     let stat = syscall::fstat(from).map_err(|e| source(Action::Examine, e))?;
     if stat.file_type() == FileType::Directory {
@@ -119,129 +128,110 @@ fn copy_paths<'a>(
     }
 
     let mut scratch = dest::Scratch::new();
-    let inside = dest::last(source_path);
-    let to = Destination::find(dest_path, inside, &mut scratch);
-    let to = to.map_err(|cause| dest(Action::CopyTo, cause))?;
+    let mut to = Destination::new(c"");
+    to.find(&mut copied.path, dest::last(path), &mut scratch)
+        .map_err(|cause| dest(Action::CopyTo, cause))?;
     if let Some(existing) = to.stat() {
         if existing.is_same_file(&stat) {
             return Err(dest(Action::CopyTo, Cause::SameFile));
         }
         if options.no_clobber {
-            return Ok(None);
-        }
-        match existing.file_type() {
-            FileType::Regular if options.in_place => {
-                return copy_in_place(options, from, &stat, &to, watch).map(Some);
-            }
-            FileType::Regular => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
-            FileType::Directory => return Err(dest(Action::CopyTo, Errno::EISDIR)),
-            _ => {
-                let device = to.open(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
-                let copied = data::stream(from, device.as_fd(), watch)?;
-                if options.sync
-                    && let Err(errno) = syscall::fsync(device.as_fd())
-                    && errno != Errno::EINVAL // what never has anything on a disk
-                {
-                    return Err(dest(Action::Sync, errno));
-                }
-                return Ok(Some(copied));
-            }
+            return Ok(());
         }
     }
-
-    let copy = Copy { options, stat: &stat, to: &to };
-    let mut name = Name::new();
-    let Ok(unnamed) = Temporary::create(&to, &stat, Kind::Unnamed, &mut name) else {
-        return copy.by_name(from, watch);
-    };
-    let copied = copy.fill(from, &unnamed, watch)?;
-    match unnamed.publish(!options.no_clobber) {
-        Ok(published) => copy.finish(published, copied),
-        // Without /proc, older kernels have no way to name it: copy it once more.
-        Err(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP) => {
-            let stat = &syscall::fstat(unnamed.as_fd()).map_err(|e| dest(Action::Examine, e))?;
-            Copy { stat, ..copy }.by_name(unnamed.as_fd(), watch)
+    let mut copy = Copy { options, stat, to: &to, copied, watch };
+    match to.stat().map(Stat::file_type) {
+        None => copy.replace(from, Kind::Unnamed),
+        Some(FileType::Regular) if options.in_place => copy.in_place(from),
+        Some(FileType::Regular) => {
+            to.check_writable().map_err(|e| dest(Action::Replace, e))?;
+            copy.replace(from, Kind::Unnamed)
         }
-        Err(errno) => Err(dest(Action::Name, errno)),
+        Some(FileType::Directory) => Err(dest(Action::CopyTo, Errno::EISDIR)),
+        Some(_) => copy.to_device(from),
     }
 }
 
-struct Copy<'a> {
+/// A copy under way.
+struct Copy<'a, 'p> {
     options: &'a Options,
     /// Of the source.
-    stat: &'a Stat,
+    stat: Stat,
     to: &'a Destination<'a>,
+    copied: &'a mut Copied<'p>,
+    watch: Watch<'a>,
 }
 
-impl Copy<'_> {
-    /// Copies by way of a temporary file that has a name.
-    #[cold]
-    #[inline(never)]
-    fn by_name(&self, from: BorrowedFd<'_>, watch: Watch<'_>) -> Outcome<Option<(u64, Way)>> {
+impl Copy<'_, '_> {
+    /// Makes a temporary file all that the destination is to be, and puts it in its place.
+    fn replace(&mut self, from: BorrowedFd<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
-        let named = Temporary::create(self.to, self.stat, Kind::Named, &mut name);
-        let named = named.map_err(|e| dest(Action::CreateBeside, e))?;
-        let copied = self.fill(from, &named, watch)?;
-        let published = named.publish(!self.options.no_clobber);
-        self.finish(published.map_err(|e| dest(Action::Name, e))?, copied)
-    }
-
-    /// Makes of a temporary file all that the destination is to be.
-    fn fill(
-        &self,
-        from: BorrowedFd<'_>,
-        to: &Temporary<'_>,
-        watch: Watch<'_>,
-    ) -> Outcome<(u64, Way)> {
+        let temporary = match Temporary::create(self.to, &self.stat, kind, &mut name) {
+            Ok(temporary) => temporary,
+            Err(_) if kind == Kind::Unnamed => return self.replace(from, Kind::Named),
+            Err(errno) => return Err(dest(Action::CreateBeside, errno)),
+        };
         // Before there is anything in it to be read by others.
         if let Some(existing) = self.to.stat() {
-            to.resemble(existing).map_err(|e| dest(Action::KeepOwner, e))?;
+            temporary.resemble(existing).map_err(|e| dest(Action::KeepOwner, e))?;
         }
-        let copied = data::copy(from, self.stat, to.as_fd(), self.options, watch)?;
-        self.settle(from, to.as_fd())?;
-        Ok(copied)
-    }
-
-    /// What comes after the contents.
-    fn settle(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
-        if self.options.preserve {
-            attributes::preserve(from, self.stat, to)?;
+        self.fill(from, temporary.as_fd())?;
+        match temporary.publish(!self.options.no_clobber) {
+            Ok(Published::Done) => {}
+            Ok(Published::Exists) => {
+                self.copied.way = None;
+                return Ok(());
+            }
+            // Without /proc, older kernels have no way to name it: copy it once more.
+            Err(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
+                if kind == Kind::Unnamed =>
+            {
+                let from = temporary.as_fd();
+                self.stat = syscall::fstat(from).map_err(|e| dest(Action::Examine, e))?;
+                return self.replace(from, Kind::Named);
+            }
+            Err(errno) => return Err(dest(Action::Name, errno)),
         }
         if self.options.sync {
-            syscall::fsync(to).map_err(|e| dest(Action::Sync, e))?;
+            self.to.sync_names().map_err(|e| dest(Action::SyncDirectory, e))?;
         }
         Ok(())
     }
 
-    fn finish(
-        &self,
-        published: Published,
-        copied: (u64, Way),
-    ) -> Outcome<Option<(u64, Way)>> {
-        if published == Published::Exists {
-            return Ok(None);
+    /// Gives a file the contents, and what comes after them.
+    #[inline(never)]
+    fn fill(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        self.contents(from, to)?;
+        if self.options.in_place {
+            data::set_length(to, self.copied.bytes)?;
         }
-        if self.options.sync {
-            let synced = self.to.sync_names();
-            synced.map_err(|e| dest(Action::SyncDirectory, e))?;
+        if self.options.preserve {
+            attributes::preserve(from, &self.stat, to)?;
         }
-        Ok(Some(copied))
+        self.sync(to)
     }
-}
 
-/// Writes into the existing file.
-#[cold]
-#[inline(never)]
-fn copy_in_place(
-    options: &Options,
-    from: BorrowedFd<'_>,
-    stat: &Stat,
-    to: &Destination<'_>,
-    watch: Watch<'_>,
-) -> Outcome<(u64, Way)> {
-    let file = to.open(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
-    let copied = data::copy(from, stat, file.as_fd(), options, watch)?;
-    syscall::ftruncate(file.as_fd(), copied.0).map_err(|e| dest(Action::SetLength, e))?;
-    Copy { options, stat, to }.settle(from, file.as_fd())?;
-    Ok(copied)
+    fn sync(&self, file: BorrowedFd<'_>) -> Outcome<()> {
+        if !self.options.sync {
+            return Ok(());
+        }
+        match syscall::fsync(file) {
+            // EINVAL: what never has anything on a disk.
+            Ok(()) | Err(Errno::EINVAL) => Ok(()),
+            Err(errno) => Err(dest(Action::Sync, errno)),
+        }
+    }
+
+    /// Writes into the existing file.
+    fn in_place(&mut self, from: BorrowedFd<'_>) -> Outcome<()> {
+        let file = self.to.open(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
+        self.fill(from, file.as_fd())
+    }
+
+    /// Writes to an existing device or FIFO.
+    fn to_device(&mut self, from: BorrowedFd<'_>) -> Outcome<()> {
+        let device = self.to.open(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
+        self.stream(from, device.as_fd())?;
+        self.sync(device.as_fd())
+    }
 }

@@ -14,12 +14,14 @@ use crate::syscall::{
 /// As long as it lives no signal comes that can be held back.
 pub struct Held(Option<SigSet>);
 
+#[inline(never)]
 pub fn hold() -> Held {
     // SAFETY: for the time of a few calls, after which it is as before.
     Held(unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full())) }.ok())
 }
 
 impl Drop for Held {
+    #[inline(never)]
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             // SAFETY: it was so before.

@@ -3,7 +3,9 @@
 use core::fmt::{self, Write};
 
 use crate::fd::BorrowedFd;
-use crate::syscall::{self, Errno, Result};
+use crate::syscall::Result;
+
+pub use crate::syscall::write_all;
 
 /// Standard input, descriptor 0.
 pub const STDIN: BorrowedFd<'static> = standard(0);
@@ -80,20 +82,6 @@ impl Drop for Output<'_> {
     fn drop(&mut self) {
         self.flush();
     }
-}
-
-/// Writes all of the bytes, going on after a partial write and after `EINTR`.
-pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        match syscall::write(fd, bytes) {
-            // Never so for a count above zero; were it, this would not end.
-            Ok(0) => return Err(Errno::EIO),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Prints to a descriptor, and tells whether it succeeded.

@@ -109,6 +109,21 @@ pub unsafe fn write_raw(fd: BorrowedFd<'_>, buf: *const u8, count: usize) -> Res
     Errno::check(unsafe { syscall3(nr::write, register(fd), buf as usize, count) })
 }
 
+/// [`write()`] of all the bytes: as many calls as it takes, also after `EINTR`.
+#[inline(never)]
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match write(fd, bytes) {
+            // Never so for a count above zero; were it, this would not end.
+            Ok(0) => return Err(Errno::EIO),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// [`read`] at an offset in bytes, leaving the descriptor's position alone.
 pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
     let (address, count) = (buf.as_mut_ptr() as usize, buf.len());
