@@ -32,8 +32,18 @@ pub enum When {
 }
 
 /// Each option's letter, or a digit where it has none, and its name.
-const NAMES: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
+const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
     1in-place 2sync 3sparse 4method 5progress";
+
+/// Each value's letter, and the value.
+const VALUES: &[u8] = b"aauto nnever Aalways cclone kkernel mmap wwrite";
+
+/// The letter of a word in one of the two tables; zero if it is not there.
+#[inline(never)]
+fn letter(table: &[u8], word: &[u8]) -> u8 {
+    let mut known = table.split(|&byte| byte == b' ').filter_map(<[u8]>::split_first);
+    known.find(|&(_, known)| known == word).map_or(0, |(&letter, _)| letter)
+}
 
 /// Reads the arguments after the program's name: options, in any place before `--`, and
 /// operands, which are handed over as they come.
@@ -45,29 +55,24 @@ pub fn parse<'a>(
     let mut only_names = false;
     while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
-            b"--" if !only_names => only_names = true,
-            text @ [b'-', b'-', long @ ..] if !only_names => {
+            _ if only_names => operand(argument),
+            b"--" => only_names = true,
+            text @ [b'-', b'-', long @ ..] => {
                 let mut parts = long.splitn(2, |&byte| byte == b'=');
-                let (name, value) = (parts.next().unwrap_or_default(), parts.next());
-                let mut known = NAMES.split(|&byte| byte == b' ');
-                let letter = known.find_map(|known| match known {
-                    [letter, known @ ..] if known == name => Some(*letter),
-                    _ => None,
-                });
-                settings.set(letter.unwrap_or(0), value, text, arguments)?;
+                let option = letter(OPTIONS, parts.next().unwrap_or_default());
+                settings.set(option, parts.next(), text, arguments)?;
             }
-            text @ [b'-', letters @ ..] if !only_names && !letters.is_empty() => {
+            text @ [b'-', letters @ ..] if !letters.is_empty() => {
                 let mut letters = letters;
                 while let [letter, rest @ ..] = letters {
-                    let (mut letter, mut value) = (*letter, None);
+                    let mut value = None;
                     letters = rest;
-                    if letter == b'j' && !rest.is_empty() {
+                    if *letter == b'j' && !rest.is_empty() {
                         (value, letters) = (Some(rest), b"");
                     }
-                    if letter.is_ascii_digit() {
-                        letter = 0;
-                    }
-                    settings.set(letter, value, text, arguments)?;
+                    // Digits stand for options that have no letter.
+                    let option = if letter.is_ascii_digit() { 0 } else { *letter };
+                    settings.set(option, value, text, arguments)?;
                 }
             }
             _ => operand(argument),
@@ -81,18 +86,21 @@ impl Settings {
     #[inline(never)]
     fn set<'a>(
         &mut self,
-        letter: u8,
-        value: Option<&'a [u8]>,
+        option: u8,
+        mut value: Option<&'a [u8]>,
         text: &'a [u8],
         arguments: &mut dyn Iterator<Item = &'a CStr>,
     ) -> Result<(), Wrong<'a>> {
-        if let b'j' | b'3' | b'4' = letter {
-            let value = value.or_else(|| arguments.next().map(CStr::to_bytes));
-            let value = value.ok_or(Wrong { what: "a value is missing after ", text })?;
-            return self.set_value(letter, value);
+        if let b'j' | b'3' | b'4' = option
+            && value.is_none()
+        {
+            value = arguments.next().map(CStr::to_bytes);
+            if value.is_none() {
+                return Err(Wrong { what: "a value is missing after ", text });
+            }
         }
-        match (letter, value) {
-            (b'5', Some(value)) => return self.set_value(letter, value),
+        match (option, value) {
+            (b'j' | b'3'..=b'5', Some(value)) => return self.set_value(option, value),
             (1.., Some(_)) => return Err(Wrong { what: "there is no value to give in ", text }),
             (b'h', _) => self.help = true,
             (b'V', _) => self.version = true,
@@ -108,40 +116,44 @@ impl Settings {
         Ok(())
     }
 
-    fn set_value<'a>(&mut self, letter: u8, text: &'a [u8]) -> Result<(), Wrong<'a>> {
-        let what = match letter {
-            b'3' => "--sparse takes auto or never, and not ",
-            b'4' => "--method takes auto, clone, kernel, map or write, and not ",
-            b'5' => "--progress takes auto, always or never, and not ",
-            _ => "--jobs takes a number from 1 to 64, and not ",
-        };
-        match (letter, text) {
-            (b'3', b"auto") => self.options.fill_holes = false,
-            (b'3', b"never") => self.options.fill_holes = true,
-            (b'4', b"auto") => self.options.way = None,
-            (b'4', b"clone") => self.options.way = Some(Way::Clone),
-            (b'4', b"kernel") => self.options.way = Some(Way::Kernel),
-            (b'4', b"map") => self.options.way = Some(Way::Map),
-            (b'4', b"write") => self.options.way = Some(Way::Write),
-            (b'5', b"auto") => self.progress = When::Auto,
-            (b'5', b"always") => self.progress = When::Always,
-            (b'5', b"never") => self.progress = When::Never,
-            (b'j', _) => match jobs(text) {
-                Some(jobs @ 1..=64) => self.options.jobs = jobs,
-                _ => return Err(Wrong { what, text }),
-            },
-            _ => return Err(Wrong { what, text }),
+    fn set_value<'a>(&mut self, option: u8, text: &'a [u8]) -> Result<(), Wrong<'a>> {
+        match (option, letter(VALUES, text)) {
+            (b'3', b'a') => self.options.fill_holes = false,
+            (b'3', b'n') => self.options.fill_holes = true,
+            (b'4', b'a') => self.options.way = None,
+            (b'4', b'c') => self.options.way = Some(Way::Clone),
+            (b'4', b'k') => self.options.way = Some(Way::Kernel),
+            (b'4', b'm') => self.options.way = Some(Way::Map),
+            (b'4', b'w') => self.options.way = Some(Way::Write),
+            (b'5', b'a') => self.progress = When::Auto,
+            (b'5', b'A') => self.progress = When::Always,
+            (b'5', b'n') => self.progress = When::Never,
+            (b'j', _) if jobs(text) > 0 => self.options.jobs = jobs(text),
+            _ => {
+                let what = match option {
+                    b'3' => "--sparse takes auto or never, and not ",
+                    b'4' => "--method takes auto, clone, kernel, map or write, and not ",
+                    b'5' => "--progress takes auto, always or never, and not ",
+                    _ => "--jobs takes a number from 1 to 64, and not ",
+                };
+                return Err(Wrong { what, text });
+            }
         }
         Ok(())
     }
 }
 
-/// A number of digits alone.
-fn jobs(text: &[u8]) -> Option<u32> {
-    text.iter().try_fold(None, |number: Option<u32>, &byte| {
-        let digit = char::from(byte).to_digit(10)?;
-        Some(Some(number.unwrap_or(0).checked_mul(10)?.checked_add(digit)?))
-    })?
+/// A number from 1 to 64 in digits; zero for anything else.
+#[inline(never)]
+fn jobs(text: &[u8]) -> u32 {
+    let mut number = 0;
+    for byte in text {
+        number = number * 10 + u32::from(byte.wrapping_sub(b'0'));
+        if !byte.is_ascii_digit() || number > 64 {
+            return 0;
+        }
+    }
+    number
 }
 
 /// What is wrong with a command line. `Display` gives it without the program's name.

@@ -8,12 +8,12 @@ mod args;
 mod names;
 mod progress;
 
-use core::ffi::CStr;
+use core::{ffi::CStr, fmt};
 
 use args::{Settings, Wrong};
 use baremap::{
     Decimal,
-    copy::{self, Action, Path},
+    copy::{self, Action, Cause, Error, Path},
     eprintln,
     fd::CWD,
     rt::{self, ExitCode, STDOUT, Start},
@@ -62,44 +62,33 @@ fn main(start: Start) -> ExitCode {
     let (mut count, mut last) = (0, c"");
     let settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
-        Err(wrong) => {
-            eprintln!("mapcp: {wrong} (mapcp --help)");
-            return USAGE;
-        }
+        Err(wrong) => return usage(format_args!("{wrong}")),
     };
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
     if count < 2 {
-        eprintln!("mapcp: needs a SOURCE and a DEST (mapcp --help)");
-        return USAGE;
+        return usage(format_args!("needs a SOURCE and a DEST"));
     }
     let sources = count - 1;
+    let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
     if sources > 1
         && let Err(errno) = check_directory(last)
     {
         let path = Path { base: last, name: None };
-        return fail(copy::Error { action: Action::CopyTo, path, cause: errno.into() });
+        totals.fail(Error { action: Action::CopyTo, path, cause: errno.into() });
+        return totals.result;
     }
 
-    let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
     let mut names = Names::new();
     let mut number = 0;
     let _ = arguments(start, &mut |source| {
         if number < sources {
-            let earlier = |name: &CStr| {
-                let (mut at, mut found) = (0, false);
-                let _ = arguments(start, &mut |other| {
-                    found |= at < number && copy::last(other) == name;
-                    at += 1;
-                });
-                found
-            };
-            if sources > 1 && names.is_known(copy::last(source), earlier) {
-                let path = Path { base: last, name: Some(copy::last(source)) };
-                let cause = copy::Cause::JustCopied;
-                totals.result = fail(copy::Error { action: Action::CopyTo, path, cause });
+            let name = copy::last(source);
+            if sources > 1 && names.is_known(name) && is_earlier(start, name, number) {
+                let path = Path { base: last, name: Some(name) };
+                totals.fail(Error { action: Action::CopyTo, path, cause: Cause::JustCopied });
             } else {
                 totals.copy(source, last);
             }
@@ -120,6 +109,17 @@ fn arguments(
     args::parse(&mut arguments, operand)
 }
 
+/// Whether one of the first `count` operands has this name.
+#[cold]
+fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
+    let mut found = false;
+    let _ = arguments(start, &mut |operand| {
+        found |= count > 0 && copy::last(operand) == name;
+        count = count.saturating_sub(1);
+    });
+    found
+}
+
 fn check_directory(path: &CStr) -> syscall::Result<()> {
     match syscall::statx(CWD, path, AtFlags::empty())?.file_type() {
         FileType::Directory => Ok(()),
@@ -136,6 +136,7 @@ struct Totals {
 }
 
 impl Totals {
+    #[inline(never)]
     fn copy(&mut self, source: &CStr, dest: &CStr) {
         let mut progress = Progress::new(self.settings.progress);
         let mut watch = |done, total| progress.show(done, total);
@@ -143,66 +144,75 @@ impl Totals {
         progress.clear();
         let copied = match copied {
             Ok(copied) => copied,
-            Err(error) => {
-                self.result = fail(error);
-                return;
-            }
+            Err(error) => return self.fail(error),
         };
         if copied.way.is_some() {
             self.files += 1;
             self.bytes += copied.bytes;
         }
-        if self.settings.verbose && !self.settings.quiet {
+        if self.settings.verbose {
             let (from, to) = (Path { base: source, name: None }, copied.path);
             let bytes = Decimal::new(copied.bytes);
-            let printed = match copied.way {
+            match copied.way {
                 Some(way) => {
-                    rt::print(STDOUT, format_args!("{from} -> {to} ({bytes} bytes, {way})\n"))
+                    self.print(format_args!("{from} -> {to} ({bytes} bytes, {way})\n"));
                 }
-                None => rt::print(STDOUT, format_args!("{from} -> {to} (left as it was)\n")),
-            };
-            self.check(printed);
+                None => self.print(format_args!("{from} -> {to} (left as it was)\n")),
+            }
         }
     }
 
     fn finish(mut self, sources: u64) -> ExitCode {
         let bytes = Decimal::new(self.bytes);
-        // Of one that failed all is said.
-        if !self.settings.quiet && (sources > 1 || self.result == ExitCode::SUCCESS) {
-            let printed = if (sources, self.files) == (1, 1) {
-                rt::print(STDOUT, format_args!("Copied {bytes} bytes\n"))
-            } else {
-                let files = Decimal::new(self.files);
-                rt::print(STDOUT, format_args!("Copied {files} files, {bytes} bytes\n"))
-            };
-            self.check(printed);
+        if (sources, self.files) == (1, 1) {
+            self.print(format_args!("Copied {bytes} bytes\n"));
+        } else if sources > 1 || self.result == ExitCode::SUCCESS {
+            // Of one that failed all is said.
+            let files = Decimal::new(self.files);
+            self.print(format_args!("Copied {files} files, {bytes} bytes\n"));
         }
         self.result
     }
 
-    fn check(&mut self, printed: syscall::Result<()>) {
-        if done(printed) != ExitCode::SUCCESS {
+    /// Prints to standard output, unless that is not wanted.
+    #[inline(never)]
+    fn print(&mut self, text: fmt::Arguments<'_>) {
+        if !self.settings.quiet && done(rt::print(STDOUT, text)) != ExitCode::SUCCESS {
             self.result = ExitCode::FAILURE;
             // It would be no better.
             self.settings.quiet = true;
         }
     }
+
+    #[cold]
+    fn fail(&mut self, error: Error<'_>) {
+        complain(format_args!("{error}"));
+        self.result = ExitCode::FAILURE;
+    }
 }
 
 /// The exit status after printing. A line that is lost is a failure: somebody relies
 /// on it.
+#[inline(never)]
 fn done(printed: syscall::Result<()>) -> ExitCode {
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(errno) => {
-            eprintln!("mapcp: cannot write to standard output: {errno}");
+            complain(format_args!("cannot write to standard output: {errno}"));
             ExitCode::FAILURE
         }
     }
 }
 
 #[cold]
-fn fail(error: copy::Error<'_>) -> ExitCode {
-    eprintln!("mapcp: {error}");
-    ExitCode::FAILURE
+#[inline(never)]
+fn complain(text: fmt::Arguments<'_>) {
+    eprintln!("mapcp: {text}");
+}
+
+#[cold]
+#[inline(never)]
+fn usage(text: fmt::Arguments<'_>) -> ExitCode {
+    complain(format_args!("{text} (mapcp --help)"));
+    USAGE
 }

@@ -1,22 +1,23 @@
 //! How far a copy is, on one line.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use baremap::{
     Decimal, eprint,
     rt::STDERR,
-    syscall::{self, ClockId, Timespec},
+    syscall::{self, ClockId},
 };
 
 use super::args::When;
 
-/// The line on standard error.
+/// The line on standard error. Times are in milliseconds.
 pub struct Progress {
     when: When,
     /// When this file was begun.
-    start: Option<Timespec>,
-    /// When the line was last drawn, in milliseconds after that.
-    drawn: Option<u64>,
+    start: Option<u64>,
+    /// When the line is to be drawn.
+    due: u64,
+    is_drawn: bool,
 }
 
 /// Milliseconds before a line is drawn that nobody has asked for, and between two of them.
@@ -25,7 +26,7 @@ const PAUSE: u64 = 100;
 
 impl Progress {
     pub fn new(when: When) -> Progress {
-        Progress { when, start: None, drawn: None }
+        Progress { when, start: None, due: 0, is_drawn: false }
     }
 
     /// Shows that so much is done, of so much if that is known.
@@ -34,51 +35,54 @@ impl Progress {
         if self.when == When::Never || over && self.when == When::Auto {
             return;
         }
-        if self.when == When::Auto && self.start.is_none() && !is_terminal() {
-            self.when = When::Never;
-            return;
-        }
         let Ok(now) = syscall::clock_gettime(ClockId::Monotonic) else { return };
-        let elapsed = since(*self.start.get_or_insert(now), now);
-        let due = match self.drawn {
-            Some(drawn) => elapsed >= drawn + PAUSE || over,
-            None => elapsed >= PATIENCE || self.when == When::Always,
-        };
-        if due {
-            self.drawn = Some(elapsed);
-            draw(done, total, elapsed);
+        let now = now.sec as u64 * 1000 + now.nsec as u64 / 1_000_000;
+        if self.start.is_none() && self.when == When::Auto {
+            if !is_terminal() {
+                self.when = When::Never;
+                return;
+            }
+            self.due = now + PATIENCE;
+        }
+        let start = *self.start.get_or_insert(now);
+        if now >= self.due || over {
+            (self.due, self.is_drawn) = (now + PAUSE, true);
+            let line = Line { done, total, elapsed: now - start };
+            eprint!("\r\x1b[K{line}");
         }
     }
 
-    /// Removes the line, before anything else is printed, or another file is begun.
-    pub fn clear(&mut self) {
-        if self.drawn.take().is_some() {
+    /// Removes the line, before anything else is printed.
+    pub fn clear(&self) {
+        if self.is_drawn {
             eprint!("\r\x1b[K");
         }
-        self.start = None;
     }
 }
 
-#[cold]
-fn draw(done: u64, total: Option<u64>, elapsed: u64) {
-    let rate = if elapsed < PAUSE { 0 } else { done / elapsed * 1000 };
-    eprint!("\r\x1b[K{}", Bytes(done));
-    if let Some(total) = total {
-        let percent = Decimal::new((done / (total / 100).max(1)).min(100));
-        eprint!(" of {}, {percent} %", Bytes(total));
-    }
-    if rate > 0 {
-        eprint!(", {}/s", Bytes(rate));
+struct Line {
+    done: u64,
+    total: Option<u64>,
+    elapsed: u64,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { done, total, elapsed } = *self;
+        Bytes(done).fmt(f)?;
         if let Some(total) = total {
-            eprint!(", {} s left", Decimal::new((total - done) / rate));
+            let percent = Decimal::new((done / (total / 100).max(1)).min(100));
+            write!(f, " of {}, {percent} %", Bytes(total))?;
         }
+        let rate = if elapsed < PAUSE { 0 } else { done / elapsed * 1000 };
+        if rate > 0 {
+            write!(f, ", {}/s", Bytes(rate))?;
+            if let Some(total) = total {
+                write!(f, ", {} s left", Decimal::new((total - done) / rate))?;
+            }
+        }
+        Ok(())
     }
-}
-
-/// Milliseconds between two times.
-fn since(start: Timespec, now: Timespec) -> u64 {
-    let nanoseconds = (now.sec - start.sec) * 1_000_000_000 + now.nsec - start.nsec;
-    (nanoseconds / 1_000_000) as u64
 }
 
 fn is_terminal() -> bool {
@@ -93,19 +97,19 @@ struct Bytes(u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut whole, mut tenths, mut unit) = (self.0, 0, "B");
-        for larger in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
-            if whole < 1024 {
-                break;
-            }
-            (whole, tenths, unit) = (whole >> 10, (whole & 1023) * 10 >> 10, larger);
+        let (mut whole, mut tenths, mut units) = (self.0, 0, b" KMGTPE".iter());
+        let mut unit = units.next();
+        while whole >= 1024 {
+            (whole, tenths, unit) = (whole >> 10, (whole & 1023) * 10 >> 10, units.next());
         }
         f.write_str(Decimal::new(whole).as_str())?;
-        if unit != "B" {
-            f.write_str(".")?;
-            f.write_str(Decimal::new(tenths).as_str())?;
+        match unit {
+            Some(&letter @ b'A'..) => {
+                write!(f, ".{} ", Decimal::new(tenths))?;
+                f.write_char(letter.into())?;
+                f.write_str("iB")
+            }
+            _ => f.write_str(" B"),
         }
-        f.write_str(" ")?;
-        f.write_str(unit)
     }
 }
