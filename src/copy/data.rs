@@ -14,6 +14,8 @@ struct Job<'a> {
     from: BorrowedFd<'a>,
     to: BorrowedFd<'a>,
     plan: Plan,
+    /// Whether there is space for all of the destination.
+    reserved: bool,
     way: Way,
     /// Others know the destination, and could make it shorter.
     in_place: bool,
@@ -41,8 +43,10 @@ impl Copy<'_, '_> {
         // is one stretch of data, as large as the file.)
         let holes = !options.fill_holes && self.stat.blocks.saturating_mul(512) < size;
         let plan = Plan { size, holes, page: page_size() as u64 };
-        let reserved = prepare(to, &plan, options)?;
-        let (mut way, mut jobs) = plan::best(&plan, reserved);
+        let way = Way::Write;
+        let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
+        job.prepare(options)?;
+        let (mut way, mut jobs) = plan::best(&plan, job.reserved);
         if let Some(asked) = options.way {
             way = asked;
         }
@@ -51,10 +55,10 @@ impl Copy<'_, '_> {
         }
         // A fault makes memory, and space, for more than a page at once: a mapped write beside
         // a hole would fill some of it, and could find no space there.
-        if way == Way::Map && (!reserved || guard::ready().is_err()) {
+        if way == Way::Map && (!job.reserved || guard::ready().is_err()) {
             way = Way::Write;
         }
-        let mut job = Job { from, to, plan, way, in_place: options.in_place };
+        job.way = way;
         let mut position = 0;
         if let Some(first) = job.next(0) {
             if way == Way::Kernel {
@@ -136,35 +140,6 @@ pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
-/// Makes room in the destination, and tells whether there is space for all of it.
-fn prepare(to: BorrowedFd<'_>, plan: &Plan, options: &Options) -> Outcome<bool> {
-    if plan.holes && options.in_place {
-        // What was there before must not show through.
-        set_length(to, 0)?;
-    }
-    let wanted = !plan.holes && (plan.size >= RESERVED || options.way == Some(Way::Map));
-    let reserved = wanted && reserve(to, plan.size)?;
-    if plan.holes || options.in_place && length(to) < plan.size {
-        set_length(to, plan.size)?;
-    }
-    Ok(reserved)
-}
-
-/// Reserves space for the destination, and tells whether it could: some file systems cannot.
-/// That there is none is an error.
-fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
-    loop {
-        return match syscall::fallocate(to, FallocateFlags::empty(), 0, size) {
-            Ok(()) => Ok(true),
-            Err(Errno::EINTR) => continue,
-            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO)) => {
-                Err(dest(Action::Reserve, errno))
-            }
-            Err(_) => Ok(false),
-        };
-    }
-}
-
 #[inline(never)]
 fn map_shared(file: BorrowedFd<'_>, window: Window, prot: ProtFlags) -> syscall::Result<Region> {
     Region::map(window.len, prot, MapFlags::SHARED, Some(file), window.start, page_size())
@@ -179,6 +154,39 @@ fn advise(map: &Region, advice: Advice) {
 }
 
 impl Job<'_> {
+    /// Makes room in the destination.
+    #[inline(never)]
+    fn prepare(&mut self, options: &Options) -> Outcome<()> {
+        let size = self.plan.size;
+        if self.plan.holes && options.in_place {
+            // What was there before must not show through.
+            set_length(self.to, 0)?;
+        }
+        if !self.plan.holes && (size >= RESERVED || options.way == Some(Way::Map)) {
+            self.reserve()?;
+        }
+        if self.plan.holes || options.in_place && length(self.to) < size {
+            set_length(self.to, size)?;
+        }
+        Ok(())
+    }
+
+    /// Reserves space for the destination, if it can: some file systems cannot. That there is
+    /// none is an error.
+    fn reserve(&mut self) -> Outcome<()> {
+        loop {
+            match syscall::fallocate(self.to, FallocateFlags::empty(), 0, self.plan.size) {
+                Ok(()) => self.reserved = true,
+                Err(Errno::EINTR) => continue,
+                Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO)) => {
+                    return Err(dest(Action::Reserve, errno));
+                }
+                Err(_) => {}
+            }
+            return Ok(());
+        }
+    }
+
     #[inline(never)]
     fn next(&self, position: u64) -> Option<Window> {
         let seek = |offset: u64, whence| syscall::lseek(self.from, offset as i64, whence);

@@ -493,7 +493,8 @@ mod tests {
         fn numbers_in_names(fd in 0i32.., number: u64) {
             let path = proc_path(fd).unwrap();
             prop_assert_eq!(path.as_c_str().to_str(), Ok(&*format!("/proc/self/fd/{fd}")));
-            prop_assert_eq!(str::from_utf8(&digits(number)), Ok(&*format!("{number:016x}")));
+            let digits = digits(number);
+            prop_assert_eq!(str::from_utf8(&digits), Ok(&*format!("{number:016x}")));
         }
     }
 }

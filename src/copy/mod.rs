@@ -61,6 +61,7 @@ pub type Watch<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///
 /// Whatever goes wrong, with what was tried and on which path; an existing
 /// destination is then as it was, if it was not written to in place.
+#[inline(never)]
 pub fn copy<'a>(
     options: &Options,
     source: &'a CStr,

@@ -91,18 +91,19 @@ pub fn best(plan: &Plan, reserved: bool) -> (Way, u32) {
     let jobs = match reserved || plan.holes {
         // Some file systems would first write zeros before what comes out of order.
         false => 0,
-        true if plan.size >= SHARED && processors() > 1 => 2,
+        true if plan.size >= SHARED && has_two_processors() => 2,
         true => 1,
     };
     (Way::Kernel, jobs)
 }
 
-/// How many processors this process may run on, of the first 1024.
+/// Whether this process may run on two processors, of the first 1024.
 #[cold]
-fn processors() -> u32 {
-    let mut mask = [0; 1024 / usize::BITS as usize];
-    match sched_getaffinity(0, &mut mask) {
-        Ok(_) => mask.iter().map(|word| word.count_ones()).sum(),
-        Err(_) => 1,
+fn has_two_processors() -> bool {
+    let mut mask = [0usize; 1024 / usize::BITS as usize];
+    if sched_getaffinity(0, &mut mask).is_err() {
+        return false;
     }
+    let mut words = mask.into_iter().filter(|&word| word != 0);
+    words.next().is_some_and(|word| !word.is_power_of_two()) || words.next().is_some()
 }

@@ -1,7 +1,10 @@
 //! Several processes that copy one file.
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
-use core::num::NonZeroU32;
+use core::{
+    num::NonZeroU32,
+    ptr,
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*},
+};
 
 use linux_raw_sys::prctl::PR_SET_PDEATHSIG;
 
@@ -10,9 +13,8 @@ use super::{Action, Cause, Failure, Outcome, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
-/// What the workers of a copy share; at first all zeros. Positions are in units, for not every
+/// What the workers of a copy share. Positions are in units, for not every
 /// processor can change 64 bits at once.
-#[derive(Default)]
 pub struct Board {
     /// All before it is taken.
     next: AtomicUsize,
@@ -28,11 +30,21 @@ pub struct Board {
 const UNIT: u64 = 4096;
 
 /// Bytes in units; the end of a file counts as that of its page.
-fn units(bytes: u64) -> usize {
+const fn units(bytes: u64) -> usize {
     bytes.div_ceil(UNIT) as usize
 }
 
 impl Board {
+    /// All before `position` is somebody's already.
+    pub const fn new(position: u64) -> Board {
+        Board {
+            next: AtomicUsize::new(units(position)),
+            done: AtomicUsize::new(0),
+            finished: AtomicU32::new(0),
+            failure: AtomicU32::new(0),
+        }
+    }
+
     /// Takes the next window, which `find` finds from a position on. `None`: there is none, or
     /// somebody has failed.
     pub fn take(&self, find: impl Fn(u64) -> Option<Window>) -> Option<Window> {
@@ -71,17 +83,22 @@ pub fn run(
     position: u64,
     work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
 ) -> Outcome<()> {
-    let (own, mut shared) = (Board::default(), None);
+    let (own, mut shared) = (Board::new(position), None);
     if count > 1 {
         shared = MmapRaw::map_anon_shared(size_of::<Board>()).ok();
     }
     let board = match &shared {
-        // SAFETY: mapped, with room for it, aligned to a page, and all zeros; what changes in
-        // it is atomic.
-        Some(map) => unsafe { &*map.as_mut_ptr().cast() },
+        Some(map) => {
+            let board = map.as_mut_ptr().cast();
+            // SAFETY: mapped, with room for it, and aligned to a page; what changes in it is
+            // atomic.
+            unsafe {
+                ptr::write(board, own);
+                &*board
+            }
+        }
         None => &own,
     };
-    board.next.store(units(position), Relaxed);
 
     let mut pids = [0; MAX_WORKERS as usize];
     let mut helpers = 0;

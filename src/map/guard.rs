@@ -144,6 +144,7 @@ impl Previous {
         Previous { signal, handler: AtomicPtr::new(ptr::null_mut()), flags: AtomicU32::new(0) }
     }
 
+    #[inline(never)]
     fn install(&self) -> syscall::Result<()> {
         // SAFETY: only asks.
         let before = unsafe { syscall::rt_sigaction(self.signal, None)? };

@@ -54,6 +54,7 @@ impl Errno {
         }
     }
 
+    #[inline(never)]
     fn field(self, which: usize) -> Option<&'static str> {
         let row = NUMBERS.iter().position(|&number| number == self.0)?;
         let text = TEXTS.as_bytes().split(|&byte| byte == 0).nth(2 * row + which)?;
@@ -66,10 +67,7 @@ impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.text(), self.name()) {
             (Some(text), Some(name)) => {
-                f.write_str(text)?;
-                f.write_str(" (")?;
-                f.write_str(name)?;
-                f.write_str(")")
+                [text, " (", name, ")"].iter().try_for_each(|part| f.write_str(part))
             }
             _ => {
                 f.write_str("Unknown error ")?;
