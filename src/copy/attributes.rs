@@ -1,16 +1,17 @@
 //! What a file has beside its contents.
 
 use super::dest::{first, give};
-use super::{Action, Outcome, dest, source};
+use super::{Action, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
-use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
+use crate::syscall::{self, Errno, Mode, XattrFlags};
 
 /// Gives the copy the source's permissions, owner, times and extended attributes.
 #[cold]
 #[inline(never)]
-pub fn preserve(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<()> {
-    extended(from, to)?;
+pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+    extended(from.file, to)?;
+    let stat = &from.stat;
     let mut mode = stat.permissions();
     if give(to, stat).is_err() {
         // Who may not give files away may still choose among groups. What a set-id bit lends

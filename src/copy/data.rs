@@ -2,7 +2,7 @@
 
 use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
-use super::{Action, Cause, Copy, Failure, Options, Outcome, Way, dest, source};
+use super::{Action, Cause, Copy, Failure, Options, Outcome, Source, Way, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::{Region, guard, unreadable, unwritable};
 use crate::syscall::{
@@ -25,23 +25,23 @@ impl Copy<'_, '_> {
     /// Copies the whole of `from` to the start of `to`, which is empty, unless the copy is in
     /// place; then what it has behind them stays.
     #[inline(never)]
-    pub fn contents(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
-        let (options, size) = (self.options, self.stat.size);
+    pub fn contents(&mut self, source: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        let Source { file: from, stat } = source;
+        let (from, options, size) = (*from, self.options, stat.size);
         // Files in /proc have contents, and no size.
-        if self.stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read)
-        {
+        if stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read) {
             return self.stream(from, to);
         }
         if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
             match syscall::ficlone(to, from) {
-                Ok(()) => return self.done(from, Way::Clone),
+                Ok(()) => return self.done(source, Way::Clone),
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
             }
         }
         // With less space than bytes it has holes. (Or the file system compresses: then there
         // is one stretch of data, as large as the file.)
-        let holes = !options.fill_holes && self.stat.blocks.saturating_mul(512) < size;
+        let holes = !options.fill_holes && stat.blocks.saturating_mul(512) < size;
         let plan = Plan { size, holes, page: page_size() as u64 };
         let way = Way::Write;
         let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
@@ -94,16 +94,16 @@ impl Copy<'_, '_> {
             }
             Ok(())
         })?;
-        self.done(from, job.way)
+        self.done(source, job.way)
     }
 
     /// All is copied, if the source still has all that it had: what is beyond its end was taken
     /// for a hole, or for the rest of a page.
-    fn done(&mut self, from: BorrowedFd<'_>, way: Way) -> Outcome<()> {
-        if length(from) < self.stat.size {
+    fn done(&mut self, from: &Source<'_>, way: Way) -> Outcome<()> {
+        if length(from.file) < from.stat.size {
             return Err(source(Action::Copy, Cause::Shrunk));
         }
-        (self.copied.bytes, self.copied.way) = (self.stat.size, Some(way));
+        (self.copied.bytes, self.copied.way) = (from.stat.size, Some(way));
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use core::ffi::CStr;
 
-use super::error::{Cause, Path, hex};
-use super::signals;
+use super::error::{Action, Cause, Path, hex};
+use super::{Failure, Outcome, signals};
 use crate::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
 use crate::syscall::{
@@ -37,28 +37,29 @@ impl<'a> Destination<'a> {
     /// Finds the file that a path leads to, or the place for a new one; in a directory the file
     /// of the name `inside`, which is then told in `path`. Symbolic links are followed, so that
     /// the copy replaces the file and not a link to it.
+    #[inline(never)]
     pub fn find<'p: 'a>(
         &mut self,
         path: &mut Path<'p>,
         inside: &'p CStr,
         scratch: &'a mut Scratch,
-    ) -> core::result::Result<(), Cause> {
-        self.name = self.enter(path.base)?;
+    ) -> Outcome<()> {
+        self.name = self.enter(path.base).map_err(failed)?;
         let mut is_link = self.look()?;
         if self.file_type() == Some(FileType::Directory) {
             path.name = Some(inside);
-            self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY)?);
+            self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
             self.name = inside;
             is_link = self.look()?;
         }
         // Only a regular file is replaced. Others are opened by the link, which may be
         // one that only the kernel can follow, such as /dev/stdout to a pipe.
         if is_link && self.file_type() == Some(FileType::Regular) {
-            self.follow(scratch)?;
+            self.follow(scratch).map_err(failed)?;
             // In /proc a link's text may lead elsewhere than the link does.
-            let found = self.examine(AtFlags::SYMLINK_NOFOLLOW)?;
-            if !self.stat.is_some_and(|target| found.is_same_file(&target)) {
-                return Err(Errno::ENOENT.into());
+            let found = self.examine(AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+            if !self.stat.as_ref().is_some_and(|target| found.is_same_file(target)) {
+                return Err(failed(Errno::ENOENT));
             }
         }
         Ok(())
@@ -66,18 +67,18 @@ impl<'a> Destination<'a> {
 
     /// Finds out what is known of the file to which the name leads, and whether it is a link.
     #[inline(never)]
-    fn look(&mut self) -> core::result::Result<bool, Cause> {
+    fn look(&mut self) -> Outcome<bool> {
         self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(stat),
             Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(failed(errno)),
         };
         let is_link = self.file_type() == Some(FileType::Symlink);
         if is_link {
             self.stat = match self.examine(AtFlags::empty()) {
                 Ok(stat) => Some(stat),
-                Err(Errno::ENOENT) => return Err(Cause::DanglingLink),
-                Err(errno) => return Err(errno.into()),
+                Err(Errno::ENOENT) => return Err(failed(Cause::DanglingLink)),
+                Err(errno) => return Err(failed(errno)),
             };
         }
         Ok(is_link)
@@ -157,6 +158,11 @@ impl<'a> Destination<'a> {
     }
 }
 
+/// Nothing can be copied there, and why.
+fn failed(cause: impl Into<Cause>) -> Failure {
+    super::dest(Action::CopyTo, cause)
+}
+
 /// A path's directory, up to and with the last slash, and the name after it. `None`
 /// is the empty path.
 fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
@@ -204,7 +210,11 @@ impl<const N: usize> Text<N> {
 /// The first of several C strings; empty if there is none.
 #[inline(never)]
 pub fn first(strings: &[u8]) -> &CStr {
-    CStr::from_bytes_until_nul(strings).unwrap_or_default()
+    match strings.last() {
+        // SAFETY: it ends with the last byte, if not before.
+        Some(0) => unsafe { CStr::from_ptr(strings.as_ptr().cast()) },
+        _ => c"",
+    }
 }
 
 /// Makes a C string of some parts; `None` if there is no room.
@@ -233,15 +243,6 @@ pub struct Temporary<'a> {
     to: &'a Destination<'a>,
     file: OwnedFd,
     name: Option<&'a Name>,
-}
-
-/// How a copy took its place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Published {
-    /// It is the destination.
-    Done,
-    /// There was a file by now, which was not to be replaced.
-    Exists,
 }
 
 impl<'a> Temporary<'a> {
@@ -298,32 +299,30 @@ impl<'a> Temporary<'a> {
     }
 
     /// Puts it in the destination's place. At no moment is there no file, or a part of one, by
-    /// the destination's name.
-    pub fn publish(&self, replace: bool) -> Result<Published> {
+    /// the destination's name. `EEXIST`: there is a file by now, which is not to be replaced.
+    pub fn publish(&self, replace: bool) -> Result<()> {
         let (dir, dest) = (self.to.dir(), self.to.name);
         if let Some(name) = self.name {
             // File systems that need the name may be on a network, where a write fails
             // only now; what it would replace is not lost for that.
             syscall::fdatasync(self.as_fd())?;
+            let name = name.as_c_str();
             if replace {
-                rename(dir, name.as_c_str(), dest)?;
-                return Ok(Published::Done);
+                return rename(dir, name, dest);
             }
-            let flags = RenameFlags::NOREPLACE;
-            let renamed = match syscall::renameat2(dir, name.as_c_str(), dir, dest, flags) {
+            return match syscall::renameat2(dir, name, dir, dest, RenameFlags::NOREPLACE) {
                 // A link never replaces; the other name is removed on drop.
                 Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
-                    syscall::linkat(dir, name.as_c_str(), dir, dest, AtFlags::empty())
+                    syscall::linkat(dir, name, dir, dest, AtFlags::empty())
                 }
                 result => result,
             };
-            return unless_exists(renamed);
         }
         if self.to.stat.is_none() {
-            match unless_exists(self.link(dest))? {
+            match self.link(dest) {
                 // Somebody was faster: then theirs is replaced.
-                Published::Exists if replace => {}
-                published => return Ok(published),
+                Err(Errno::EEXIST) if replace => {}
+                result => return result,
             }
         }
         // A link cannot replace a file, a name can. Others must know that it is in use.
@@ -331,8 +330,7 @@ impl<'a> Temporary<'a> {
         let mut name = Name::new();
         let _held = signals::hold();
         self.to.take_name(&mut name, &mut |name| self.link(name))?;
-        rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))?;
-        Ok(Published::Done)
+        rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))
     }
 
     /// Gives a file without a name its first one.
@@ -367,14 +365,6 @@ pub fn give(file: BorrowedFd<'_>, other: &Stat) -> Result<()> {
         return Ok(());
     }
     syscall::fchown(file, Some(other.uid), Some(other.gid))
-}
-
-fn unless_exists(result: Result<()>) -> Result<Published> {
-    match result {
-        Ok(()) => Ok(Published::Done),
-        Err(Errno::EEXIST) => Ok(Published::Exists),
-        Err(errno) => Err(errno),
-    }
 }
 
 fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {

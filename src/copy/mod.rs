@@ -28,7 +28,7 @@ pub use options::{Options, Way};
 
 use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat};
-use dest::{Destination, Kind, Name, Published, Temporary};
+use dest::{Destination, Kind, Name, Temporary};
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug)]
@@ -121,43 +121,53 @@ fn copy_paths<'a>(
     watch: Watch<'_>,
 ) -> Outcome<()> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let from = syscall::open(path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
-    let from = from.as_fd();
-    let stat = syscall::fstat(from).map_err(|e| source(Action::Examine, e))?;
-    if stat.file_type() == FileType::Directory {
+    let file = syscall::open(path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
+    let from = Source::new(file.as_fd())?;
+    if from.stat.file_type() == FileType::Directory {
         return Err(source(Action::Copy, Errno::EISDIR));
     }
 
     let mut scratch = dest::Scratch::new();
     let mut to = Destination::new(c"");
-    to.find(&mut copied.path, dest::last(path), &mut scratch)
-        .map_err(|cause| dest(Action::CopyTo, cause))?;
+    to.find(&mut copied.path, dest::last(path), &mut scratch)?;
     if let Some(existing) = to.stat() {
-        if existing.is_same_file(&stat) {
+        if existing.is_same_file(&from.stat) {
             return Err(dest(Action::CopyTo, Cause::SameFile));
         }
         if options.no_clobber {
             return Ok(());
         }
     }
-    let mut copy = Copy { options, stat, to: &to, copied, watch };
+    let mut copy = Copy { options, to: &to, copied, watch };
     match to.stat().map(Stat::file_type) {
-        None => copy.replace(from, Kind::Unnamed),
-        Some(FileType::Regular) if options.in_place => copy.in_place(from),
-        Some(FileType::Regular) => {
-            to.check_writable().map_err(|e| dest(Action::Replace, e))?;
-            copy.replace(from, Kind::Unnamed)
+        Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
+        Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
+        Some(FileType::Regular) => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
+        Some(_) => return copy.to_device(&from),
+        None => {}
+    }
+    copy.replace(&from, Kind::Unnamed)
+}
+
+/// What is copied.
+struct Source<'a> {
+    file: BorrowedFd<'a>,
+    stat: Stat,
+}
+
+impl Source<'_> {
+    #[inline(never)]
+    fn new(file: BorrowedFd<'_>) -> Outcome<Source<'_>> {
+        match syscall::fstat(file) {
+            Ok(stat) => Ok(Source { file, stat }),
+            Err(errno) => Err(source(Action::Examine, errno)),
         }
-        Some(FileType::Directory) => Err(dest(Action::CopyTo, Errno::EISDIR)),
-        Some(_) => copy.to_device(from),
     }
 }
 
 /// A copy under way.
 struct Copy<'a, 'p> {
     options: &'a Options,
-    /// Of the source.
-    stat: Stat,
     to: &'a Destination<'a>,
     copied: &'a mut Copied<'p>,
     watch: Watch<'a>,
@@ -165,9 +175,9 @@ struct Copy<'a, 'p> {
 
 impl Copy<'_, '_> {
     /// Makes a temporary file all that the destination is to be, and puts it in its place.
-    fn replace(&mut self, from: BorrowedFd<'_>, kind: Kind) -> Outcome<()> {
+    fn replace(&mut self, from: &Source<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
-        let temporary = match Temporary::create(self.to, &self.stat, kind, &mut name) {
+        let temporary = match Temporary::create(self.to, &from.stat, kind, &mut name) {
             Ok(temporary) => temporary,
             Err(_) if kind == Kind::Unnamed => return self.replace(from, Kind::Named),
             Err(errno) => return Err(dest(Action::CreateBeside, errno)),
@@ -178,8 +188,8 @@ impl Copy<'_, '_> {
         }
         self.fill(from, temporary.as_fd())?;
         match temporary.publish(!self.options.no_clobber) {
-            Ok(Published::Done) => {}
-            Ok(Published::Exists) => {
+            Ok(()) => {}
+            Err(Errno::EEXIST) if self.options.no_clobber => {
                 self.copied.way = None;
                 return Ok(());
             }
@@ -187,9 +197,7 @@ impl Copy<'_, '_> {
             Err(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
                 if kind == Kind::Unnamed =>
             {
-                let from = temporary.as_fd();
-                self.stat = syscall::fstat(from).map_err(|e| dest(Action::Examine, e))?;
-                return self.replace(from, Kind::Named);
+                return self.replace(&Source::new(temporary.as_fd())?, Kind::Named);
             }
             Err(errno) => return Err(dest(Action::Name, errno)),
         }
@@ -201,13 +209,13 @@ impl Copy<'_, '_> {
 
     /// Gives a file the contents, and what comes after them.
     #[inline(never)]
-    fn fill(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+    fn fill(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         self.contents(from, to)?;
         if self.options.in_place {
             data::set_length(to, self.copied.bytes)?;
         }
         if self.options.preserve {
-            attributes::preserve(from, &self.stat, to)?;
+            attributes::preserve(from, to)?;
         }
         self.sync(to)
     }
@@ -224,15 +232,15 @@ impl Copy<'_, '_> {
     }
 
     /// Writes into the existing file.
-    fn in_place(&mut self, from: BorrowedFd<'_>) -> Outcome<()> {
+    fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
         let file = self.to.open(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
         self.fill(from, file.as_fd())
     }
 
     /// Writes to an existing device or FIFO.
-    fn to_device(&mut self, from: BorrowedFd<'_>) -> Outcome<()> {
+    fn to_device(&mut self, from: &Source<'_>) -> Outcome<()> {
         let device = self.to.open(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
-        self.stream(from, device.as_fd())?;
+        self.stream(from.file, device.as_fd())?;
         self.sync(device.as_fd())
     }
 }

@@ -100,27 +100,30 @@ pub fn run(
         None => &own,
     };
 
-    let mut pids = [0; MAX_WORKERS as usize];
-    let mut helpers = 0;
-    if shared.is_some() {
-        for pid in pids.iter_mut().take(count as usize - 1) {
-            // SAFETY: the copy only copies a part of the file, and exits.
-            match unsafe { syscall::fork() } {
-                Ok(None) => help(board, work),
-                Ok(Some(child)) => *pid = child,
-                Err(_) => break,
-            }
-            helpers += 1;
-        }
-    }
-    board.work(work, true);
-    pids.iter().take(helpers as usize).for_each(|&pid| wait(pid));
+    let helpers = together(if shared.is_some() { count } else { 1 }, board, work);
     match NonZeroU32::new(board.failure.load(Acquire)) {
         Some(bits) => Err(Failure(bits)),
         // One was killed, and what it had taken is copied by nobody.
         None if board.finished.load(Acquire) != helpers => Err(dest(Action::CopyTo, Cause::Worker)),
         None => Ok(()),
     }
+}
+
+/// Works with one helper less than `count`, and returns how many there were when all are done.
+fn together(
+    count: u32,
+    board: &Board,
+    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
+) -> u32 {
+    // SAFETY: the copy only copies a part of the file, and exits.
+    if count > 1 && let Ok(child) = unsafe { syscall::fork() } {
+        let Some(pid) = child else { help(board, work) };
+        let others = together(count - 1, board, work);
+        wait(pid);
+        return others + 1;
+    }
+    board.work(work, true);
+    0
 }
 
 /// No more than so many at one file.

@@ -99,20 +99,21 @@ impl Settings {
                 return Err(Wrong { what: "a value is missing after ", text });
             }
         }
-        match (option, value) {
+        let flag = match (option, value) {
             (b'j' | b'3'..=b'5', Some(value)) => return self.set_value(option, value),
             (1.., Some(_)) => return Err(Wrong { what: "there is no value to give in ", text }),
-            (b'h', _) => self.help = true,
-            (b'V', _) => self.version = true,
-            (b'n', _) => self.options.no_clobber = true,
-            (b'p', _) => self.options.preserve = true,
-            (b'v', _) => self.verbose = true,
-            (b'q', _) => self.quiet = true,
-            (b'1', _) => self.options.in_place = true,
-            (b'2', _) => self.options.sync = true,
-            (b'5', _) => self.progress = When::Always,
+            (b'h', _) => &mut self.help,
+            (b'V', _) => &mut self.version,
+            (b'n', _) => &mut self.options.no_clobber,
+            (b'p', _) => &mut self.options.preserve,
+            (b'v', _) => &mut self.verbose,
+            (b'q', _) => &mut self.quiet,
+            (b'1', _) => &mut self.options.in_place,
+            (b'2', _) => &mut self.options.sync,
+            (b'5', _) => return self.set_value(option, b"always"),
             _ => return Err(Wrong { what: "unknown option ", text }),
-        }
+        };
+        *flag = true;
         Ok(())
     }
 
