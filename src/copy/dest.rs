@@ -222,7 +222,7 @@ pub fn first(strings: &[u8]) -> &CStr {
 fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
     for part in parts {
         let (here, rest) = room.split_at_mut_checked(part.len())?;
-        here.copy_from_slice(part);
+        here.iter_mut().zip(*part).for_each(|(to, from)| *to = *from);
         room = rest;
     }
     *room.first_mut()? = 0;

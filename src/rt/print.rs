@@ -43,13 +43,10 @@ impl<'fd> Output<'fd> {
         while !bytes.is_empty() {
             let free = self.buffer.get_mut(self.used..).unwrap_or_default();
             let count = free.len().min(bytes.len());
-            if let (Some(free), Some((now, later))) =
-                (free.get_mut(..count), bytes.split_at_checked(count))
-            {
-                free.copy_from_slice(now);
-                self.used += count;
-                bytes = later;
-            }
+            // Not `copy_from_slice`, which panics where the lengths differ.
+            free.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            bytes = bytes.get(count..).unwrap_or_default();
+            self.used += count;
             if self.used == self.buffer.len() {
                 self.flush();
             }
