@@ -8,8 +8,8 @@ use core::{
 
 use linux_raw_sys::prctl::PR_SET_PDEATHSIG;
 
-use super::{Action, Cause, Failure, Outcome, dest, signals};
 use super::plan::Window;
+use super::{Action, Cause, Failure, Outcome, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
