@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// The tests that run the programs of any architecture.
-const PROGRAM_TESTS: &[&str] = &["--test=elf", "--test=programs", "--test=conformance"];
+const PROGRAM_TESTS: &[&str] =
+    &["--test=elf", "--test=hardening", "--test=programs", "--test=conformance"];
 
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
