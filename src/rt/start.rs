@@ -18,7 +18,7 @@ use crate::syscall::{self, Mode, OFlags};
 /// Strings are bytes that end with a NUL; nothing says that they are UTF-8.
 #[derive(Clone, Copy)]
 pub struct Start {
-    stack: *const usize,
+    pub(super) stack: *const usize,
 }
 
 impl Start {
