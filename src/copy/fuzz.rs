@@ -1,13 +1,25 @@
-//! The plan of a copy against files with any holes, names in messages, and paths.
+//! The plan of a copy against files with any holes, names in messages, and paths with links.
 
 use core::{
     cell::{Cell, RefCell},
     ffi::CStr,
 };
-use std::{ffi::CString, format, ops::Range, string::String, vec, vec::Vec};
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::CString,
+    format, fs,
+    ops::Range,
+    os::unix::{ffi::OsStrExt, fs::symlink},
+    path::{Path, PathBuf},
+    process,
+    string::String,
+    vec,
+    vec::Vec,
+};
 
 use super::{
-    Quoted, last,
+    Options, Quoted, copy, last,
     plan::{Plan, WINDOW, Window},
     workers::Board,
 };
@@ -118,7 +130,7 @@ fn take(
         assert!(window.end() <= size, "{window:?} is outside");
         assert!(window.end() == size || window.end() % page == 0, "{window:?}");
         assert_eq!(window.start / WINDOW, (window.end() - 1) / WINDOW, "{window:?} is too long");
-        Some((window, window.end()))
+        Some(window)
     });
     taken.borrow_mut().extend(found);
     found.is_some()
@@ -255,4 +267,117 @@ fn fuzz_last_component() {
         assert_eq!(whole, meant.unwrap_or_else(|| path.to_bytes().to_vec()));
         let _: &CStr = name;
     });
+}
+
+/// Links and a path, all below a directory which the empty component at the start stands for.
+#[derive(Debug)]
+struct Tree {
+    links: Vec<(&'static str, String)>,
+    dest: String,
+}
+
+/// What has a name.
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    Directory,
+    File(Vec<u8>),
+    Link(PathBuf),
+}
+
+/// All that is below a directory.
+fn snapshot(dir: &Path, nodes: &mut BTreeMap<PathBuf, Node>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = fs::symlink_metadata(&path).unwrap();
+        let node = if kind.is_dir() {
+            snapshot(&path, nodes);
+            Node::Directory
+        } else if kind.is_symlink() {
+            Node::Link(fs::read_link(&path).unwrap())
+        } else {
+            Node::File(fs::read(&path).unwrap())
+        };
+        nodes.insert(path, node);
+    }
+}
+
+/// Which file is to be replaced or made, found with the standard library.
+fn place(dest: &Path, source: &str) -> Option<PathBuf> {
+    match fs::metadata(dest) {
+        Ok(found) if found.is_file() => fs::canonicalize(dest).ok(),
+        Ok(_) if !source.is_empty() => place(&dest.join(source), ""),
+        Ok(_) => None,
+        // A link that leads nowhere, or round in a circle.
+        Err(_) if fs::symlink_metadata(dest).is_ok() => None,
+        Err(_) => {
+            let (dir, name) = dest.to_str()?.rsplit_once('/')?;
+            let dir = fs::canonicalize(dir).ok().filter(|dir| dir.is_dir())?;
+            (!name.is_empty() && name != "." && name != "..").then(|| dir.join(name))
+        }
+    }
+}
+
+#[test]
+fn fuzz_links_on_the_way() {
+    const DIRS: [&str; 2] = ["d", "d/e"];
+    const FILES: [&str; 3] = ["f", "d/g", "d/e/f"];
+    let scratch = env::temp_dir().join(format!("baremap-links-{}", process::id()));
+    let source = scratch.join("s");
+    let base = scratch.join("tree");
+    let make = |random: &mut Random| {
+        let path = |random: &mut Random| {
+            let parts = ["a", "b", "c", "d", "e", "f", "g", "..", ".", "d/e", "new", "s"];
+            let mut path = String::new();
+            for _ in 0..1 + random.below(3) {
+                path += random.one_of(&parts);
+                path += random.one_of(&["/", "/", "/", "//"]);
+            }
+            path.truncate(path.trim_end_matches('/').len());
+            path + if random.once_in(6) { "/" } else { "" }
+        };
+        let links = ["a", "b", "s", "d/a", "d/b", "d/c", "d/e/a", "d/e/s"];
+        let mut links = Vec::from_iter(links);
+        links.retain(|_| !random.once_in(3));
+        let target = |random: &mut Random| match random.once_in(4) {
+            true => format!("{}/{}", base.display(), path(random)),
+            false => path(random),
+        };
+        let links = links.into_iter().map(|link| (link, target(random))).collect();
+        Tree { links, dest: path(random) }
+    };
+    fuzz("links on the way", make, |Tree { links, dest }| {
+        let _ = fs::remove_dir_all(&scratch);
+        for dir in DIRS {
+            fs::create_dir_all(base.join(dir)).unwrap();
+        }
+        for file in FILES {
+            fs::write(base.join(file), file).unwrap();
+        }
+        for (link, target) in links {
+            symlink(target, base.join(link)).unwrap();
+        }
+        fs::write(&source, "the copy").unwrap();
+        let dest = base.join(dest);
+        let mut wanted = BTreeMap::new();
+        snapshot(&base, &mut wanted);
+        let place = place(&dest, "s");
+        if let Some(place) = &place
+            && place.starts_with(&base)
+        {
+            wanted.insert(place.clone(), Node::File(b"the copy".to_vec()));
+        }
+
+        let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap();
+        let (from, to) = (text(&source), text(&dest));
+        let options = Options { jobs: 1, ..Options::default() };
+        let copied = copy(&options, &from, &to, &mut |_, _| {});
+        let copied = copied.map(|copied| copied.bytes).map_err(|error| format!("{error}"));
+        let mut found = BTreeMap::new();
+        snapshot(&base, &mut found);
+        // (Of its own place, by a way that leads out of the tree and back, it says so.)
+        let same = place.as_ref() == Some(&source);
+        assert_eq!(copied.is_ok(), place.is_some() && !same, "{copied:?}, {place:?}");
+        assert_eq!(found, wanted, "{copied:?}");
+    });
+    let _ = fs::remove_dir_all(&scratch);
 }
