@@ -2,7 +2,6 @@
 
 #[path = "../src/bin/mapcp/args.rs"]
 mod args;
-#[allow(dead_code, reason = "not all of it is used here")]
 #[path = "../src/fuzz.rs"]
 mod fuzz;
 

@@ -14,7 +14,6 @@ use std::{
     path::{Path, PathBuf},
     process,
     string::String,
-    vec,
     vec::Vec,
 };
 
@@ -69,7 +68,7 @@ fn file(random: &mut Random) -> File {
     let holes = size > 64 << 20 || !random.once_in(5);
     File {
         plan: Plan { size, holes, page },
-        data: if holes { data } else { vec![0..size] },
+        data: if holes { data } else { core::iter::once(0..size).collect() },
         nonsense: random.once_in(4),
         seed: random.word(),
     }
@@ -233,7 +232,7 @@ fn fuzz_quoted_paths() {
         assert_eq!(text, quoted(path));
         // It can be read back.
         let mut back = Vec::new();
-        let mut rest = text[1..text.len() - 1].as_bytes();
+        let mut rest = &text.as_bytes()[1..text.len() - 1];
         while let [first, after @ ..] = rest {
             rest = after;
             if let [b'x', high, low, after @ ..] = after

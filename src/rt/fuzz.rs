@@ -180,7 +180,7 @@ impl Image {
         let mut tables = [0, 1, 2, 3];
         random.shuffle(&mut tables);
         let mut at = data.end;
-        let mut dynamic = Vec::new();
+        let mut dynamic: Vec<(usize, usize)> = Vec::new();
         let (mut section, mut wrong) = (0, image.wrong);
         for table in tables {
             at += random.below(5);
@@ -271,9 +271,9 @@ impl Image {
             entry.d_un.d_ptr = value as _;
             entry
         };
-        dynamic.push((DT_NULL as _, random.number() as usize));
+        dynamic.push((DT_NULL, random.number() as usize));
         for (index, &(tag, value)) in dynamic.iter().enumerate() {
-            image.put(section + index * size_of::<Elf_Dyn>() / WORD, entry(tag as usize, value));
+            image.put(section + index * size_of::<Elf_Dyn>() / WORD, entry(tag, value));
         }
 
         // The headers.
