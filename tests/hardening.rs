@@ -183,7 +183,8 @@ fn nothing_becomes_executable_during_a_copy() {
     let trace = dir.path("trace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-e", "trace=execve,mmap,mprotect,pkey_mprotect,mremap,shmat,personality"]);
-    strace.arg("-o").arg(&trace).arg(common::path("mapcp")).arg(source).arg(dir.path("dest"));
+    strace.arg("-o").arg(&trace).arg(common::path("mapcp")).args(["--method=map", "--jobs=2"]);
+    strace.arg(source).arg(dir.path("dest"));
     let output = strace.output().expect("strace runs: apt-get install strace");
     assert_eq!(outcome(&output).2, Some(0));
     let trace = fs::read_to_string(trace).unwrap();
