@@ -10,7 +10,8 @@ fn main() {
     let direct = std::env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
     // On mips all are at a fixed address, and lld expects another name.
     let fixed = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch.starts_with("mips"));
-    for program in ["anonymous", "cat", "conformance", "jit", "layout", "words", "write"] {
+    for program in ["anonymous", "cat", "conformance", "jit", "layout", "nothing", "words", "write"]
+    {
         // Position independent, and relocated by `rt::relocate`.
         let arguments: &[&str] = match (direct, fixed) {
             (true, false) => &["-static", "-pie", "--no-dynamic-linker", "-z", "text"],

@@ -1,5 +1,7 @@
 //! `cargo xtask`: every test, for every architecture, and what they need.
 
+#[path = "../../tests/common/bars.rs"]
+mod bars;
 mod bench;
 mod fetch;
 mod install;
@@ -9,6 +11,7 @@ mod peak;
 mod plot;
 mod report;
 mod rows;
+mod size;
 mod test;
 
 use std::{
@@ -23,6 +26,8 @@ const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in README.md instead of comparing it
+       cargo xtask size [--update]               bytes of the programs, by function
+       --update writes them to docs/size.tsv, to be compared with later
        cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
        all of it writes docs/bench.json, plots and figures; a part of it nothing";
 
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["test"] => test::test(update),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),
         _ => {
             eprintln!("{USAGE}");

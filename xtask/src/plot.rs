@@ -15,31 +15,34 @@ const LINES: [(&str, RGBColor); 6] = [
 ];
 
 pub fn throughput(cells: &[&Cell]) -> Result<String, String> {
-    draw(cells, "Throughput of one copy, process start to end", "GB/s", |size, measured| {
-        size as f64 / measured.median() / 1e9
+    // With less, it is the time of a process that is seen.
+    let cells: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.size >= 4 << 10).collect();
+    draw(&cells, "Throughput of a copy, process start to end", "MB/s", 10.0, |size, measured| {
+        size as f64 / measured.median() / 1e6
     })
 }
 
 pub fn small(cells: &[&Cell]) -> Result<String, String> {
     let cells: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.size <= 256 << 10).collect();
-    draw(&cells, "Time of one copy of a small file, process start to end", "ms", |_, measured| {
+    draw(&cells, "Time of a copy, process start to end", "ms", 2.0, |_, measured| {
         measured.median() * 1e3
     })
 }
 
 pub fn memory(cells: &[&Cell]) -> Result<String, String> {
-    draw(cells, "Resident memory of one copy, at most", "MiB", |_, measured| {
+    draw(cells, "Resident memory of a copy, at most", "MiB", 4.0, |_, measured| {
         measured.memory as f64 / 1048576.0
     })
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A line for each way, over the size of the file.
+/// A line for each way, over the size of the file. Figures have a mark at powers of `base`.
 fn draw(
     cells: &[&Cell],
     title: &str,
     unit: &str,
+    base: f64,
     figure: impl Fn(u64, &Measured) -> f64,
 ) -> Result<String, String> {
     let lines = LINES.map(|(way, color)| {
@@ -53,6 +56,7 @@ fn draw(
     let all = || lines.iter().flat_map(|(.., points)| points);
     let least = all().map(|point| point.1).fold(f64::INFINITY, f64::min);
     let most = all().map(|point| point.1).fold(0.0, f64::max);
+    let first = all().map(|point| point.0).fold(f64::INFINITY, f64::min);
     let last = all().map(|point| point.0).fold(1.0, f64::max);
 
     let mut svg = String::new();
@@ -66,14 +70,18 @@ fn draw(
             .margin(12)
             .x_label_area_size(48)
             .y_label_area_size(64)
-            .build_cartesian_2d(0.0..last + 0.3, (least / 1.3..most * 1.3).log_scale())?;
+            .build_cartesian_2d(
+                first..last + 0.3,
+                (least / 1.3..most * 1.3).log_scale().base(base),
+            )?;
         chart
             .configure_mesh()
             .x_desc("size of the file")
             .y_desc(unit)
             .x_labels(9)
             .x_label_formatter(&|log| name(log.exp2().round() as u64))
-            .y_label_formatter(&|value| format!("{value}"))
+            .y_label_formatter(&|value| format!("{}", (value * 1e4).round() / 1e4))
+            .y_labels(12)
             .label_style(("sans-serif", 14))
             .light_line_style(RGBColor(235, 235, 235))
             .bold_line_style(RGBColor(210, 210, 210))
