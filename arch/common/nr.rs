@@ -41,12 +41,17 @@ numbers! {
     cachestat __NR_cachestat,
     clone __NR_clone,
     close __NR_close,
+    copy_file_range __NR_copy_file_range,
     exit __NR_exit,
     exit_group __NR_exit_group,
     faccessat __NR_faccessat,
     fallocate __NR_fallocate,
     fchmod __NR_fchmod,
     fdatasync __NR_fdatasync,
+    fgetxattr __NR_fgetxattr,
+    flistxattr __NR_flistxattr,
+    flock __NR_flock,
+    fsetxattr __NR_fsetxattr,
     fsync __NR_fsync,
     getpid __NR_getpid,
     getrandom __NR_getrandom,
@@ -103,6 +108,7 @@ numbers! {
     lseek __NR_lseek,
     mmap __NR_mmap,
     ppoll __NR_ppoll,
+    utimensat __NR_utimensat,
 }
 
 // With 32-bit registers the plain names are calls with 32-bit sizes, times and
@@ -116,13 +122,14 @@ numbers! {
     ftruncate64 __NR_ftruncate64,
     mmap2 __NR_mmap2,
     ppoll_time64 __NR_ppoll_time64,
+    utimensat_time64 __NR_utimensat_time64,
 }
 
 // One name for what floor 2 calls on either width.
 #[cfg(target_pointer_width = "32")]
 pub use {
     clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep, fcntl64 as fcntl,
-    ppoll_time64 as ppoll,
+    ppoll_time64 as ppoll, utimensat_time64 as utimensat,
 };
 
 // The oldest of these architectures began with 16-bit owners.
@@ -167,6 +174,10 @@ pub const memfd_secret: usize = mseal - 15;
     memfd_secret,
     ::linux_raw_sys::general::__NR_memfd_secret as usize
 );
+
+// Since it came, `renameat2` is what new architectures have instead.
+#[cfg(not(any(target_arch = "loongarch64", target_arch = "riscv32", target_arch = "riscv64")))]
+numbers! { renameat __NR_renameat, }
 
 // Caches, where a program cannot do it all by itself.
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]

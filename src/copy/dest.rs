@@ -2,11 +2,12 @@
 
 use core::ffi::CStr;
 
-use super::error::{Cause, hex};
+use super::error::{Cause, Path, hex};
+use super::signals;
 use crate::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
 use crate::syscall::{
-    self, Access, AtFlags, Errno, FileType, GetrandomFlags, Mode, OFlags, RenameFlags, Result, Stat,
+    self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
 };
 use linux_raw_sys::general::{NAME_MAX, PATH_MAX};
 
@@ -28,39 +29,60 @@ pub struct Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// Finds the file that a path leads to, or the place for a new one. Symbolic links
-    /// are followed, so that the copy replaces the file and not a link to it.
+    /// Finds the file that a path leads to, or the place for a new one; in a directory the file
+    /// of the name `inside`, which is then told in `path`. Symbolic links are followed, so that
+    /// the copy replaces the file and not a link to it.
     #[inline(never)]
-    pub fn find(
-        path: &'a CStr,
+    pub fn find<'p: 'a>(
+        path: &mut Path<'p>,
+        inside: &'p CStr,
         scratch: &'a mut Scratch,
     ) -> core::result::Result<Destination<'a>, Cause> {
-        let (dir, name) = enter(CWD, path)?;
+        let (dir, name) = enter(CWD, path.base)?;
+        let (mut found, mut target) = Destination::at(dir, name)?;
+        if target.is_some_and(|target| target.file_type() == FileType::Directory) {
+            path.name = Some(inside);
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = syscall::openat(found.dir(), found.name, flags, Mode::empty())?;
+            (found, target) = Destination::at(Some(dir), inside)?;
+        }
+        if let (Some(link), Some(target)) = (found.stat, target)
+            && link.file_type() == FileType::Symlink
+        {
+            // Only a regular file is replaced. Others are opened by the link, which may be
+            // one that only the kernel can follow, such as /dev/stdout to a pipe.
+            if target.file_type() == FileType::Regular {
+                found = found.follow(scratch)?;
+                // In /proc a link's text may lead elsewhere than the link does.
+                if !found.look(AtFlags::SYMLINK_NOFOLLOW)?.is_same_file(&target) {
+                    return Err(Errno::ENOENT.into());
+                }
+            }
+            found.stat = Some(target);
+        }
+        Ok(found)
+    }
+
+    /// A name in a directory, what is known of it, and of the file to which it leads.
+    fn at(
+        dir: Option<OwnedFd>,
+        name: &'a CStr,
+    ) -> core::result::Result<(Destination<'a>, Option<Stat>), Cause> {
         let mut found = Destination { dir, name, stat: None };
         found.stat = match found.look(AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(stat),
-            Err(Errno::ENOENT) => None,
+            Err(Errno::ENOENT) => return Ok((found, None)),
             Err(errno) => return Err(errno.into()),
         };
-        if found.stat.is_none_or(|stat| stat.file_type() != FileType::Symlink) {
-            return Ok(found);
+        if found.stat.is_some_and(|stat| stat.file_type() != FileType::Symlink) {
+            let target = found.stat;
+            return Ok((found, target));
         }
-
         let target = found.look(AtFlags::empty()).map_err(|errno| match errno {
             Errno::ENOENT => Cause::DanglingLink,
             errno => errno.into(),
         })?;
-        // Only a regular file is replaced. Others are opened by the link, which may be
-        // one that only the kernel can follow, such as /dev/stdout to a pipe.
-        if target.file_type() == FileType::Regular {
-            found = found.follow(scratch)?;
-            // In /proc a link's text may lead elsewhere than the link does.
-            if !found.look(AtFlags::SYMLINK_NOFOLLOW)?.is_same_file(&target) {
-                return Err(Errno::ENOENT.into());
-            }
-        }
-        found.stat = Some(target);
-        Ok(found)
+        Ok((found, Some(target)))
     }
 
     /// What is known of the existing file.
@@ -74,10 +96,16 @@ impl<'a> Destination<'a> {
         syscall::faccessat(self.dir(), self.name, Access::WRITE)
     }
 
-    /// Opens what is no regular file, to be written to.
-    pub fn open_special(&self) -> Result<OwnedFd> {
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    /// Opens the existing file, to be written to as it is.
+    pub fn open(&self, access: OFlags) -> Result<OwnedFd> {
+        let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
         syscall::openat(self.dir(), self.name, flags, Mode::empty())
+    }
+
+    /// Has the names of the directory written to the disk.
+    pub fn sync_names(&self) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        syscall::fsync(syscall::openat(self.dir(), c".", flags, Mode::empty())?.as_fd())
     }
 
     fn dir(&self) -> BorrowedFd<'_> {
@@ -141,6 +169,12 @@ fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
     Some((dir, if name.is_empty() { c"." } else { name }))
 }
 
+/// A path's last component, which is the copy's name in a directory; of one that ends with a
+/// slash, `.`.
+pub fn last(path: &CStr) -> &CStr {
+    split(path).map_or(path, |(_, name)| name)
+}
+
 /// A string with room for `N` bytes, the last of which is a NUL.
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -192,36 +226,54 @@ pub enum Kind {
 pub struct Temporary<'a> {
     to: &'a Destination<'a>,
     file: OwnedFd,
-    name: Option<Name>,
+    name: Option<&'a Name>,
+}
+
+/// How a copy took its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It is the destination.
+    Done,
+    /// There was a file by now, which was not to be replaced.
+    Exists,
 }
 
 impl<'a> Temporary<'a> {
-    /// Makes one, with the permissions and the owner of the file that it is to
-    /// replace, or with the source's permissions.
+    /// Makes one, with the permissions of the source, or nobody's to read if it is to replace a
+    /// file. If it has a name, that is put into `name`.
     #[inline(never)]
-    pub fn create(to: &'a Destination<'a>, source: &Stat, kind: Kind) -> Result<Temporary<'a>> {
+    pub fn create(
+        to: &'a Destination<'a>,
+        source: &Stat,
+        kind: Kind,
+        name: &'a mut Name,
+    ) -> Result<Temporary<'a>> {
         // A file that replaces another is nobody's to read before it has its owner.
         let mode = match to.stat() {
             Some(_) => Mode::RUSR | Mode::WUSR,
             None => source.mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO),
         };
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let temporary = match kind {
-            Kind::Unnamed => {
-                let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
-                Temporary { to, file, name: None }
-            }
-            Kind::Named => {
-                let flags = flags | OFlags::CREATE | OFlags::EXCL;
-                let name = random_name()?;
-                let file = syscall::openat(to.dir(), name.as_c_str(), flags, mode)?;
-                Temporary { to, file, name: Some(name) }
-            }
-        };
-        if let Some(existing) = to.stat() {
-            temporary.resemble(existing)?;
+        if kind == Kind::Unnamed {
+            let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
+            return Ok(Temporary { to, file, name: None });
         }
-        Ok(temporary)
+        let held = signals::hold();
+        let file = to.take_name(name, |name| {
+            let file =
+                syscall::openat(to.dir(), name, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+            // Whoever took it for a leftover in this moment has removed it.
+            match syscall::flock(file.as_fd(), Flock::EXCLUSIVE) {
+                Err(Errno::EWOULDBLOCK) => Err(Errno::EEXIST),
+                _ if syscall::fstat(file.as_fd())?.nlink == 0 => Err(Errno::EEXIST),
+                _ => Ok(file),
+            }
+        })?;
+        let name: &Name = name;
+        // SAFETY: the temporary lends them both, and forgets the name when it is dropped.
+        unsafe { signals::remove_if_ended(to.dir(), name.as_c_str()) };
+        drop(held);
+        Ok(Temporary { to, file, name: Some(name) })
     }
 
     /// The file, to be written to.
@@ -229,29 +281,8 @@ impl<'a> Temporary<'a> {
         self.file.as_fd()
     }
 
-    /// Puts it in the destination's place. At no moment is there no file, or a part
-    /// of one, by the destination's name.
-    pub fn publish(&self) -> Result<()> {
-        if let Some(name) = &self.name {
-            // File systems that need the name may be on a network, where a write fails
-            // only now; what it would replace is not lost for that.
-            syscall::fdatasync(self.as_fd())?;
-            return self.rename(name);
-        }
-        if self.to.stat.is_none() {
-            match self.link(self.to.name) {
-                // Somebody was faster: then theirs is replaced.
-                Err(Errno::EEXIST) => {}
-                result => return result,
-            }
-        }
-        // A link cannot replace a file, a name can.
-        let name = random_name()?;
-        self.link(name.as_c_str())?;
-        self.rename(&name).inspect_err(|_| self.unlink(&name))
-    }
-
-    fn resemble(&self, existing: &Stat) -> Result<()> {
+    /// Gives it the owner and the permissions of the file that it is to replace.
+    pub fn resemble(&self, existing: &Stat) -> Result<()> {
         let own = syscall::fstat(self.as_fd())?;
         if (own.uid, own.gid) != (existing.uid, existing.gid) {
             syscall::fchown(self.as_fd(), Some(existing.uid), Some(existing.gid))?;
@@ -259,6 +290,44 @@ impl<'a> Temporary<'a> {
         // Not the set-id bits: they were given to other contents.
         let bits = Mode::RWXU | Mode::RWXG | Mode::RWXO;
         syscall::fchmod(self.as_fd(), existing.mode & bits)
+    }
+
+    /// Puts it in the destination's place. At no moment is there no file, or a part of one, by
+    /// the destination's name.
+    pub fn publish(&self, replace: bool) -> Result<Published> {
+        let (dir, dest) = (self.to.dir(), self.to.name);
+        if let Some(name) = self.name {
+            // File systems that need the name may be on a network, where a write fails
+            // only now; what it would replace is not lost for that.
+            syscall::fdatasync(self.as_fd())?;
+            if replace {
+                rename(dir, name.as_c_str(), dest)?;
+                return Ok(Published::Done);
+            }
+            let flags = RenameFlags::NOREPLACE;
+            let renamed = match syscall::renameat2(dir, name.as_c_str(), dir, dest, flags) {
+                // A link never replaces; the other name is removed on drop.
+                Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
+                    syscall::linkat(dir, name.as_c_str(), dir, dest, AtFlags::empty())
+                }
+                result => result,
+            };
+            return unless_exists(renamed);
+        }
+        if self.to.stat.is_none() {
+            match unless_exists(self.link(dest))? {
+                // Somebody was faster: then theirs is replaced.
+                Published::Exists if replace => {}
+                published => return Ok(published),
+            }
+        }
+        // A link cannot replace a file, a name can. Others must know that it is in use.
+        let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
+        let mut name = Name::new();
+        let _held = signals::hold();
+        self.to.take_name(&mut name, |name| self.link(name))?;
+        rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))?;
+        Ok(Published::Done)
     }
 
     /// Gives a file without a name its first one.
@@ -273,41 +342,92 @@ impl<'a> Temporary<'a> {
             result => result,
         }
     }
-
-    fn rename(&self, from: &Name) -> Result<()> {
-        let (dir, name) = (self.to.dir(), self.to.name);
-        syscall::renameat2(dir, from.as_c_str(), dir, name, RenameFlags::empty())
-    }
-
-    #[inline(never)]
-    fn unlink(&self, name: &Name) {
-        let _ = syscall::unlinkat(self.to.dir(), name.as_c_str(), AtFlags::empty());
-    }
 }
 
 impl Drop for Temporary<'_> {
-    /// Removes the name. After `publish` it is nobody's, and nobody else will have it.
+    /// Removes the name. After `publish` it is nobody's, unless the file has two.
     fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            self.unlink(name);
+        if let Some(name) = self.name {
+            self.to.unlink(name);
+            signals::forget(name.as_c_str());
         }
     }
 }
 
-/// The name of a temporary file: `.mapcp-` and sixteen hexadecimal digits.
-type Name = Text<24>;
-
-/// A name that nobody else has or can guess: one of 2⁶⁴.
-fn random_name() -> Result<Name> {
-    let mut random = [0; 8];
-    syscall::getrandom(&mut random, GetrandomFlags::empty())?;
-    Ok(temporary_name(random))
+fn unless_exists(result: Result<()>) -> Result<Published> {
+    match result {
+        Ok(()) => Ok(Published::Done),
+        Err(Errno::EEXIST) => Ok(Published::Exists),
+        Err(errno) => Err(errno),
+    }
 }
 
-fn temporary_name(random: [u8; 8]) -> Name {
+fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
+    match syscall::renameat2(dir, from, dir, to, RenameFlags::empty()) {
+        Err(Errno::ENOSYS | Errno::EPERM) => syscall::renameat(dir, from, dir, to),
+        result => result,
+    }
+}
+
+impl Destination<'_> {
+    /// Takes a temporary name by `take`, which fails with `EEXIST` where a file has it. A copy
+    /// that was killed may have left one: it is removed, as nobody has a lock on it.
+    fn take_name<T>(&self, name: &mut Name, take: impl Fn(&CStr) -> Result<T>) -> Result<T> {
+        let mut number = hash(self.name.to_bytes());
+        for _ in 0..NAMES {
+            *name = temporary_name(number);
+            for _ in 0..2 {
+                match take(name.as_c_str()) {
+                    Err(Errno::EEXIST) if self.remove_leftover(name).is_ok() => {}
+                    Err(Errno::EEXIST) => break,
+                    result => return result,
+                }
+            }
+            // Another copy to the same destination goes on at the same time.
+            number = number.wrapping_add(1);
+        }
+        Err(Errno::EEXIST)
+    }
+
+    /// Removes a file of which no living copy holds the lock.
+    #[cold]
+    #[inline(never)]
+    fn remove_leftover(&self, name: &Name) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = syscall::openat(self.dir(), name.as_c_str(), flags, Mode::empty())?;
+        syscall::flock(file.as_fd(), Flock::EXCLUSIVE)?;
+        // With the lock it is nobody's; if it still has the name, that is nobody's either.
+        let stat = syscall::statx(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let locked = syscall::fstat(file.as_fd())?;
+        if stat.file_type() != FileType::Regular || !stat.is_same_file(&locked) {
+            return Err(Errno::EEXIST);
+        }
+        syscall::unlinkat(self.dir(), name.as_c_str(), AtFlags::empty())
+    }
+
+    #[inline(never)]
+    fn unlink(&self, name: &Name) {
+        let _ = syscall::unlinkat(self.dir(), name.as_c_str(), AtFlags::empty());
+    }
+}
+
+/// The name of a temporary file: `.mapcp-` and sixteen hexadecimal digits.
+pub type Name = Text<24>;
+
+/// So many copies to one destination can take their place in one moment.
+const NAMES: usize = 16;
+
+/// A number for a name, by which a later copy finds what an earlier one has left (FNV-1a).
+fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+fn temporary_name(number: u64) -> Name {
     let mut name = Text::new();
     name.push(b".mapcp-");
-    for byte in random {
+    for byte in number.to_be_bytes() {
         name.push(&hex(byte));
     }
     name
@@ -325,7 +445,7 @@ fn proc_path(fd: RawFd) -> Text<32> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::{format, string::String};
+    use std::format;
 
     #[test]
     fn a_path_is_a_directory_and_a_name() {
@@ -350,12 +470,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_in_names(fd in 0i32.., random: [u8; 8]) {
+        fn numbers_in_names(fd in 0i32.., number: u64) {
             let path = proc_path(fd);
             prop_assert_eq!(path.as_c_str().to_str(), Ok(&*format!("/proc/self/fd/{fd}")));
-            let digits: String = random.map(|byte| format!("{byte:02x}")).concat();
-            let name = temporary_name(random);
-            prop_assert_eq!(name.as_c_str().to_str(), Ok(&*format!(".mapcp-{digits}")));
+            let name = temporary_name(number);
+            prop_assert_eq!(name.as_c_str().to_str(), Ok(&*format!(".mapcp-{number:016x}")));
         }
     }
 }

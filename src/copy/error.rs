@@ -10,12 +10,63 @@ use crate::syscall::Errno;
 /// Why a copy failed. `Display` gives one line without a newline.
 #[derive(Clone, Copy, Debug)]
 pub struct Error<'a> {
-    /// What was tried, as it follows the word "cannot".
-    pub action: &'static str,
-    /// On what, as it was given.
-    pub path: &'a CStr,
+    /// What was tried.
+    pub action: Action,
+    /// On what.
+    pub path: Path<'a>,
     /// Why it failed.
     pub cause: Cause,
+}
+
+macro_rules! actions {
+    ($($name:ident = $text:literal,)*) => {
+        /// What was tried. `Display` gives it as it follows the word "cannot".
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Action {
+            $(#[doc = concat!("To ", $text, " it.")] $name,)*
+        }
+
+        impl Action {
+            /// The one that is this as a number.
+            pub(super) fn from_number(number: u32) -> Action {
+                match number {
+                    $(number if number == Action::$name as u32 => Action::$name,)*
+                    _ => Action::Copy, // never so
+                }
+            }
+        }
+
+        impl fmt::Display for Action {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Action::$name => $text,)* })
+            }
+        }
+    };
+}
+
+actions! {
+    Open = "open",
+    Examine = "examine",
+    Copy = "copy",
+    CopyTo = "copy to",
+    Replace = "replace",
+    Sync = "write to the disk",
+    SyncDirectory = "write to the disk the directory of",
+    CreateBeside = "create a file beside",
+    Name = "give the copy the name",
+    KeepOwner = "keep the owner of",
+    CloneTo = "clone to",
+    KernelCopy = "copy within the kernel",
+    Map = "map",
+    Write = "write to",
+    Read = "read",
+    SetLength = "set the length of",
+    Reserve = "reserve space for",
+    SetMode = "set the permissions of",
+    SetTimes = "set the times of",
+    ReadAttributes = "read the attributes of",
+    SetAttribute = "set an attribute of",
 }
 
 /// Why it failed.
@@ -31,6 +82,43 @@ pub enum Cause {
     DanglingLink,
     /// The source became shorter while it was copied, or a page of it could not be read.
     Shrunk,
+    /// The destination became shorter while it was written to in place.
+    CutOff,
+    /// One of the processes that copied was killed.
+    Worker,
+    /// Another source of the same name has been copied there by the same command.
+    JustCopied,
+}
+
+/// Where the numbers of other causes begin: beyond every errno.
+const OTHER: u16 = Errno::MAX + 1;
+
+impl Cause {
+    /// A number for it, by which it can be found again.
+    #[inline]
+    pub(super) fn number(self) -> u16 {
+        match self {
+            Cause::Errno(errno) => errno.number(),
+            Cause::SameFile => OTHER,
+            Cause::DanglingLink => OTHER + 1,
+            Cause::Shrunk => OTHER + 2,
+            Cause::CutOff => OTHER + 3,
+            Cause::Worker => OTHER + 4,
+            Cause::JustCopied => OTHER + 5,
+        }
+    }
+
+    pub(super) fn from_number(number: u16) -> Cause {
+        match number.checked_sub(OTHER) {
+            None => Cause::Errno(Errno::new(number)),
+            Some(0) => Cause::SameFile,
+            Some(1) => Cause::DanglingLink,
+            Some(2) => Cause::Shrunk,
+            Some(3) => Cause::CutOff,
+            Some(4) => Cause::Worker,
+            Some(_) => Cause::JustCopied,
+        }
+    }
 }
 
 impl From<Errno> for Cause {
@@ -43,9 +131,9 @@ impl From<Errno> for Cause {
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot ")?;
-        f.write_str(self.action)?;
+        self.action.fmt(f)?;
         f.write_str(" ")?;
-        Quoted(self.path).fmt(f)?;
+        self.path.fmt(f)?;
         f.write_str(": ")?;
         self.cause.fmt(f)
     }
@@ -58,34 +146,66 @@ impl fmt::Display for Cause {
             Cause::SameFile => "it is the same file as the source",
             Cause::DanglingLink => "it is a symbolic link that leads nowhere",
             Cause::Shrunk => "it became shorter or unreadable while it was copied",
+            Cause::CutOff => "it became shorter while it was written to",
+            Cause::Worker => "a process that copied was killed",
+            Cause::JustCopied => "another source of that name has just been copied there",
         })
     }
 }
 
 impl core::error::Error for Error<'_> {}
 
-/// A path in a message: between quotes, on one line, and plain text whatever its
+/// Where a file is: a path, or a name in the directory of that path. Displayed as [`Quoted`].
+#[derive(Clone, Copy, Debug)]
+pub struct Path<'a> {
+    /// The path as it was given.
+    pub base: &'a CStr,
+    /// The name, if the path is that of a directory.
+    pub name: Option<&'a CStr>,
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("'")?;
+        quoted(self.base.to_bytes(), f)?;
+        if let Some(name) = self.name {
+            if !self.base.to_bytes().ends_with(b"/") {
+                f.write_str("/")?;
+            }
+            quoted(name.to_bytes(), f)?;
+        }
+        f.write_str("'")
+    }
+}
+
+/// Text from outside in a message: between quotes, on one line, and plain text whatever its
 /// bytes are. Control characters, quotes, backslashes and bytes that are not UTF-8
 /// stand as `\x` and two hexadecimal digits each.
 #[derive(Clone, Copy, Debug)]
-pub struct Quoted<'a>(pub &'a CStr);
+pub struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("'")?;
-        for chunk in self.0.to_bytes().utf8_chunks() {
-            for char in chunk.valid().chars() {
-                match u8::try_from(char) {
-                    Ok(byte) if needs_escape(byte) => escape(byte, f)?,
-                    _ => f.write_char(char)?,
-                }
-            }
-            for &byte in chunk.invalid() {
-                escape(byte, f)?;
-            }
-        }
+        quoted(self.0, f)?;
         f.write_str("'")
     }
+}
+
+#[inline(never)]
+fn quoted(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in text.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match u8::try_from(char) {
+                Ok(byte) if needs_escape(byte) => escape(byte, f)?,
+                _ => f.write_char(char)?,
+            }
+        }
+        for &byte in chunk.invalid() {
+            escape(byte, f)?;
+        }
+    }
+    Ok(())
 }
 
 fn needs_escape(byte: u8) -> bool {
@@ -112,28 +232,37 @@ mod tests {
 
     #[test]
     fn one_line_for_each_error() {
-        let line = |action, cause| Error { action, path: c"a b", cause }.to_string();
+        let path = Path { base: c"a b", name: None };
+        let line = |action, cause| Error { action, path, cause }.to_string();
         assert_eq!(
-            line("open", Cause::Errno(Errno::ENOENT)),
+            line(Action::Open, Cause::Errno(Errno::ENOENT)),
             "cannot open 'a b': No such file or directory (ENOENT)"
         );
         assert_eq!(
-            line("copy to", Cause::SameFile),
+            line(Action::CopyTo, Cause::SameFile),
             "cannot copy to 'a b': it is the same file as the source"
         );
         assert_eq!(
-            line("copy to", Cause::DanglingLink),
+            line(Action::CopyTo, Cause::DanglingLink),
             "cannot copy to 'a b': it is a symbolic link that leads nowhere"
         );
         assert_eq!(
-            line("copy", Cause::Shrunk),
+            line(Action::Copy, Cause::Shrunk),
             "cannot copy 'a b': it became shorter or unreadable while it was copied"
         );
     }
 
     #[test]
+    fn a_name_in_a_directory() {
+        let path = |base, name| Path { base, name }.to_string();
+        assert_eq!(path(c"a", Some(c"b'")), r"'a/b\x27'");
+        assert_eq!(path(c"a/", Some(c"b")), "'a/b'");
+        assert_eq!(path(c"/", Some(c"b")), "'/b'");
+    }
+
+    #[test]
     fn any_bytes_are_one_line_of_text() {
-        let quoted = |path: &CStr| format!("{}", Quoted(path));
+        let quoted = |path: &CStr| format!("{}", Quoted(path.to_bytes()));
         assert_eq!(quoted(c"plain \xc3\xa9"), "'plain é'");
         assert_eq!(quoted(c"a\nb\t\x1b[0m\x7f"), r"'a\x0ab\x09\x1b[0m\x7f'");
         assert_eq!(quoted(c"it's \\"), r"'it\x27s \x5c'");

@@ -89,6 +89,13 @@ flags! {
         WHITEOUT = RENAME_WHITEOUT,
     }
 
+    /// Whether an extended attribute may exist already; empty does not mind. Source:
+    /// setxattr(2).
+    XattrFlags {
+        CREATE = XATTR_CREATE,
+        REPLACE = XATTR_REPLACE,
+    }
+
     /// What is done to a range of a file; empty reserves space. Source: fallocate(2).
     FallocateFlags {
         KEEP_SIZE = FALLOC_FL_KEEP_SIZE,
@@ -259,6 +266,13 @@ macro_rules! choices {
 }
 
 choices! {
+    /// What kind of lock, or none. Source: flock(2).
+    Flock {
+        SHARED = LOCK_SH,
+        EXCLUSIVE = LOCK_EX,
+        UNLOCK = LOCK_UN,
+    }
+
     /// What an offset is counted from. Source: lseek(2).
     Whence {
         SET = SEEK_SET,

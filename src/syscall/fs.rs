@@ -2,12 +2,13 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general::{O_LARGEFILE, cachestat, cachestat_range};
+use linux_raw_sys::general::{LOCK_NB, O_LARGEFILE, cachestat, cachestat_range};
+use linux_raw_sys::ioctl::FICLONE;
 
-use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
 use super::{
-    Access, AtFlags, Errno, FallocateFlags, Mode, OFlags, RenameFlags, Result, Timespec, Whence,
-    nothing, register,
+    Access, AtFlags, Errno, FallocateFlags, Flock, Mode, OFlags, RenameFlags, Result, Timespec,
+    Whence, XattrFlags, nothing, register,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -179,6 +180,56 @@ pub fn fallocate(
     nothing(unsafe { arch::fallocate(register(fd), flags.register(), offset, length) })
 }
 
+/// Copies up to `len` bytes of one file to another in the kernel, each at an offset in bytes,
+/// leaving the descriptors' positions alone; zero is the end of the source, or no bytes.
+///
+/// Returns how many bytes were copied, which may be fewer than asked. File systems may share
+/// the blocks instead.
+///
+/// # Errors
+///
+/// `EXDEV`: between two file systems, before Linux 5.3 or with some of them. `EINVAL`: no
+/// regular file, or ranges of one file that overlap. `ENOSPC`, `EFBIG`: no room.
+/// `EOPNOTSUPP`: the file system cannot. `ENOSYS`: before Linux 4.5.
+pub fn copy_file_range(
+    from: BorrowedFd<'_>,
+    from_offset: u64,
+    to: BorrowedFd<'_>,
+    to_offset: u64,
+    len: usize,
+) -> Result<usize> {
+    let (mut read, mut written) = (from_offset, to_offset);
+    let (read, written) = (&raw mut read as usize, &raw mut written as usize);
+    // SAFETY: the kernel may change both offsets; files are changed, and memory only through
+    // mappings of them, about which nothing is promised to anybody.
+    Errno::check(unsafe {
+        syscall6(nr::copy_file_range, register(from), read, register(to), written, len, 0)
+    })
+}
+
+/// Makes a file share all blocks of another, instead of those that it had in their place.
+/// Source: ioctl_ficlone(2).
+///
+/// # Errors
+///
+/// `EOPNOTSUPP`, `ENOTTY`: the file system cannot. `EXDEV`: they are on two. `EINVAL`: no regular file.
+pub fn ficlone(to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: the argument is a descriptor; as for `copy_file_range`.
+    unsafe { ioctl(to, FICLONE, register(from)) }.map(drop)
+}
+
+/// Locks an open file against others who ask for a lock, without waiting; descriptors made
+/// of this one share the lock, and closing the last of them ends it.
+///
+/// # Errors
+///
+/// `EWOULDBLOCK`: somebody else has a lock that excludes this one. `ENOLCK`, `EOPNOTSUPP`: not
+/// on this file system.
+pub fn flock(fd: BorrowedFd<'_>, lock: Flock) -> Result<()> {
+    // SAFETY: changes nothing in memory.
+    nothing(unsafe { syscall2(nr::flock, register(fd), lock.register() | LOCK_NB as usize) })
+}
+
 /// How many pages of a file's range are where. Source: the kernel's
 /// `include/uapi/linux/mman.h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,6 +312,29 @@ pub fn renameat2(
     })
 }
 
+/// Gives a file another name, in place of any file that has it.
+///
+/// The older call, which filters know; where the kernel has none (loongarch64 and riscv),
+/// it is [`renameat2`] without flags.
+pub fn renameat(
+    old_dir: BorrowedFd<'_>,
+    old: &CStr,
+    new_dir: BorrowedFd<'_>,
+    new: &CStr,
+) -> Result<()> {
+    #[cfg(any(target_arch = "loongarch64", target_arch = "riscv32", target_arch = "riscv64"))]
+    return renameat2(old_dir, old, new_dir, new, RenameFlags::empty());
+    #[cfg(not(any(
+        target_arch = "loongarch64",
+        target_arch = "riscv32",
+        target_arch = "riscv64"
+    )))]
+    // SAFETY: both paths are C strings.
+    nothing(unsafe {
+        syscall4(nr::renameat, register(old_dir), address(old), register(new_dir), address(new))
+    })
+}
+
 /// Gives a file one more name, which must not exist.
 ///
 /// With [`AtFlags::EMPTY_PATH`] and an empty `old`, the file is `old_dir` itself;
@@ -304,6 +378,60 @@ pub fn fchown(fd: BorrowedFd<'_>, owner: Option<u32>, group: Option<u32>) -> Res
     let id = |id: Option<u32>| id.unwrap_or(u32::MAX) as usize;
     // SAFETY: changes nothing in memory.
     nothing(unsafe { syscall3(nr::fchown, register(fd), id(owner), id(group)) })
+}
+
+/// Sets when a file was last read and last written to.
+///
+/// # Errors
+///
+/// `EPERM`: neither the owner nor privileged. `EINVAL`: nanoseconds out of range.
+pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> Result<()> {
+    let times = [accessed, modified];
+    let from = &raw const times as usize;
+    // SAFETY: two of the kernel's structures; without a path it is the descriptor's file.
+    nothing(unsafe { syscall4(nr::utimensat, register(fd), 0, from, 0) })
+}
+
+/// Reads the names of a file's extended attributes, each with a NUL at its end. With an empty
+/// buffer it tells how many bytes they are.
+///
+/// # Errors
+///
+/// `ERANGE`: more than the buffer holds. `EOPNOTSUPP`: the file system has none.
+pub fn flistxattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
+    let (to, room) = (buf.as_mut_ptr() as usize, buf.len());
+    // SAFETY: the buffer is ours to write for as long as it is.
+    Errno::check(unsafe { syscall3(nr::flistxattr, register(fd), to, room) })
+}
+
+/// Reads an extended attribute. With an empty buffer it tells how many bytes it has.
+///
+/// # Errors
+///
+/// `ENODATA`: the file has none of this name. `ERANGE`: more than the buffer holds.
+/// `EOPNOTSUPP`: the file system has none.
+pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usize> {
+    let (to, room) = (buf.as_mut_ptr() as usize, buf.len());
+    // SAFETY: the name is a C string, and the buffer is ours to write.
+    Errno::check(unsafe { syscall4(nr::fgetxattr, register(fd), address(name), to, room) })
+}
+
+/// Sets an extended attribute.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP`: not on this file system, or in no namespace that it knows. `EPERM`: not
+/// allowed. `ENOSPC`: no room. `EEXIST`, `ENODATA`: against the flags.
+pub fn fsetxattr(
+    fd: BorrowedFd<'_>,
+    name: &CStr,
+    value: &[u8],
+    flags: XattrFlags,
+) -> Result<()> {
+    let (from, count) = (value.as_ptr() as usize, value.len());
+    let flags = flags.register();
+    // SAFETY: the name is a C string, and the value is not changed while it is borrowed.
+    nothing(unsafe { syscall5(nr::fsetxattr, register(fd), address(name), from, count, flags) })
 }
 
 /// Asks something of a device or a file system.

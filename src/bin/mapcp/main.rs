@@ -1,0 +1,208 @@
+//! `mapcp`: copies files by mapping them, without libc.
+
+#![no_std]
+#![no_main]
+#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+
+mod args;
+mod names;
+mod progress;
+
+use core::ffi::CStr;
+
+use args::{Settings, Wrong};
+use baremap::{
+    Decimal,
+    copy::{self, Action, Path},
+    eprintln,
+    fd::CWD,
+    rt::{self, ExitCode, STDOUT, Start},
+    syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
+};
+use names::Names;
+use progress::Progress;
+
+baremap::entry!(main);
+
+const HELP: &str = "\
+Usage: mapcp [OPTIONS] SOURCE DEST
+       mapcp [OPTIONS] SOURCE... DIRECTORY
+
+Copies files by mapping them. An existing DEST is replaced when its copy is complete, and
+keeps its permissions and owner; if that fails, it is as it was.
+
+  -n, --no-clobber       leave an existing DEST alone
+  -p, --preserve         keep permissions, owner, times and extended attributes
+      --in-place         write into an existing DEST instead of replacing it
+      --sparse=WHEN      auto: holes stay holes; never: they become zeros
+      --method=METHOD    auto, clone, kernel, map or write: how to copy
+  -j, --jobs=N           processes that copy one large file
+      --sync             have it on the disk before success is reported
+      --progress[=WHEN]  auto (on a terminal, after a second), always or never
+  -v, --verbose          a line for each file
+  -q, --quiet            no line but errors
+  -h, --help             print this
+  -V, --version          print the version
+      --                 only names follow
+
+Exit status: 0 all copied, 1 not all, 2 wrong usage.
+";
+
+const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
+
+const USAGE: ExitCode = ExitCode(2);
+
+fn main(start: Start) -> ExitCode {
+    // A file beyond a limit and a reader that is gone are errors of the call, too.
+    let signals = SigSet::empty().with(Signal::XFSZ).with(Signal::PIPE);
+    // SAFETY: nothing here relies on the mask.
+    let _ = unsafe { syscall::rt_sigprocmask(SigHow::BLOCK, Some(&signals)) };
+
+    // The names are found twice: there is nowhere to keep any number of them.
+    let (mut count, mut last) = (0, c"");
+    let settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            eprintln!("mapcp: {wrong} (mapcp --help)");
+            return USAGE;
+        }
+    };
+    if settings.help || settings.version {
+        let text = if settings.help { HELP } else { VERSION };
+        return done(rt::write_all(STDOUT, text.as_bytes()));
+    }
+    if count < 2 {
+        eprintln!("mapcp: needs a SOURCE and a DEST (mapcp --help)");
+        return USAGE;
+    }
+    let sources = count - 1;
+    if sources > 1
+        && let Err(errno) = check_directory(last)
+    {
+        let path = Path { base: last, name: None };
+        return fail(copy::Error { action: Action::CopyTo, path, cause: errno.into() });
+    }
+
+    let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
+    let mut names = Names::new();
+    let mut number = 0;
+    let _ = arguments(start, &mut |source| {
+        if number < sources {
+            let earlier = |name: &CStr| {
+                let (mut at, mut found) = (0, false);
+                let _ = arguments(start, &mut |other| {
+                    found |= at < number && copy::last(other) == name;
+                    at += 1;
+                });
+                found
+            };
+            if sources > 1 && names.is_known(copy::last(source), earlier) {
+                let path = Path { base: last, name: Some(copy::last(source)) };
+                let cause = copy::Cause::JustCopied;
+                totals.result = fail(copy::Error { action: Action::CopyTo, path, cause });
+            } else {
+                totals.copy(source, last);
+            }
+        }
+        number += 1;
+    });
+    totals.finish(sources)
+}
+
+/// Reads the arguments, as in [`args::parse`].
+#[inline(never)]
+fn arguments(
+    start: Start,
+    operand: &mut dyn FnMut(&'static CStr),
+) -> Result<Settings, Wrong<'static>> {
+    let mut arguments = start.args();
+    let _own_name = arguments.next();
+    args::parse(&mut arguments, operand)
+}
+
+fn check_directory(path: &CStr) -> syscall::Result<()> {
+    match syscall::statx(CWD, path, AtFlags::empty())?.file_type() {
+        FileType::Directory => Ok(()),
+        _ => Err(Errno::ENOTDIR),
+    }
+}
+
+/// What has been copied.
+struct Totals {
+    settings: Settings,
+    files: u64,
+    bytes: u64,
+    result: ExitCode,
+}
+
+impl Totals {
+    fn copy(&mut self, source: &CStr, dest: &CStr) {
+        let mut progress = Progress::new(self.settings.progress);
+        let mut watch = |done, total| progress.show(done, total);
+        let copied = copy::copy(&self.settings.options, source, dest, &mut watch);
+        progress.clear();
+        let copied = match copied {
+            Ok(copied) => copied,
+            Err(error) => {
+                self.result = fail(error);
+                return;
+            }
+        };
+        if copied.way.is_some() {
+            self.files += 1;
+            self.bytes += copied.bytes;
+        }
+        if self.settings.verbose && !self.settings.quiet {
+            let (from, to) = (Path { base: source, name: None }, copied.path);
+            let bytes = Decimal::new(copied.bytes);
+            let printed = match copied.way {
+                Some(way) => {
+                    rt::print(STDOUT, format_args!("{from} -> {to} ({bytes} bytes, {way})\n"))
+                }
+                None => rt::print(STDOUT, format_args!("{from} -> {to} (left as it was)\n")),
+            };
+            self.check(printed);
+        }
+    }
+
+    fn finish(mut self, sources: u64) -> ExitCode {
+        let bytes = Decimal::new(self.bytes);
+        // Of one that failed all is said.
+        if !self.settings.quiet && (sources > 1 || self.result == ExitCode::SUCCESS) {
+            let printed = if (sources, self.files) == (1, 1) {
+                rt::print(STDOUT, format_args!("Copied {bytes} bytes\n"))
+            } else {
+                let files = Decimal::new(self.files);
+                rt::print(STDOUT, format_args!("Copied {files} files, {bytes} bytes\n"))
+            };
+            self.check(printed);
+        }
+        self.result
+    }
+
+    fn check(&mut self, printed: syscall::Result<()>) {
+        if done(printed) != ExitCode::SUCCESS {
+            self.result = ExitCode::FAILURE;
+            // It would be no better.
+            self.settings.quiet = true;
+        }
+    }
+}
+
+/// The exit status after printing. A line that is lost is a failure: somebody relies
+/// on it.
+fn done(printed: syscall::Result<()>) -> ExitCode {
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(errno) => {
+            eprintln!("mapcp: cannot write to standard output: {errno}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cold]
+fn fail(error: copy::Error<'_>) -> ExitCode {
+    eprintln!("mapcp: {error}");
+    ExitCode::FAILURE
+}

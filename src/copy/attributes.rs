@@ -1,0 +1,58 @@
+//! What a file has beside its contents.
+
+use core::ffi::CStr;
+
+use super::{Action, Outcome, dest, source};
+use crate::fd::BorrowedFd;
+use crate::map::MmapMut;
+use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
+
+/// Gives the copy the source's permissions, owner, times and extended attributes.
+#[cold]
+#[inline(never)]
+pub fn preserve(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Outcome<()> {
+    extended(from, to)?;
+    let own = syscall::fstat(to).map_err(|e| dest(Action::Examine, e))?;
+    let mut mode = stat.permissions();
+    if (own.uid, own.gid) != (stat.uid, stat.gid)
+        && syscall::fchown(to, Some(stat.uid), Some(stat.gid)).is_err()
+    {
+        // Who may not give files away may still choose among groups. What a set-id bit lends
+        // to whom is changed by that.
+        let _ = syscall::fchown(to, None, Some(stat.gid));
+        mode -= Mode::SETUID | Mode::SETGID;
+    }
+    syscall::fchmod(to, mode).map_err(|e| dest(Action::SetMode, e))?;
+    syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))
+}
+
+/// The largest list of names, and the largest value, in bytes. Source: xattr(7).
+const LARGEST: usize = 64 << 10;
+
+fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+    // A file system without them says so here.
+    if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
+        return Ok(());
+    }
+    let failed = |errno| source(Action::ReadAttributes, errno);
+    let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(failed)?;
+    let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
+    let count = syscall::flistxattr(from, names).map_err(failed)?;
+    let mut names = names.get(..count).unwrap_or_default();
+    while let Ok(name) = CStr::from_bytes_until_nul(names) {
+        names = names.get(name.to_bytes_with_nul().len()..).unwrap_or_default();
+        let count = match syscall::fgetxattr(from, name, value) {
+            Ok(count) => count,
+            // Removed meanwhile, or not for us to read.
+            Err(Errno::ENODATA | Errno::EPERM | Errno::EACCES | Errno::EOPNOTSUPP) => continue,
+            Err(errno) => return Err(failed(errno)),
+        };
+        let value = value.get(..count).unwrap_or_default();
+        match syscall::fsetxattr(to, name, value, XattrFlags::empty()) {
+            // The other side does not have this kind, or not for us.
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}
+            Err(errno) => return Err(dest(Action::SetAttribute, errno)),
+        }
+    }
+    Ok(())
+}

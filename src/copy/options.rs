@@ -1,0 +1,54 @@
+//! What may be asked of a copy.
+
+use core::fmt;
+
+/// How a file is copied; the default asks for nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// An existing destination is left as it is.
+    pub no_clobber: bool,
+    /// The copy gets the source's permissions (with the set-id bits), owner, times and
+    /// extended attributes; an owner that may not be given away stays one's own.
+    pub preserve: bool,
+    /// An existing destination is written to, and not replaced: it stays the same file, with
+    /// its other names. Should the copy fail, part of it is there.
+    pub in_place: bool,
+    /// Holes of the source become zeros that take space.
+    pub fill_holes: bool,
+    /// The one way to copy; `None` takes the best.
+    pub way: Option<Way>,
+    /// How many processes work at one file; zero takes the best number.
+    pub jobs: u32,
+    /// The copy is on the disk before it takes its name, and the name before it is done.
+    pub sync: bool,
+}
+
+/// A way to copy a file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Way {
+    /// The file system lets both files share their blocks (`FICLONE`).
+    Clone,
+    /// The kernel copies (`copy_file_range`).
+    Kernel,
+    /// Both files are mapped, and memory is copied. Files with holes are written.
+    Map,
+    /// The source is mapped, and written to the destination.
+    Write,
+    /// The source is read into a buffer, and that is written: devices, FIFOs, empty files and
+    /// those that cannot be mapped.
+    Read,
+}
+
+impl fmt::Display for Way {
+    /// Its name, as `mapcp` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Way::Clone => "clone",
+            Way::Kernel => "kernel",
+            Way::Map => "map",
+            Way::Write => "write",
+            Way::Read => "read",
+        })
+    }
+}
