@@ -353,7 +353,7 @@ fn peers(notes: &mut Vec<String>) -> Result<Vec<Peer>, String> {
         if jobs <= processors {
             peers.push(peer(name, &mapcp, &[option], 3, LARGE));
         } else {
-            notes.push(format!("{name} is not measured: there are {processors} processors"));
+            notes.push(format!("{} is not measured: {processors} processors", code(name)));
         }
     }
     Ok(peers)
@@ -441,9 +441,10 @@ impl Bench {
                 }
                 Err(message) if peer.name == MAPCP => return Err(message),
                 Err(message) => {
-                    // It is not tried again.
+                    // It is not tried again. The cause comes last in the message.
                     self.peers.retain(|other| other.name != peer.name);
-                    self.notes.push(format!("{} is not measured: {message}", peer.name));
+                    let cause = message.rsplit(": ").next().unwrap_or_default();
+                    self.notes.push(format!("{} is not measured: {cause}", code(peer.name)));
                 }
             }
         }
