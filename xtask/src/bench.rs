@@ -332,6 +332,12 @@ fn peers(notes: &mut Vec<String>) -> Result<Vec<Peer>, String> {
     if xcp.exists() {
         peers.push(peer("xcp", &xcp, &["--no-progress"], 3, 0));
     }
+    for program in ["cp", "gcc", "rsync"].map(Path::new).into_iter().chain([&*xcp]) {
+        if let Ok(lines) = text(Command::new(program).arg("--version")) {
+            let version = lines.lines().next().unwrap_or_default();
+            notes.push(version.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
 
     let mapcp = target.join("release/mapcp");
     for (name, options, from) in [
@@ -693,6 +699,7 @@ impl Bench {
 
     fn json(&self, machine: &Machine) -> String {
         let Machine { date, kernel, model, processors } = machine;
+        let notes = &self.notes;
         let mut rows = Vec::new();
         for Cell { place, before, size, measured } in &self.cells {
             for measured in measured {
@@ -712,7 +719,7 @@ impl Bench {
         }
         format!(
             "{{\n  \"date\": {date:?},\n  \"kernel\": {kernel:?},\n  \"processor\": {model:?},\n  \
-             \"processors\": {processors},\n  \"us\": \"microseconds from a process's start to its \
+             \"processors\": {processors},\n  \"notes\": {notes:?},\n  \"us\": \"microseconds from a process's start to its \
              end: the least, the first quartile, the median, the third quartile\",\n  \
              \"measured\": [\n{}\n  ]\n}}\n",
             rows.join(",\n")
