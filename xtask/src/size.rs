@@ -115,7 +115,7 @@ fn parts(file: &[u8]) -> object::Result<BTreeMap<String, u64>> {
 /// The module of a function, or of the type that it is a method of.
 fn module(function: &str) -> String {
     let path = function.trim_start_matches("static ").trim_start_matches(['<', '&', '[', '*']);
-    let path = path.split(['<', ' ', '>', '{']).next().unwrap_or_default();
+    let path = path.split(['<', ' ', '>', '{']).next().unwrap_or_default().trim_end_matches("::");
     let mut names: Vec<&str> = path.split("::").collect();
     names.pop();
     names.retain(|name| name.starts_with(|first: char| first.is_lowercase()));
@@ -146,11 +146,6 @@ fn show(program: &str, figures: &BTreeMap<String, u64>, old: &Figures) {
     for function in functions {
         modules.entry(module(function.0)).or_default().push(function);
     }
-    let gone =
-        old.iter().filter(|((name, what), _)| name == program && !figures.contains_key(what));
-    for ((_, what), &bytes) in gone {
-        line(0, &format!("-{bytes}"), &format!("{what} (gone)"));
-    }
     let sum = |functions: &[(&str, u64)]| functions.iter().map(|function| function.1).sum::<u64>();
     let mut modules: Vec<_> = modules.into_iter().collect();
     modules.sort_by_key(|(_, functions)| std::cmp::Reverse(sum(functions)));
@@ -161,5 +156,10 @@ fn show(program: &str, figures: &BTreeMap<String, u64>, old: &Figures) {
         functions.sort_by_key(|function| std::cmp::Reverse(function.1));
         functions.iter().for_each(|&(what, bytes)| line(bytes, &change(what, bytes), what));
         println!();
+    }
+    let gone =
+        old.iter().filter(|((name, what), _)| name == program && !figures.contains_key(what));
+    for ((_, what), &bytes) in gone {
+        line(0, &format!("-{bytes}"), &format!("{what} (gone)"));
     }
 }
