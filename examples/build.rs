@@ -11,7 +11,8 @@ fn main() {
     // On mips all are at a fixed address, and lld expects another name.
     let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     let fixed = arch.starts_with("mips");
-    for program in ["anonymous", "cat", "conformance", "jit", "layout", "words", "write"] {
+    for program in ["anonymous", "cat", "conformance", "jit", "layout", "nothing", "words", "write"]
+    {
         // Position independent, and relocated by `rt::relocate`.
         let arguments: &[&str] = match (direct, fixed) {
             (true, false) => &["-static", "-pie", "--no-dynamic-linker", "-z", "text"],
