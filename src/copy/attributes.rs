@@ -31,8 +31,8 @@ fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
         return Ok(());
     }
-    let failed = |errno| source(Action::ReadAttributes, errno);
-    let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(failed)?;
+    let failed = |errno: Errno| source(Action::ReadAttributes, errno);
+    let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(|_| failed(Errno::ENOMEM))?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
     let count = syscall::flistxattr(from, names).map_err(failed)?;
     let mut names = names.get(..count).unwrap_or_default();

@@ -112,6 +112,7 @@ impl<'a> Destination<'a> {
         syscall::fsync(syscall::openat(self.dir(), c".", flags, Mode::empty())?.as_fd())
     }
 
+    #[inline(never)]
     fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_ref().map_or(CWD, AsFd::as_fd)
     }
@@ -165,7 +166,7 @@ fn failed(cause: impl Into<Cause>) -> Failure {
 
 /// A path's directory, up to and with the last slash, and the name after it. `None`
 /// is the empty path.
-fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
+pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
     if path.is_empty() {
         return None;
     }
@@ -378,11 +379,7 @@ impl Destination<'_> {
     /// Takes a temporary name by `take`, which fails with `EEXIST` where a file has it. A copy
     /// that was killed may have left one: it is removed, as nobody has a lock on it.
     #[inline(never)]
-    fn take_name(
-        &self,
-        name: &mut Name,
-        take: &mut dyn FnMut(&CStr) -> Result<()>,
-    ) -> Result<()> {
+    fn take_name(&self, name: &mut Name, take: &mut dyn FnMut(&CStr) -> Result<()>) -> Result<()> {
         let mut number = hash(self.name.to_bytes());
         for _ in 0..NAMES {
             name.set(&[b".mapcp-", &digits(number)])?;

@@ -15,6 +15,8 @@ mod attributes;
 mod data;
 mod dest;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod options;
 mod plan;
 mod signals;
@@ -143,7 +145,7 @@ fn copy_paths<'a>(
         Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
         Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
         Some(FileType::Regular) => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
-        Some(_) => return copy.to_device(&from),
+        Some(_) => return copy.device(&from),
         None => {}
     }
     copy.replace(&from, Kind::Unnamed)
@@ -238,7 +240,7 @@ impl Copy<'_, '_> {
     }
 
     /// Writes to an existing device or FIFO.
-    fn to_device(&mut self, from: &Source<'_>) -> Outcome<()> {
+    fn device(&mut self, from: &Source<'_>) -> Outcome<()> {
         let device = self.to.open(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
         self.stream(from.file, device.as_fd())?;
         self.sync(device.as_fd())

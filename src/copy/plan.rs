@@ -38,11 +38,7 @@ impl Plan {
     /// The first window from `position` on. It begins with a page or at `position`, and ends
     /// with a page or with the file, after `position` whatever `seek` (lseek(2) of the source)
     /// says. `None`: only a hole is left, or nothing.
-    pub fn next(
-        &self,
-        position: u64,
-        seek: impl Fn(u64, Whence) -> Result<u64>,
-    ) -> Option<Window> {
+    pub fn next(&self, position: u64, seek: impl Fn(u64, Whence) -> Result<u64>) -> Option<Window> {
         let (mut start, mut end) = (position, self.size);
         if start >= end {
             return None;
@@ -99,11 +95,11 @@ pub fn best(plan: &Plan, reserved: bool) -> (Way, u32) {
 
 /// Whether this process may run on two processors, of the first 1024.
 #[cold]
+#[inline(never)]
 fn has_two_processors() -> bool {
     let mut mask = [0usize; 1024 / usize::BITS as usize];
     if sched_getaffinity(0, &mut mask).is_err() {
         return false;
     }
-    let mut words = mask.into_iter().filter(|&word| word != 0);
-    words.next().is_some_and(|word| !word.is_power_of_two()) || words.next().is_some()
+    mask.iter().map(|word| word.count_ones()).sum::<u32>() > 1
 }

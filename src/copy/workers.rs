@@ -83,24 +83,28 @@ pub fn run(
     position: u64,
     work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
 ) -> Outcome<()> {
-    let (own, mut shared) = (Board::new(position), None);
-    if count > 1 {
-        shared = MmapRaw::map_anon_shared(size_of::<Board>()).ok();
+    let own = Board::new(position);
+    if count > 1
+        && let Ok(map) = MmapRaw::map_anon_shared(size_of::<Board>())
+    {
+        let board = map.as_mut_ptr().cast();
+        // SAFETY: mapped, with room for it, and aligned to a page; what changes in it is atomic.
+        let board = unsafe {
+            ptr::write(board, own);
+            &*board
+        };
+        return run_at(board, count, work);
     }
-    let board = match &shared {
-        Some(map) => {
-            let board = map.as_mut_ptr().cast();
-            // SAFETY: mapped, with room for it, and aligned to a page; what changes in it is
-            // atomic.
-            unsafe {
-                ptr::write(board, own);
-                &*board
-            }
-        }
-        None => &own,
-    };
+    run_at(&own, 1, work)
+}
 
-    let helpers = together(if shared.is_some() { count } else { 1 }, board, work);
+#[inline(never)]
+fn run_at(
+    board: &Board,
+    count: u32,
+    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
+) -> Outcome<()> {
+    let helpers = together(count, board, work);
     match NonZeroU32::new(board.failure.load(Acquire)) {
         Some(bits) => Err(Failure(bits)),
         // One was killed, and what it had taken is copied by nobody.
@@ -110,17 +114,18 @@ pub fn run(
 }
 
 /// Works with one helper less than `count`, and returns how many there were when all are done.
-fn together(
-    count: u32,
-    board: &Board,
-    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
-) -> u32 {
-    // SAFETY: the copy only copies a part of the file, and exits.
-    if count > 1 && let Ok(child) = unsafe { syscall::fork() } {
-        let Some(pid) = child else { help(board, work) };
-        let others = together(count - 1, board, work);
-        wait(pid);
-        return others + 1;
+fn together(count: u32, board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> u32 {
+    if count > 1 {
+        // SAFETY: the copy only copies a part of the file, and exits.
+        match unsafe { syscall::fork() } {
+            Ok(None) => help(board, work),
+            Ok(Some(pid)) => {
+                let others = together(count - 1, board, work);
+                wait(pid);
+                return others + 1;
+            }
+            Err(_) => {}
+        }
     }
     board.work(work, true);
     0

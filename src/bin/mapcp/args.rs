@@ -58,9 +58,10 @@ pub fn parse<'a>(
             _ if only_names => operand(argument),
             b"--" => only_names = true,
             text @ [b'-', b'-', long @ ..] => {
-                let mut parts = long.splitn(2, |&byte| byte == b'=');
-                let option = letter(OPTIONS, parts.next().unwrap_or_default());
-                settings.set(option, parts.next(), text, arguments)?;
+                let end = long.iter().position(|&byte| byte == b'=').unwrap_or(long.len());
+                let (name, value) = long.split_at_checked(end).unwrap_or_default();
+                let value = value.split_first().map(|(_, value)| value);
+                settings.set(letter(OPTIONS, name), value, text, arguments)?;
             }
             text @ [b'-', letters @ ..] if !letters.is_empty() => {
                 let mut letters = letters;

@@ -15,9 +15,10 @@ impl Names {
     /// Whether this name may have been asked for before; if not, it has not.
     #[inline(never)]
     pub fn is_known(&mut self, name: &CStr) -> bool {
-        let number = name.to_bytes().iter().fold(5381u32, |number, &byte| {
-            number.wrapping_mul(33) ^ u32::from(byte)
-        });
+        let number = name
+            .to_bytes()
+            .iter()
+            .fold(5381u32, |number, &byte| number.wrapping_mul(33) ^ u32::from(byte));
         let bit = 1 << (number % 64);
         let Some(word) = self.bits.get_mut((number / 64 % 512) as usize) else { return false };
         let was = *word;

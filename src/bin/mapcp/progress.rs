@@ -100,7 +100,7 @@ impl fmt::Display for Bytes {
         let (mut whole, mut tenths, mut units) = (self.0, 0, b" KMGTPE".iter());
         let mut unit = units.next();
         while whole >= 1024 {
-            (whole, tenths, unit) = (whole >> 10, (whole & 1023) * 10 >> 10, units.next());
+            (whole, tenths, unit) = (whole >> 10, ((whole & 1023) * 10) >> 10, units.next());
         }
         f.write_str(Decimal::new(whole).as_str())?;
         match unit {
