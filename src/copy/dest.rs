@@ -199,7 +199,7 @@ impl<const N: usize> Text<N> {
 
     /// Replaces the contents; `ENAMETOOLONG` if there is no room.
     fn set(&mut self, parts: &[&[u8]]) -> Result<()> {
-        join(&mut self.0, parts).ok_or(Errno::ENAMETOOLONG)
+        join(self.room(), parts).ok_or(Errno::ENAMETOOLONG)
     }
 
     /// All but the last NUL, to be written to.
@@ -218,7 +218,8 @@ pub fn first(strings: &[u8]) -> &CStr {
     }
 }
 
-/// Makes a C string of some parts; `None` if there is no room.
+/// Makes a C string of some parts, before a NUL that follows the room; `None` if there is too
+/// little of it.
 #[inline(never)]
 fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
     for part in parts {
@@ -226,7 +227,9 @@ fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
         here.iter_mut().zip(*part).for_each(|(to, from)| *to = *from);
         room = rest;
     }
-    *room.first_mut()? = 0;
+    if let Some(end) = room.first_mut() {
+        *end = 0;
+    }
     Some(())
 }
 
