@@ -34,19 +34,28 @@ impl Copy<'_, '_> {
         }
         if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
             match syscall::ficlone(to, from) {
-                Ok(()) => return self.done(source, Way::Clone),
+                Ok(()) => {
+                    // It may have become longer since it was examined.
+                    set_length(to, size)?;
+                    return self.done(source, Way::Clone);
+                }
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
             }
         }
         // With less space than bytes it has holes. (Or the file system compresses: then there
         // is one stretch of data, as large as the file.)
-        let holes = !options.fill_holes && stat.blocks.saturating_mul(512) < size;
+        let has_holes = stat.blocks.saturating_mul(512) < size;
+        let holes = has_holes && !options.fill_holes;
         let plan = Plan { size, holes, page: page_size() as u64 };
         let way = Way::Write;
         let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
         job.prepare(options)?;
         let (mut way, mut jobs) = plan::best(&plan, job.reserved);
+        // Within the kernel a file system may share holes, too.
+        if has_holes && !holes {
+            way = Way::Write;
+        }
         if let Some(asked) = options.way {
             way = asked;
         }
@@ -165,7 +174,11 @@ impl Job<'_> {
         if !self.plan.holes && (size >= RESERVED || options.way == Some(Way::Map)) {
             self.reserve()?;
         }
-        if self.plan.holes || options.in_place && length(self.to) < size {
+        if options.in_place {
+            // Longer than it will be: see `check_length`.
+            let length = length(self.to).max(size.saturating_add(1));
+            set_length(self.to, length)?;
+        } else if self.plan.holes {
             set_length(self.to, size)?;
         }
         Ok(())
@@ -215,9 +228,11 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Who cuts a destination off that was written to would find zeros in it at the end.
+    /// Whoever cuts a destination off that was written to makes zeros of that, when more is
+    /// written behind. But nothing that is written makes it longer than its last byte: so
+    /// until all is written, it has one more.
     fn check_length(&self) -> Outcome<()> {
-        let is_shorter = length(self.to) < self.plan.size;
+        let is_shorter = length(self.to) <= self.plan.size;
         if is_shorter { Err(dest(Action::Write, Cause::CutOff)) } else { Ok(()) }
     }
 
@@ -299,6 +314,11 @@ impl Job<'_> {
     /// Which side a byte is missing of, and why.
     #[cold]
     fn missing(&self, offset: u64) -> Failure {
+        if self.in_place
+            && let Err(failure) = self.check_length()
+        {
+            return failure;
+        }
         match unreadable(self.from, offset) {
             Some(None) => source(Action::Copy, Cause::Shrunk),
             Some(Some(errno)) => source(Action::Read, errno),

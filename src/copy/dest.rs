@@ -8,6 +8,7 @@ use crate::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
 use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
+    SyncFileRangeFlags,
 };
 use linux_raw_sys::general::{NAME_MAX, PATH_MAX};
 
@@ -304,23 +305,29 @@ impl<'a> Temporary<'a> {
 
     /// Puts it in the destination's place. At no moment is there no file, or a part of one, by
     /// the destination's name. `EEXIST`: there is a file by now, which is not to be replaced.
-    pub fn publish(&self, replace: bool) -> Result<()> {
+    pub fn publish(&mut self, replace: bool) -> Result<()> {
         let (dir, dest) = (self.to.dir(), self.to.name);
         if let Some(name) = self.name {
             // File systems that need the name may be on a network, where a write fails
             // only now; what it would replace is not lost for that.
             syscall::fdatasync(self.as_fd())?;
             let name = name.as_c_str();
+            let _held = signals::hold();
             if replace {
-                return rename(dir, name, dest);
-            }
-            return match syscall::renameat2(dir, name, dir, dest, RenameFlags::NOREPLACE) {
-                // A link never replaces; the other name is removed on drop.
-                Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
-                    syscall::linkat(dir, name, dir, dest, AtFlags::empty())
+                rename(dir, name, dest)?;
+            } else {
+                match syscall::renameat2(dir, name, dir, dest, RenameFlags::NOREPLACE) {
+                    // A link never replaces; the other name is removed on drop.
+                    Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
+                        return syscall::linkat(dir, name, dir, dest, AtFlags::empty());
+                    }
+                    result => result?,
                 }
-                result => result,
-            };
+            }
+            // Another copy may have taken the name already: it is not ours to remove.
+            signals::forget(name);
+            self.name = None;
+            return Ok(());
         }
         if self.to.stat.is_none() {
             match self.link(dest) {
@@ -329,6 +336,9 @@ impl<'a> Temporary<'a> {
                 result => return result,
             }
         }
+        // Its data is on the way to the disk before it replaces any: ext4 sees to that by itself
+        // for small files alone. (That it has arrived nobody knows who did not ask for it.)
+        let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
         // A link cannot replace a file, a name can. Others must know that it is in use.
         let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
         let mut name = Name::new();
@@ -352,7 +362,7 @@ impl<'a> Temporary<'a> {
 }
 
 impl Drop for Temporary<'_> {
-    /// Removes the name. After `publish` it is nobody's, unless the file has two.
+    /// Removes the name, if it still has one.
     fn drop(&mut self) {
         if let Some(name) = self.name {
             self.to.unlink(name);

@@ -179,7 +179,7 @@ impl Copy<'_, '_> {
     /// Makes a temporary file all that the destination is to be, and puts it in its place.
     fn replace(&mut self, from: &Source<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
-        let temporary = match Temporary::create(self.to, &from.stat, kind, &mut name) {
+        let mut temporary = match Temporary::create(self.to, &from.stat, kind, &mut name) {
             Ok(temporary) => temporary,
             Err(_) if kind == Kind::Unnamed => return self.replace(from, Kind::Named),
             Err(errno) => return Err(dest(Action::CreateBeside, errno)),

@@ -39,7 +39,7 @@ impl Board {
     pub const fn new(position: u64) -> Board {
         Board {
             next: AtomicUsize::new(units(position)),
-            done: AtomicUsize::new(0),
+            done: AtomicUsize::new(units(position)),
             finished: AtomicU32::new(0),
             failure: AtomicU32::new(0),
         }

@@ -53,10 +53,11 @@ const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
 const USAGE: ExitCode = ExitCode(2);
 
 fn main(start: Start) -> ExitCode {
-    // A file beyond a limit and a reader that is gone are errors of the call, too.
+    // A file beyond a limit and a reader that is gone are errors of the call, too; and whoever
+    // started this may have blocked signals that it needs, such as that of a missing page.
     let signals = SigSet::empty().with(Signal::XFSZ).with(Signal::PIPE);
     // SAFETY: nothing here relies on the mask.
-    let _ = unsafe { syscall::rt_sigprocmask(SigHow::BLOCK, Some(&signals)) };
+    let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
     // The names are found twice: there is nowhere to keep any number of them.
     let (mut count, mut last) = (0, c"");
