@@ -230,9 +230,9 @@ impl Job<'_> {
             self.check_length()?;
         }
         match (self.way, map) {
-            (Way::Kernel, _) => self
-                .copy_by_kernel(window)?
-                .map_err(|errno| source(Action::KernelCopy, errno))?,
+            (Way::Kernel, _) => {
+                self.copy_by_kernel(window)?.map_err(|errno| source(Action::KernelCopy, errno))?
+            }
             (way, map) => {
                 let map = match map {
                     Some(map) => map,
@@ -240,8 +240,8 @@ impl Job<'_> {
                 };
                 if way == Way::Map && guard::ready().is_ok() {
                     let prot = ProtFlags::READ | ProtFlags::WRITE;
-                    let target =
-                        map_shared(self.to, window, prot).map_err(|errno| dest(Action::Map, errno))?;
+                    let target = map_shared(self.to, window, prot)
+                        .map_err(|errno| dest(Action::Map, errno))?;
                     self.copy_mapped(window, &map, &target)?;
                 } else {
                     self.write(window, &map)?;

@@ -113,7 +113,8 @@ fn copy_paths<'a>(
     watch: Watch<'_>,
 ) -> Outcome<Option<(u64, Way)>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let from = syscall::open(source_path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
+    let from =
+        syscall::open(source_path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
     let from = from.as_fd();
     let stat = syscall::fstat(from).map_err(|e| source(Action::Examine, e))?;
     if stat.file_type() == FileType::Directory {
@@ -142,7 +143,8 @@ fn copy_paths<'a>(
                 let copied = data::stream(from, device.as_fd(), watch)?;
                 if options.sync
                     && let Err(errno) = syscall::fsync(device.as_fd())
-                    && errno != Errno::EINVAL // what never has anything on a disk
+                    && errno != Errno::EINVAL
+                // what never has anything on a disk
                 {
                     return Err(dest(Action::Sync, errno));
                 }
@@ -215,11 +217,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn finish(
-        &self,
-        published: Published,
-        copied: (u64, Way),
-    ) -> Outcome<Option<(u64, Way)>> {
+    fn finish(&self, published: Published, copied: (u64, Way)) -> Outcome<Option<(u64, Way)>> {
         if published == Published::Exists {
             return Ok(None);
         }

@@ -38,11 +38,7 @@ impl Plan {
     /// The first window from `position` on. It begins with a page or at `position`, and ends
     /// with a page or with the file, after `position` whatever `seek` (lseek(2) of the source)
     /// says. `None`: only a hole is left, or nothing.
-    pub fn next(
-        &self,
-        position: u64,
-        seek: impl Fn(u64, Whence) -> Result<u64>,
-    ) -> Option<Window> {
+    pub fn next(&self, position: u64, seek: impl Fn(u64, Whence) -> Result<u64>) -> Option<Window> {
         let (mut start, mut end) = (position, self.size);
         if start >= end {
             return None;

@@ -79,9 +79,8 @@ unsafe extern "C" fn end(signal: c_int) {
     let name = NAME.load(Acquire);
     if !name.is_null() {
         // SAFETY: the promise of `remove_if_ended`: a C string, and an open descriptor.
-        let (name, dir) = unsafe {
-            (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire)))
-        };
+        let (name, dir) =
+            unsafe { (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire))) };
         let _ = syscall::unlinkat(dir, name, AtFlags::empty());
     }
     // By now the action is the default one; and after this function the signal comes.

@@ -422,12 +422,7 @@ pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usiz
 ///
 /// `EOPNOTSUPP`: not on this file system, or in no namespace that it knows. `EPERM`: not
 /// allowed. `ENOSPC`: no room. `EEXIST`, `ENODATA`: against the flags.
-pub fn fsetxattr(
-    fd: BorrowedFd<'_>,
-    name: &CStr,
-    value: &[u8],
-    flags: XattrFlags,
-) -> Result<()> {
+pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlags) -> Result<()> {
     let (from, count) = (value.as_ptr() as usize, value.len());
     let flags = flags.register();
     // SAFETY: the name is a C string, and the value is not changed while it is borrowed.

@@ -15,9 +15,10 @@ impl Names {
     /// Whether this name was asked for before; `earlier`, which is slower, decides where two
     /// names have one bit.
     pub fn is_known(&mut self, name: &CStr, earlier: impl Fn(&CStr) -> bool) -> bool {
-        let number = name.to_bytes().iter().fold(5381u32, |number, &byte| {
-            number.wrapping_mul(33) ^ u32::from(byte)
-        });
+        let number = name
+            .to_bytes()
+            .iter()
+            .fold(5381u32, |number, &byte| number.wrapping_mul(33) ^ u32::from(byte));
         let bit = 1 << (number % 64);
         let Some(word) = self.bits.get_mut((number / 64 % 512) as usize) else { return false };
         let seen = *word & bit != 0;
