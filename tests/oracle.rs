@@ -34,9 +34,10 @@ use baremap::{
     map::MmapOptions,
     syscall::{
         self, Access, Advice, AtFlags, ClockId, CloneFlags, Disposition, Errno, FallocateFlags,
-        FileType, GetrandomFlags, MapFlags, MemfdFlags, MlockFlags, Mode, MremapFlags, MsyncFlags,
-        OFlags, Pid, ProtFlags, RenameFlags, Resource, Rlimit, SaFlags, SigHow, SigInfo, SigSet,
-        SigStack, Sigaction, Signal, SsFlags, Stat, Timespec, WaitFlags, WaitStatus, Whence, raw,
+        FileType, Flock, GetrandomFlags, MapFlags, MemfdFlags, MlockFlags, Mode, MremapFlags,
+        MsyncFlags, OFlags, Pid, ProtFlags, RenameFlags, Resource, Rlimit, SaFlags, SigHow,
+        SigInfo, SigSet, SigStack, Sigaction, Signal, SsFlags, Stat, Timespec, WaitFlags,
+        WaitStatus, Whence, XattrFlags, raw,
     },
 };
 use linux_raw_sys::{general as kernel, ioctl, prctl};
@@ -384,8 +385,9 @@ fn numbers_of_calls() {
     }
     same! {
         brk BRK, clock_gettime CLOCK_GETTIME, clock_nanosleep CLOCK_NANOSLEEP, clone CLONE,
-        close CLOSE, exit EXIT, exit_group EXIT_GROUP, faccessat FACCESSAT, fallocate FALLOCATE,
-        fchmod FCHMOD, fchown FCHOWN, fcntl FCNTL, fdatasync FDATASYNC, fstat FSTAT, fstatfs FSTATFS, fsync FSYNC,
+        close CLOSE, copy_file_range COPY_FILE_RANGE, exit EXIT, exit_group EXIT_GROUP, faccessat FACCESSAT, fallocate FALLOCATE,
+        fchmod FCHMOD, fchown FCHOWN, fcntl FCNTL, fdatasync FDATASYNC, fgetxattr FGETXATTR,
+        flistxattr FLISTXATTR, flock FLOCK, fsetxattr FSETXATTR, fstat FSTAT, fstatfs FSTATFS, fsync FSYNC,
         ftruncate FTRUNCATE, getpid GETPID, getrandom GETRANDOM, gettid GETTID, ioctl IOCTL,
         kill KILL, linkat LINKAT, lseek LSEEK, madvise MADVISE, memfd_create MEMFD_CREATE,
         mincore MINCORE, mlock MLOCK, mlock2 MLOCK2, mmap MMAP, mprotect MPROTECT, mremap MREMAP,
@@ -393,10 +395,10 @@ fn numbers_of_calls() {
         pread64 PREAD64, prlimit64 PRLIMIT64, pwrite64 PWRITE64, read READ, readlinkat READLINKAT,
         renameat2 RENAMEAT2, rt_sigaction RT_SIGACTION, rt_sigprocmask RT_SIGPROCMASK,
         sched_getaffinity SCHED_GETAFFINITY, sigaltstack SIGALTSTACK, statx STATX, tgkill TGKILL,
-        unlinkat UNLINKAT, waitid WAITID, write WRITE,
+        unlinkat UNLINKAT, utimensat UTIMENSAT, waitid WAITID, write WRITE,
     }
     #[cfg(target_arch = "x86_64")]
-    same! { newfstatat NEWFSTATAT, rt_sigreturn RT_SIGRETURN, }
+    same! { newfstatat NEWFSTATAT, renameat RENAMEAT, rt_sigreturn RT_SIGRETURN, }
 }
 
 // ---------------------------------------------------------------- errors
@@ -1984,6 +1986,131 @@ fn faccessat_says_what_the_oracle_says() {
     }
     let denied = syscall::faccessat(lend(number(&dir)), c"file", Access::EXEC);
     assert_eq!(denied, Ok(()), "the owner's last mode");
+}
+
+#[test]
+fn copy_file_range_copies_at_offsets() {
+    let scratch = Scratch::new("range");
+    let from = scratch.file("from", "0123456789");
+    let (ours, oracle) = (scratch.file("ours", "abc"), scratch.file("oracle", "abc"));
+    for (at, to_at, len) in [(2, 1, 3), (8, 6, 100), (10, 0, 1), (100, 0, 1), (0, 0, 0)] {
+        let (mut read, mut written) = (at, to_at);
+        let told = rustix::fs::copy_file_range(
+            rustix(number(&from)),
+            Some(&mut read),
+            rustix(number(&oracle)),
+            Some(&mut written),
+            len,
+        );
+        let (from, to) = (lend(number(&from)), lend(number(&ours)));
+        assert_eq!(syscall::copy_file_range(from, at, to, to_at, len), number_of(told), "{at}");
+        let read = |name| fs::read(scratch.path(name)).unwrap();
+        assert_eq!(read("ours"), read("oracle"), "{at}");
+    }
+    let written = fs::read(scratch.path("ours")).unwrap();
+    assert_eq!(written, b"a234\0\x0089", "and what is between is zero");
+    let (from, to) = (lend(number(&from)), lend(number(&ours)));
+    let far = syscall::copy_file_range(from, 0, to, 5 << 30, 4);
+    assert_eq!((far, ours.metadata().unwrap().len()), (Ok(4), (5 << 30) + 4));
+    let overlap = syscall::copy_file_range(to, 0, to, 1, 4);
+    assert_eq!(overlap, Err(Errno::EINVAL));
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let no_file = syscall::copy_file_range(from, 0, lend(number(&writer)), 0, 1);
+    assert_eq!(no_file, Err(Errno::EINVAL));
+}
+
+#[test]
+fn ficlone_says_what_the_oracle_says() {
+    let scratch = Scratch::new("clone");
+    let from = scratch.file("from", "contents");
+    let (ours, oracle) = (scratch.file("ours", ""), scratch.file("oracle", ""));
+    let told = rustix::fs::ioctl_ficlone(rustix(number(&oracle)), rustix(number(&from)));
+    assert_eq!(syscall::ficlone(lend(number(&ours)), lend(number(&from))), number_of(told));
+    let read = |name| fs::read(scratch.path(name)).unwrap();
+    assert_eq!(read("ours"), read("oracle"));
+    let directory = scratch.dir();
+    let refused = syscall::ficlone(lend(number(&ours)), lend(number(&directory)));
+    assert_eq!(refused, Err(Errno::EISDIR));
+}
+
+#[test]
+fn flock_locks_against_others_alone() {
+    let scratch = Scratch::new("flock");
+    let one = scratch.file("file", "");
+    let other = File::open(scratch.path("file")).unwrap();
+    let (one, other) = (lend(number(&one)), lend(number(&other)));
+    assert_eq!(syscall::flock(one, Flock::EXCLUSIVE), Ok(()));
+    assert_eq!(syscall::flock(one, Flock::EXCLUSIVE), Ok(()), "it is ours");
+    assert_eq!(syscall::flock(other, Flock::SHARED), Err(Errno::EWOULDBLOCK));
+    assert_eq!(syscall::flock(one, Flock::SHARED), Ok(()));
+    assert_eq!(syscall::flock(other, Flock::SHARED), Ok(()));
+    assert_eq!(syscall::flock(one, Flock::EXCLUSIVE), Err(Errno::EWOULDBLOCK));
+    assert_eq!(syscall::flock(other, Flock::UNLOCK), Ok(()));
+    assert_eq!(syscall::flock(one, Flock::EXCLUSIVE), Ok(()));
+    assert_eq!(syscall::flock(one, Flock(0x100)), Err(Errno::EINVAL));
+}
+
+#[test]
+fn renameat_replaces() {
+    let scratch = Scratch::new("renameat");
+    scratch.file("one", "1");
+    scratch.file("other", "2");
+    let dir = scratch.dir();
+    let dir = lend(number(&dir));
+    assert_eq!(syscall::renameat(dir, c"one", dir, c"other"), Ok(()));
+    assert_eq!(fs::read(scratch.path("other")).unwrap(), b"1");
+    assert_eq!(syscall::renameat(dir, c"one", dir, c"other"), Err(Errno::ENOENT));
+}
+
+#[test]
+fn futimens_sets_both_times() {
+    let scratch = Scratch::new("times");
+    let file = scratch.file("file", "");
+    for (accessed, modified) in [((1, 2), (3, 4)), ((3 << 32, 999_999_999), (-5, 0))] {
+        let time = |(sec, nsec)| Timespec { sec, nsec };
+        let fd = lend(number(&file));
+        assert_eq!(syscall::futimens(fd, time(accessed), time(modified)), Ok(()));
+        let stat = file.metadata().unwrap();
+        assert_eq!((stat.atime(), stat.atime_nsec()), accessed);
+        assert_eq!((stat.mtime(), stat.mtime_nsec()), modified);
+        let wrong = Timespec { sec: 0, nsec: 1_000_000_000 };
+        assert_eq!(syscall::futimens(fd, wrong, wrong), Err(Errno::EINVAL));
+    }
+}
+
+#[test]
+fn extended_attributes_are_what_the_oracle_sees() {
+    let scratch = Scratch::new("xattr");
+    let file = scratch.file("file", "");
+    let (ours, oracle) = (lend(number(&file)), rustix(number(&file)));
+    assert_eq!(
+        syscall::flistxattr(ours, &mut []),
+        number_of(rustix::fs::flistxattr(oracle, &mut [0u8; 0][..]))
+    );
+    let none = XattrFlags::empty();
+    let set = syscall::fsetxattr;
+    assert_eq!(set(ours, c"user.one", b"value", XattrFlags::REPLACE), Err(Errno::ENODATA));
+    assert_eq!(set(ours, c"user.one", b"value", XattrFlags::CREATE), Ok(()));
+    assert_eq!(set(ours, c"user.one", b"again", XattrFlags::CREATE), Err(Errno::EEXIST));
+    assert_eq!(set(ours, c"user.two", b"", none), Ok(()));
+    assert_eq!(set(ours, c"nowhere.one", b"", none), Err(Errno::EOPNOTSUPP));
+    let mut value = [0; 10];
+    assert_eq!(rustix::fs::fgetxattr(oracle, "user.one", &mut value), Ok(5));
+    assert_eq!(&value[..5], b"value");
+
+    let mut found = [0; 10];
+    assert_eq!(syscall::fgetxattr(ours, c"user.one", &mut found), Ok(5));
+    assert_eq!(found, value);
+    assert_eq!(syscall::fgetxattr(ours, c"user.one", &mut []), Ok(5));
+    assert_eq!(syscall::fgetxattr(ours, c"user.one", &mut found[..4]), Err(Errno::ERANGE));
+    assert_eq!(syscall::fgetxattr(ours, c"user.two", &mut found), Ok(0));
+    assert_eq!(syscall::fgetxattr(ours, c"user.three", &mut found), Err(Errno::ENODATA));
+
+    let (mut list, mut wanted) = ([0; 100], [0u8; 100]);
+    let told = rustix::fs::flistxattr(oracle, &mut wanted[..]).unwrap();
+    assert_eq!(syscall::flistxattr(ours, &mut list), Ok(told));
+    assert_eq!((list, told >= 18), (wanted, true));
+    assert_eq!(syscall::flistxattr(ours, &mut list[..1]), Err(Errno::ERANGE));
 }
 
 #[test]

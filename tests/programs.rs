@@ -181,7 +181,7 @@ fn errors_are_one_line_and_leave_nothing() {
     let file = dir.file("file", "contents");
     let quote = |name: &str| dir.path(name).display().to_string();
     symlink("nowhere", dir.path("dangling")).unwrap();
-    fs::create_dir(dir.path("dir")).unwrap();
+    fs::create_dir_all(dir.path("dir/file")).unwrap();
     let before = dir.names();
     for (source, dest, message) in [
         (
@@ -193,8 +193,8 @@ fn errors_are_one_line_and_leave_nothing() {
             ),
         ),
         ("dir", "x", format!("copy '{}': Is a directory (EISDIR)", quote("dir"))),
-        ("file", "dir", format!("copy to '{}': Is a directory (EISDIR)", quote("dir"))),
-        ("file", "dir/", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/"))),
+        ("file", "dir", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/file"))),
+        ("file", "dir/", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/file"))),
         (
             "file",
             "no/x",
@@ -217,13 +217,27 @@ fn errors_are_one_line_and_leave_nothing() {
 
 #[test]
 fn wrong_usage_is_status_2_and_help_is_0() {
-    for arguments in [&[][..], &["one"], &["a", "b", "c"], &["-x", "a"], &["--wrong"]] {
-        let (out, err, status) = run(program("mapcp").args(arguments));
-        assert_eq!((out.as_str(), status), ("", Some(2)), "{arguments:?}");
-        assert!(err.starts_with("mapcp: ") && err.lines().count() == 1, "{err}");
+    for (arguments, message) in [
+        (&[][..], "needs a SOURCE and a DEST"),
+        (&["one"], "needs a SOURCE and a DEST"),
+        (&["-x", "a"], "unknown option '-x'"),
+        (&["-nx", "a"], "unknown option '-nx'"),
+        (&["-1", "a"], "unknown option '-1'"),
+        (&["--wrong"], "unknown option '--wrong'"),
+        (&["--sync=yes"], "there is no value to give in '--sync=yes'"),
+        (&["a", "b", "-j"], "a value is missing after '-j'"),
+        (&["--jobs", "0"], "--jobs takes a number from 1 to 64, and not '0'"),
+        (&["-j65"], "--jobs takes a number from 1 to 64, and not '65'"),
+        (&["--jobs="], "--jobs takes a number from 1 to 64, and not ''"),
+        (&["--method=fast"], "--method takes auto, clone, kernel, map or write, and not 'fast'"),
+        (&["--sparse", "always"], "--sparse takes auto or never, and not 'always'"),
+        (&["--progress=2"], "--progress takes auto, always or never, and not '2'"),
+    ] {
+        let message = format!("mapcp: {message} (mapcp --help)\n");
+        assert_eq!(run(program("mapcp").args(arguments)), (String::new(), message, Some(2)));
     }
     let (out, err, status) = run(program("mapcp").arg("--help"));
-    assert!(out.starts_with("Usage: mapcp SOURCE DEST\n"), "{out}");
+    assert!(out.starts_with("Usage: mapcp [OPTIONS] SOURCE DEST\n"), "{out}");
     assert_eq!((err.as_str(), status), ("", Some(0)));
     let version = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(program("mapcp").arg("--version")).0, version);
@@ -234,6 +248,199 @@ fn wrong_usage_is_status_2_and_help_is_0() {
     copy.current_dir(dir.path("")).args(["--", "-source", "--help"]);
     assert_eq!(run(&mut copy), copied(8));
     assert_eq!(dir.names(), ["--help", "-source"]);
+}
+
+#[test]
+fn every_way_copies_the_same() {
+    let dir = Scratch::new("ways");
+    let contents = noise((9 << 20) + 1);
+    let source = dir.file("source", &contents);
+    let dest = dir.path("dest");
+    let quote = |path: &Path| format!("'{}'", path.display());
+    for way in ["kernel", "map", "write"] {
+        for jobs in ["-j1", "-j2", "-j5"] {
+            for options in [&[][..], &["--in-place"], &["--sparse=never", "--sync"]] {
+                let mut copy = program("mapcp");
+                copy.args(["-v", "--method", way, jobs]).args(options).arg(&source).arg(&dest);
+                let (out, err, status) = run(&mut copy);
+                let line = format!("{} -> {} (9437185 bytes, {way})", quote(&source), quote(&dest));
+                let all = format!("{line}\nCopied 9437185 bytes\n");
+                assert_eq!((out, err.as_str(), status), (all, "", Some(0)), "{jobs} {options:?}");
+                assert!(fs::read(&dest).unwrap() == contents, "{way} {jobs} {options:?}");
+                assert_eq!(dir.names(), ["dest", "source"]);
+            }
+        }
+        fs::remove_file(&dest).unwrap();
+    }
+    // A clone is not to be had everywhere: then that is said, and nothing is left.
+    let (_, err, status) = run(program("mapcp").arg("--method=clone").arg(&source).arg(&dest));
+    if status == Some(0) {
+        assert!(fs::read(&dest).unwrap() == contents);
+    } else {
+        let start = format!("mapcp: cannot clone to {}: ", quote(&dest));
+        assert!(err.starts_with(&start) && status == Some(1), "{err}");
+        assert_eq!(dir.names(), ["source"]);
+    }
+}
+
+#[test]
+fn an_existing_file_is_left_alone_or_written_to_in_place() {
+    let dir = Scratch::new("existing");
+    let source = dir.file("source", noise(300_000));
+    for (old, options) in [(noise(1_000_000), "--in-place"), (noise(10), "--in-place")] {
+        let dest = dir.file("dest", &old);
+        fs::hard_link(&dest, dir.path("link")).unwrap();
+        let mut copy = program("mapcp");
+        assert_eq!(run(copy.arg(options).arg(&source).arg(&dest)), copied(300_000));
+        assert!(fs::read(dir.path("link")).unwrap() == fs::read(&source).unwrap());
+        fs::remove_file(dir.path("link")).unwrap();
+    }
+    // The holes of a source do not show what was there before.
+    File::options().write(true).open(&source).unwrap().set_len(600_000).unwrap();
+    let dest = dir.file("dest", noise(1_000_000));
+    assert_eq!(run(program("mapcp").arg("--in-place").arg(&source).arg(&dest)), copied(600_000));
+    assert!(fs::read(&dest).unwrap() == fs::read(&source).unwrap());
+
+    let dest = dir.file("dest", "old");
+    let none = "Copied 0 files, 0 bytes\n".to_owned();
+    let mut copy = program("mapcp");
+    assert_eq!(run(copy.arg("-n").arg(&source).arg(&dest)), (none, String::new(), Some(0)));
+    assert_eq!(fs::read(&dest).unwrap(), b"old");
+    let new = dir.path("new");
+    assert_eq!(run(program("mapcp").arg("-n").arg(&source).arg(&new)), copied(600_000));
+    assert!(fs::read(&new).unwrap() == fs::read(&source).unwrap());
+}
+
+#[test]
+fn what_a_file_has_beside_its_contents_is_preserved() {
+    let dir = Scratch::new("preserve");
+    let source = dir.file("source", "contents");
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o2751)).unwrap();
+    let (attribute, value) = ("user.baremap", noise(100));
+    // qemu-user or the file system may have none.
+    let set = rustix::fs::setxattr(
+        source.to_str().unwrap(),
+        attribute,
+        &value,
+        rustix::fs::XattrFlags::CREATE,
+    );
+    let moment = Duration::new(1_000_000_000, 123_456_789);
+    let time = std::time::UNIX_EPOCH + moment;
+    let times = fs::FileTimes::new().set_accessed(time).set_modified(time - moment / 2);
+    for old in [None, Some("old")] {
+        // Reading it changes one of them.
+        File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
+        let wanted = fs::metadata(&source).unwrap();
+        let dest = dir.path("dest");
+        old.inspect(|old| fs::write(&dest, old).unwrap());
+        assert_eq!(run(program("mapcp").arg("-p").arg(&source).arg(&dest)), copied(8));
+        let found = fs::metadata(&dest).unwrap();
+        let facts = |stat: &fs::Metadata| {
+            let time = (stat.mtime(), stat.mtime_nsec(), stat.atime(), stat.atime_nsec());
+            (stat.mode(), stat.uid(), stat.gid(), time)
+        };
+        assert_eq!(facts(&found), facts(&wanted));
+        let mut buffer = [0; 200];
+        if set.is_ok() {
+            let count =
+                rustix::fs::getxattr(dest.to_str().unwrap(), attribute, &mut buffer).unwrap();
+            assert_eq!(buffer[..count], value);
+        }
+    }
+}
+
+#[test]
+fn many_files_go_to_a_directory() {
+    let dir = Scratch::new("many");
+    fs::create_dir_all(dir.path("from/again")).unwrap();
+    fs::create_dir(dir.path("to")).unwrap();
+    let names = ["a", "b", "c"];
+    for name in names {
+        dir.file(&format!("from/{name}"), noise(name.as_bytes()[0].into()));
+    }
+    dir.file("from/again/b", "another");
+    let mut copy = program("mapcp");
+    copy.current_dir(dir.path("from")).args(["a", "missing", "b", "again/b", "c", "../to"]);
+    let (out, err, status) = run(&mut copy);
+    assert_eq!((out.as_str(), status), ("Copied 3 files, 294 bytes\n", Some(1)));
+    let missing = "mapcp: cannot open 'missing': No such file or directory (ENOENT)";
+    let again = "mapcp: cannot copy to '../to/b': another source of that name has just been \
+        copied there";
+    assert_eq!(err, format!("{missing}\n{again}\n"));
+    for name in names {
+        let read = |place: &str| fs::read(dir.path(place).join(name)).unwrap();
+        assert!(read("from") == read("to"), "{name}");
+    }
+    let mut listed: Vec<_> =
+        fs::read_dir(dir.path("to")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    listed.sort();
+    assert_eq!(listed, names);
+
+    let mut copy = program("mapcp");
+    copy.current_dir(dir.path("from")).args(["a", "b", "c"]);
+    let error = "mapcp: cannot copy to 'c': Not a directory (ENOTDIR)\n".to_owned();
+    assert_eq!(run(&mut copy), (String::new(), error, Some(1)));
+    let mut copy = program("mapcp");
+    copy.current_dir(dir.path("from")).args(["-q", "a", "b", "../to"]);
+    assert_eq!(run(&mut copy), (String::new(), String::new(), Some(0)));
+}
+
+#[test]
+fn a_leftover_of_a_killed_copy_is_removed_by_the_next() {
+    let dir = Scratch::new("leftover");
+    let source = dir.file("source", "contents");
+    let dest = dir.file("dest", "old");
+    // Without O_TMPFILE it has a name from the start: here it is killed by its limit.
+    let named = |copy: &mut Command| {
+        refuse(copy, sc::nr::OPENAT, Some((2, OFlags::TMPFILE.bits())), Errno::OPNOTSUPP)
+    };
+    let fifo = dir.path("fifo");
+    common::run(Command::new("mkfifo").arg(&fifo));
+    let mut copy = program("mapcp");
+    copy.arg(&fifo).arg(&dest).stdout(Stdio::null());
+    named(&mut copy);
+    let mut child = copy.spawn().unwrap();
+    let writer = File::options().write(true).open(&fifo).unwrap();
+    let temporary = || dir.names().into_iter().find(|name| name.starts_with(".mapcp-"));
+    while temporary().is_none() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // While it lives it is not taken away.
+    assert_eq!(mapcp(&source, &dest), copied(8));
+    assert!(temporary().is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(writer);
+    assert!(temporary().is_some());
+    assert_eq!(mapcp(&source, &dest), copied(8));
+    assert_eq!(dir.names(), ["dest", "fifo", "source"]);
+}
+
+#[test]
+fn signals_leave_no_temporary_file() {
+    let dir = Scratch::new("signals");
+    let dest = dir.file("dest", "old");
+    let fifo = dir.path("fifo");
+    common::run(Command::new("mkfifo").arg(&fifo));
+    for signal in
+        [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::HUP]
+    {
+        let mut copy = program("mapcp");
+        copy.arg(&fifo).arg(&dest).stdout(Stdio::null());
+        refuse(&mut copy, sc::nr::OPENAT, Some((2, OFlags::TMPFILE.bits())), Errno::OPNOTSUPP);
+        let mut child = copy.spawn().unwrap();
+        let writer = File::options().write(true).open(&fifo).unwrap();
+        while dir.names().len() < 3 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // The name is there before the signals have their handler; they are held back till then.
+        let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()));
+        drop(writer);
+        assert_eq!(dir.names(), ["dest", "fifo"]);
+        assert_eq!(fs::read(&dest).unwrap(), b"old");
+    }
 }
 
 #[test]

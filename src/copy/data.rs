@@ -1,6 +1,6 @@
 //! Moving the bytes.
 
-use super::plan::{self, Facts, Plan, Window};
+use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
 use super::{Action, Cause, Failure, Options, Outcome, Watch, Way, dest, source};
 use crate::fd::BorrowedFd;
@@ -33,96 +33,63 @@ pub fn copy(
     if stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read) {
         return stream(from, to, watch);
     }
+    if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
+        match syscall::ficlone(to, from) {
+            Ok(()) => return whole(from, size).map(|()| (size, Way::Clone)),
+            Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
+            Err(_) => {}
+        }
+    }
     // With less space than bytes it has holes. (Or the file system compresses: then there is
     // one stretch of data, as large as the file.)
-    let has_holes = stat.blocks.saturating_mul(512) < size;
-    // A clone has them too.
-    let cloned = if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes
-    {
-        syscall::ficlone(to, from)
-    } else {
-        Err(Errno::EOPNOTSUPP)
-    };
-    match cloned {
-        Ok(()) => return whole(from, size).map(|()| (size, Way::Clone)),
-        Err(errno) if options.way == Some(Way::Clone) => return Err(dest(Action::CloneTo, errno)),
-        Err(_) => {}
+    let holes = !options.fill_holes && stat.blocks.saturating_mul(512) < size;
+    let plan = Plan { size, holes, page: page_size() as u64 };
+    let reserved = prepare(to, &plan, options)?;
+    let (mut way, mut jobs) = plan::best(&plan, reserved);
+    if let Some(asked) = options.way {
+        way = asked;
     }
-
-    let holes = has_holes && !options.fill_holes;
-    let reserved = prepare(to, size, holes, options)?;
-    if options.in_place && syscall::lseek(to, 0, Whence::END).is_ok_and(|end| end < size) {
-        set_length(to, size)?;
-    }
-    let facts = Facts { size, reserved, processors: 0 };
-    let (mut way, mut jobs) = plan::best(&facts);
-    way = options.way.unwrap_or(way);
-    if options.jobs > 0 {
+    if options.jobs > 0 && jobs > 0 {
         jobs = options.jobs.min(MAX_WORKERS);
     }
     // A fault makes memory, and space, for more than a page at once: a mapped write beside a
     // hole would fill some of it, and could find no space there.
-    if way == Way::Map && !reserved {
+    if way == Way::Map && (!reserved || guard::ready().is_err()) {
         way = Way::Write;
     }
-    // Some file systems would first write zeros before what comes out of order.
-    if !reserved && !holes {
-        jobs = 1;
-    }
-
-    let plan = Plan { size, holes, page: page_size() as u64 };
     let mut job = Job { from, to, plan, way, in_place: options.in_place };
-    let first = job.next(0);
     let mut position = 0;
-    if way == Way::Kernel
-        && let Some(window) = first
-    {
-        match job.copy_by_kernel(window)? {
-            Ok(()) => position = window.end(),
-            // Something else will tell what is wrong with them, if that is so.
-            Err(_) if options.way.is_none() => job.way = Way::Write,
-            Err(errno) => return Err(source(Action::KernelCopy, errno)),
+    if let Some(first) = job.next(0) {
+        if way == Way::Kernel {
+            match job.copy_by_kernel(first)? {
+                Ok(()) => position = first.end(),
+                // Another way will tell what is wrong with them, if something is.
+                Err(_) if options.way.is_none() => job.way = Way::Write,
+                Err(errno) => return Err(source(Action::KernelCopy, errno)),
+            }
+        }
+        if job.way != Way::Kernel
+            && let Err(errno) = map_shared(from, first, ProtFlags::READ)
+        {
+            if options.way.is_some() {
+                return Err(source(Action::Map, errno));
+            }
+            // It cannot be mapped at all. So it is with files in /sys, whose size is not that of
+            // their contents either. (Looking for data moved the position.)
+            set_length(to, 0)?;
+            let _ = syscall::lseek(from, 0, Whence::SET);
+            return stream(from, to, watch);
         }
     }
-    let mut region = None;
-    if job.way != Way::Kernel
-        && let Some(window) = first
-    {
-        region = match job.map_source(window) {
-            Ok(map) => Some((window, map)),
-            // It cannot be mapped at all. So it is with files in /sys, whose size is not that
-            // of their contents either.
-            Err(errno) if options.way.is_none() => {
-                let _ = errno;
-                set_length(to, 0)?;
-                let _ = syscall::lseek(from, 0, Whence::SET);
-                return stream(from, to, watch);
-            }
-            Err(errno) => return Err(source(Action::Map, errno)),
-        };
-        position = window.end();
-    }
-    if job.way == Way::Map {
-        // Before there are more processes: then they have it, too.
-        let _ = guard::ready();
-    }
-
-    workers::run(jobs, position, &mut |board, here| {
-        loop {
-            // The first is mapped already, for this process.
-            let (window, map) = match region.take() {
-                Some((window, map)) if here => (window, Some(map)),
-                _ => match board.take(|at| job.next(at).map(|window| (window, window.end()))) {
-                    Some(window) => (window, None),
-                    None => return Ok(()),
-                },
-            };
-            job.copy_window(window, map)?;
-            let done = board.count(window.len);
+    workers::run(jobs.max(1), position, &mut |board, here| {
+        while let Some(window) = board.take(|at| job.next(at)) {
+            job.copy_window(window)?;
+            let done = board.count(&window);
             if here {
                 watch(done.min(size), Some(size));
             }
         }
+        Ok(())
     })?;
     // What is beyond the end was taken for a hole, or for the rest of a page.
     whole(from, size).map(|()| (size, job.way))
@@ -130,10 +97,13 @@ pub fn copy(
 
 /// Whether the source still has all that it had.
 fn whole(from: BorrowedFd<'_>, size: u64) -> Outcome<()> {
-    match syscall::lseek(from, 0, Whence::END) {
-        Ok(end) if end < size => Err(source(Action::Copy, Cause::Shrunk)),
-        _ => Ok(()),
-    }
+    if length(from) < size { Err(source(Action::Copy, Cause::Shrunk)) } else { Ok(()) }
+}
+
+/// A file's length in bytes; as much as there can be, if it does not tell.
+#[inline(never)]
+fn length(file: BorrowedFd<'_>) -> u64 {
+    syscall::lseek(file, 0, Whence::END).unwrap_or(u64::MAX)
 }
 
 /// Copies what can only be read, or only be written, from the one's position to the
@@ -165,27 +135,23 @@ pub fn stream(from: BorrowedFd<'_>, to: BorrowedFd<'_>, watch: Watch<'_>) -> Out
     }
 }
 
+#[inline(never)]
 fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
-/// Up to so many bytes are written, without space being reserved: they are as soon written.
-const SMALL: u64 = 64 << 10;
-
 /// Makes room in the destination, and tells whether there is space for all of it.
-fn prepare(to: BorrowedFd<'_>, size: u64, holes: bool, options: &Options) -> Outcome<bool> {
-    if holes {
+fn prepare(to: BorrowedFd<'_>, plan: &Plan, options: &Options) -> Outcome<bool> {
+    if plan.holes && options.in_place {
         // What was there before must not show through.
-        if options.in_place {
-            set_length(to, 0)?;
-        }
-        set_length(to, size)?;
-        return Ok(false);
+        set_length(to, 0)?;
     }
-    if size <= SMALL && options.way != Some(Way::Map) {
-        return Ok(false);
+    let wanted = !plan.holes && (plan.size >= RESERVED || options.way == Some(Way::Map));
+    let reserved = wanted && reserve(to, plan.size)?;
+    if plan.holes || options.in_place && length(to) < plan.size {
+        set_length(to, plan.size)?;
     }
-    reserve(to, size)
+    Ok(reserved)
 }
 
 /// Reserves space for the destination, and tells whether it could: some file systems cannot.
@@ -210,42 +176,35 @@ fn map_shared(file: BorrowedFd<'_>, window: Window, prot: ProtFlags) -> syscall:
 
 /// For speed alone: what the kernel does not know, or cannot do now, it says again, or does
 /// page by page.
+#[inline(never)]
 fn advise(map: &Region, advice: Advice) {
     // SAFETY: none of these changes what is in memory.
     let _ = unsafe { map.advise(0, map.len(), advice) };
 }
 
 impl Job<'_> {
+    #[inline(never)]
     fn next(&self, position: u64) -> Option<Window> {
         let seek = |offset: u64, whence| syscall::lseek(self.from, offset as i64, whence);
         self.plan.next(position, seek)
     }
 
-    fn map_source(&self, window: Window) -> syscall::Result<Region> {
-        map_shared(self.from, window, ProtFlags::READ)
-    }
-
-    fn copy_window(&self, window: Window, map: Option<Region>) -> Outcome<()> {
+    #[inline(never)]
+    fn copy_window(&self, window: Window) -> Outcome<()> {
         if self.in_place {
             self.check_length()?;
         }
-        match (self.way, map) {
-            (Way::Kernel, _) => {
-                self.copy_by_kernel(window)?.map_err(|errno| source(Action::KernelCopy, errno))?
-            }
-            (way, map) => {
-                let map = match map {
-                    Some(map) => map,
-                    None => self.map_source(window).map_err(|errno| source(Action::Map, errno))?,
-                };
-                if way == Way::Map && guard::ready().is_ok() {
-                    let prot = ProtFlags::READ | ProtFlags::WRITE;
-                    let target = map_shared(self.to, window, prot)
-                        .map_err(|errno| dest(Action::Map, errno))?;
-                    self.copy_mapped(window, &map, &target)?;
-                } else {
-                    self.write(window, &map)?;
-                }
+        if self.way == Way::Kernel {
+            let copied = self.copy_by_kernel(window)?;
+            copied.map_err(|errno| source(Action::KernelCopy, errno))?;
+        } else {
+            let map = map_shared(self.from, window, ProtFlags::READ);
+            let map = map.map_err(|errno| source(Action::Map, errno))?;
+            advise(&map, Advice::POPULATE_READ);
+            if self.way == Way::Map {
+                self.copy_mapped(window, &map)?;
+            } else {
+                self.write(window, &map)?;
             }
         }
         if self.in_place {
@@ -256,18 +215,18 @@ impl Job<'_> {
 
     /// Who cuts a destination off that was written to would find zeros in it at the end.
     fn check_length(&self) -> Outcome<()> {
-        match syscall::lseek(self.to, 0, Whence::END) {
-            Ok(end) if end < self.plan.size => Err(dest(Action::Write, Cause::CutOff)),
-            _ => Ok(()),
-        }
+        let is_shorter = length(self.to) < self.plan.size;
+        if is_shorter { Err(dest(Action::Write, Cause::CutOff)) } else { Ok(()) }
     }
 
-    fn copy_mapped(&self, window: Window, map: &Region, target: &Region) -> Outcome<()> {
+    /// Copies a window of the mapped source to the same of the destination, mapped for it.
+    fn copy_mapped(&self, window: Window, map: &Region) -> Outcome<()> {
+        let target = map_shared(self.to, window, ProtFlags::READ | ProtFlags::WRITE);
+        let target = target.map_err(|errno| dest(Action::Map, errno))?;
         if self.plan.size >= HUGE {
-            advise(target, Advice::HUGEPAGE);
+            advise(&target, Advice::HUGEPAGE);
         }
-        advise(map, Advice::POPULATE_READ);
-        advise(target, Advice::POPULATE_WRITE);
+        advise(&target, Advice::POPULATE_WRITE);
         // SAFETY: both are mapped, and `window.len` long; they are different files. No
         // reference is made to either: others may change the source meanwhile.
         let copied = unsafe { guard::copy(map.ptr(), target.ptr(), window.len) };

@@ -27,6 +27,16 @@ macro_rules! actions {
             $(#[doc = concat!("To ", $text, " it.")] $name,)*
         }
 
+        impl Action {
+            /// The one that is this as a number.
+            pub(super) fn from_number(number: u32) -> Action {
+                match number {
+                    $(number if number == Action::$name as u32 => Action::$name,)*
+                    _ => Action::Copy, // never so
+                }
+            }
+        }
+
         impl fmt::Display for Action {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Action::$name => $text,)* })
@@ -78,6 +88,37 @@ pub enum Cause {
     Worker,
     /// Another source of the same name has been copied there by the same command.
     JustCopied,
+}
+
+/// Where the numbers of other causes begin: beyond every errno.
+const OTHER: u16 = Errno::MAX + 1;
+
+impl Cause {
+    /// A number for it, by which it can be found again.
+    #[inline]
+    pub(super) fn number(self) -> u16 {
+        match self {
+            Cause::Errno(errno) => errno.number(),
+            Cause::SameFile => OTHER,
+            Cause::DanglingLink => OTHER + 1,
+            Cause::Shrunk => OTHER + 2,
+            Cause::CutOff => OTHER + 3,
+            Cause::Worker => OTHER + 4,
+            Cause::JustCopied => OTHER + 5,
+        }
+    }
+
+    pub(super) fn from_number(number: u16) -> Cause {
+        match number.checked_sub(OTHER) {
+            None => Cause::Errno(Errno::new(number)),
+            Some(0) => Cause::SameFile,
+            Some(1) => Cause::DanglingLink,
+            Some(2) => Cause::Shrunk,
+            Some(3) => Cause::CutOff,
+            Some(4) => Cause::Worker,
+            Some(_) => Cause::JustCopied,
+        }
+    }
 }
 
 impl From<Errno> for Cause {

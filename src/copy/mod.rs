@@ -20,7 +20,7 @@ mod plan;
 mod signals;
 mod workers;
 
-use core::ffi::CStr;
+use core::{ffi::CStr, num::NonZeroU32};
 
 pub use dest::last;
 pub use error::{Action, Cause, Error, Path, Quoted};
@@ -71,38 +71,36 @@ pub fn copy<'a>(
     match copy_paths(options, source, &mut path, watch) {
         Ok(Some((bytes, way))) => Ok(Copied { bytes, way: Some(way), path }),
         Ok(None) => Ok(Copied { bytes: 0, way: None, path }),
-        Err(Failure { side, action, cause }) => {
-            let path = match side {
-                Side::Source => Path { base: source, name: None },
-                Side::Dest => path,
-            };
-            Err(Error { action, path, cause })
+        Err(Failure(bits)) => {
+            let is_dest = bits.get() & DEST != 0;
+            let path = if is_dest { path } else { Path { base: source, name: None } };
+            let action = Action::from_number((bits.get() >> 17) - 1);
+            Err(Error { action, path, cause: Cause::from_number(bits.get() as u16) })
         }
     }
 }
 
-/// An [`Error`] before the path is put to it: so small that it is returned in a register.
+/// An [`Error`] before the path is put to it, in one register: the action's number from one on,
+/// the side in a bit, the number of the cause.
 #[derive(Clone, Copy)]
-struct Failure {
-    side: Side,
-    action: Action,
-    cause: Cause,
-}
+struct Failure(NonZeroU32);
 
-#[derive(Clone, Copy)]
-enum Side {
-    Source,
-    Dest,
-}
+const DEST: u32 = 1 << 16;
 
 type Outcome<T> = Result<T, Failure>;
 
+#[inline]
+fn failure(side: u32, action: Action, cause: Cause) -> Failure {
+    let bits = (action as u32 + 1) << 17 | side | u32::from(cause.number());
+    Failure(NonZeroU32::new(bits).unwrap_or(NonZeroU32::MIN))
+}
+
 fn source(action: Action, cause: impl Into<Cause>) -> Failure {
-    Failure { side: Side::Source, action, cause: cause.into() }
+    failure(0, action, cause.into())
 }
 
 fn dest(action: Action, cause: impl Into<Cause>) -> Failure {
-    Failure { side: Side::Dest, action, cause: cause.into() }
+    failure(DEST, action, cause.into())
 }
 
 #[inline(never)]

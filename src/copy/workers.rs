@@ -8,6 +8,7 @@ use core::{
 
 use linux_raw_sys::prctl::PR_SET_PDEATHSIG;
 
+use super::plan::Window;
 use super::{Action, Cause, Failure, Outcome, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
@@ -49,25 +50,25 @@ impl Board {
         }
     }
 
-    /// Takes the next piece of work, which `find` finds from a position on: the piece, and its
-    /// end. `None`: there is none, or somebody has failed.
-    pub fn take<T>(&self, mut find: impl FnMut(u64) -> Option<(T, u64)>) -> Option<T> {
+    /// Takes the next window, which `find` finds from a position on. `None`: there is none, or
+    /// somebody has failed.
+    pub fn take(&self, find: impl Fn(u64) -> Option<Window>) -> Option<Window> {
         let mut next = self.next.load(Relaxed);
         loop {
             if self.failed.load(Relaxed) != 0 {
                 return None;
             }
-            let (piece, end) = find(next as u64 * UNIT)?;
-            match self.next.compare_exchange_weak(next, units(end), Relaxed, Relaxed) {
-                Ok(_) => return Some(piece),
+            let window = find(next as u64 * UNIT)?;
+            match self.next.compare_exchange_weak(next, units(window.end()), Relaxed, Relaxed) {
+                Ok(_) => return Some(window),
                 Err(now) => next = now,
             }
         }
     }
 
-    /// Counts bytes as copied, and tells how many are, up to a unit for each piece.
-    pub fn count(&self, bytes: usize) -> u64 {
-        let units = units(bytes as u64);
+    /// Counts a window as copied, and tells how many bytes are, up to a unit for each.
+    pub fn count(&self, window: &Window) -> u64 {
+        let units = units(window.len as u64);
         (self.done.fetch_add(units, Relaxed) + units) as u64 * UNIT
     }
 

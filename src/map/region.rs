@@ -228,6 +228,7 @@ impl Region {
 }
 
 impl Drop for Region {
+    #[inline(never)] // beside the call there is nothing to gain
     fn drop(&mut self) {
         if self.len != 0 {
             let (base, length) = self.mapping();

@@ -101,7 +101,7 @@ fn at_calls(
     prepare: impl Fn(&mut Trial),
     command: impl Fn(&Trial) -> std::process::Command,
     change: impl Fn(&Trial, &Call),
-    mut judge: impl FnMut(Trial, Ran),
+    mut judge: impl FnMut(Trial, Ran, bool),
 ) {
     native_only();
     let mut count = 0;
@@ -123,7 +123,8 @@ fn at_calls(
             }
             number += 1;
         });
-        judge(t, ran);
+        // (With more than one worker the number differs from one time to the next.)
+        judge(t, ran, number > at);
     }
 }
 
@@ -144,8 +145,10 @@ fn truncated(place: &Place, way: &[&str], len: usize) {
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| truncate(t, "source", len),
-        |mut t, ran| {
-            t.becomes("source", &all[..len]);
+        |mut t, ran, cut| {
+            if cut {
+                t.becomes("source", &all[..len]);
+            }
             match ran.end {
                 End::Exit(1) => {
                     ran.is(End::Exit(1), "", SHRUNK);
@@ -169,7 +172,7 @@ fn truncated(place: &Place, way: &[&str], len: usize) {
 
 /// In the middle of the processor's work, too.
 fn truncated_at_random(place: &Place, way: &[&str]) {
-    let size = (64 << 20) + 5;
+    let size = (48 << 20) + 5;
     let all = pages(size);
     let mut t = Trial::new(place);
     t.file("source", all.clone());
@@ -178,9 +181,9 @@ fn truncated_at_random(place: &Place, way: &[&str]) {
     let time = before.elapsed();
     let half = size / 2;
     let mut failed = 0;
-    let rounds = 40;
+    let rounds = 60;
     for round in 0..rounds {
-        if failed == 4 {
+        if failed == 3 {
             break;
         }
         t.file("source", all.clone());
@@ -225,8 +228,8 @@ fn holes_truncated(place: &Place, way: &[&str]) {
         },
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| truncate(t, "source", HALF),
-        |mut t, ran| {
-            t.becomes("source", &all[..HALF]);
+        |mut t, ran, cut| {
+            t.becomes("source", &all[..if cut { HALF } else { all.len() }]);
             if ran.end == End::Exit(1) {
                 ran.is(End::Exit(1), "", SHRUNK);
                 failed += 1;
@@ -262,8 +265,9 @@ fn harmless_change(place: &Place, way: &[&str], what: &str, change: Change) {
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| change(t),
-        |mut t, ran| {
+        |mut t, ran, changed| {
             let after = match what {
+                _ if !changed => Some(all.clone()),
                 "grows" => Some(grown.clone()),
                 "is replaced" => Some(b"another".to_vec()),
                 _ => None,
@@ -300,16 +304,22 @@ fn rewritten(place: &Place, way: &[&str]) {
             let file = File::options().write(true).open(t.path("source")).unwrap();
             file.write_all_at(&other, 0).unwrap();
         },
-        |mut t, ran| {
+        |mut t, ran, changed| {
             ran.copied(SIZE);
-            t.becomes("source", other.clone());
-            // Every page is the one or the other.
+            t.becomes("source", if changed { other.clone() } else { all.clone() });
+            // Every byte is the one or the other.
             let dest = t.read("dest");
             assert_eq!(dest.len(), SIZE);
             for ((found, old), new) in
                 dest.chunks(4096).zip(all.chunks(4096)).zip(other.chunks(4096))
             {
-                assert!(found == old || found == new, "neither the old bytes nor the new ones");
+                let mut bytes = found.iter().zip(old).zip(new);
+                assert!(
+                    found == old
+                        || found == new
+                        || bytes.all(|((found, old), new)| found == old || found == new),
+                    "neither the old bytes nor the new ones"
+                );
             }
             t.becomes("dest", dest);
             t.check();
@@ -327,7 +337,14 @@ fn destination_changes(place: &Place, way: &[&str], change: Change) {
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| change(t),
-        |mut t, ran| {
+        |mut t, ran, _| {
+            if ran.end == End::Exit(1) {
+                // It was looked at, and was there.
+                ran.fails("cannot replace 'dest': No such file or directory (ENOENT)");
+                t.gone("dest");
+                t.check();
+                return;
+            }
             ran.copied(SIZE);
             t.becomes("dest", all.clone());
             if t.is_as_it_should("dest") {
@@ -355,7 +372,7 @@ fn in_place_truncated(place: &Place, way: &[&str]) {
         },
         |t| t.mapcp(way.iter().chain(&["--in-place", "source", "dest"])),
         |t, _| truncate(t, "dest", 0),
-        |mut t, ran| {
+        |mut t, ran, cut| {
             let dest = t.read("dest");
             if ran.end == End::Exit(1) {
                 let line =
@@ -366,7 +383,7 @@ fn in_place_truncated(place: &Place, way: &[&str]) {
             } else {
                 ran.copied(SIZE);
                 // All of it, or it was cut off when the copy was done.
-                t.becomes("dest", if dest.is_empty() { dest } else { all.clone() });
+                t.becomes("dest", if dest.is_empty() && cut { dest } else { all.clone() });
             }
             t.check();
         },
@@ -400,7 +417,7 @@ fn two_copies(place: &Place, no_names: bool) {
             // The first has still to take the name, or had it; here it is the second's.
             assert!(t.read("dest") == other);
         },
-        |mut t, ran| {
+        |mut t, ran, _| {
             ran.copied(SIZE);
             t.becomes("dest", all.clone());
             if !t.is_as_it_should("dest") {

@@ -79,8 +79,8 @@ pub fn rows(rows: &mut Rows) {
                 let ran = run(&mut copy);
                 if bytes == 1 << 20 && ran.end == End::Exit(1) && way.contains(&"--method=map") {
                     ran.fails_by_one_of(&[
-                        "cannot map 'source': Cannot allocate memory (ENOMEM)",
-                        "cannot map 'dest': Cannot allocate memory (ENOMEM)",
+                        "cannot map 'source': Out of memory (ENOMEM)",
+                        "cannot map 'dest': Out of memory (ENOMEM)",
                     ]);
                 } else {
                     ran.copied((60 << 20) + 5);
@@ -120,19 +120,26 @@ pub fn rows(rows: &mut Rows) {
         }
         assert!(copied >= 7 * WAYS.len(), "{copied} copied");
     });
-    rows.add("RLIMIT_STACK of 16 KiB to 1 MiB", |place| {
+    rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |place| {
         native_only();
         let mut t = Trial::new(place);
         t.file("source", pages((9 << 20) + 5));
-        t.fifo("fifo");
         for way in WAYS {
-            for kib in [16, 32, 64, 128, 1024] {
+            for kib in [48, 64, 128, 1024] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
                 // An environment is on the stack, and a quarter of it is what it may be.
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
                 run(&mut copy).copied((9 << 20) + 5);
                 t.becomes_as("dest", "source");
+                t.check();
+                // What is read has a buffer.
+                let mut copy = t.mapcp(way.iter().chain(&["/proc/version", "dest"]));
+                copy.env_clear();
+                limit(&mut copy, Resource::Stack, kib << 10);
+                let version = std::fs::read("/proc/version").unwrap();
+                run(&mut copy).copied(version.len());
+                t.becomes("dest", version);
                 t.check();
             }
         }
@@ -171,7 +178,7 @@ pub fn rows(rows: &mut Rows) {
             let mut t = Trial::new(place);
             t.file("source", noise(100_000));
             t.file("dest", "old");
-            let lost = "mapcp: cannot write to standard output: Bad file descriptor (EBADF)\n";
+            let lost = "mapcp: cannot write to standard output: Bad file number (EBADF)\n";
             let (out, err) = (!closed.contains(&1), !closed.contains(&2));
             for way in WAYS {
                 let ran = with_closed(&mut t.mapcp(way.iter().chain(&["source", "dest"])), closed);
@@ -239,7 +246,7 @@ pub fn rows(rows: &mut Rows) {
         start_with(&mut copy, false, true).end().is(
             End::Exit(1),
             "",
-            "mapcp: cannot write to standard output: Bad file descriptor (EBADF)\n",
+            "mapcp: cannot write to standard output: Bad file number (EBADF)\n",
         );
         t.becomes_as("dest", "source");
         t.check();

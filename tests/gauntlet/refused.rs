@@ -153,14 +153,14 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
 /// An error as it is told.
 pub fn cause(errno: Errno) -> &'static str {
     match errno {
-        Errno::NOSYS => "Function not implemented (ENOSYS)",
+        Errno::NOSYS => "Invalid system call number (ENOSYS)",
         Errno::PERM => "Operation not permitted (EPERM)",
-        Errno::XDEV => "Invalid cross-device link (EXDEV)",
+        Errno::XDEV => "Cross-device link (EXDEV)",
         Errno::INVAL => "Invalid argument (EINVAL)",
         Errno::NODEV => "No such device (ENODEV)",
-        Errno::OPNOTSUPP => "Operation not supported (EOPNOTSUPP)",
-        Errno::NOTTY => "Inappropriate ioctl for device (ENOTTY)",
-        Errno::AGAIN => "Resource temporarily unavailable (EAGAIN)",
+        Errno::OPNOTSUPP => "Operation not supported on transport endpoint (EOPNOTSUPP)",
+        Errno::NOTTY => "Not a typewriter (ENOTTY)",
+        Errno::AGAIN => "Try again (EAGAIN)",
         _ => panic!("{errno} is not asked for"),
     }
 }

@@ -210,7 +210,7 @@ fn killed_at_random(place: &Place, way: &[&str]) {
     t.file("dest", "old");
     let before = Instant::now();
     t.run(way.iter().chain(&["source", "dest"])).copied(size);
-    let time = before.elapsed();
+    let mut time = before.elapsed();
     let (mut killed, mut left) = (0, 0);
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..rounds {
@@ -219,12 +219,17 @@ fn killed_at_random(place: &Place, way: &[&str]) {
         random ^= random >> 7;
         random ^= random << 17;
         let running = start(&mut t.mapcp(way.iter().chain(&["source", "dest"])));
-        thread::sleep(time.mul_f64((random % 1000) as f64 / 950.0));
+        thread::sleep(time.mul_f64((random % 1000) as f64 / 1000.0));
         let _ = kill_process(running.pid(), Signal::KILL);
         match running.end() {
             ran if ran.end == End::Signal(9) => killed += 1,
-            ran => ran.copied(size),
+            ran => {
+                // The moments are to be in it, however long it takes now.
+                time = time.mul_f64(0.8);
+                ran.copied(size);
+            }
         }
+        time = time.mul_f64(1.03);
         left += u32::from(after_a_kill(&mut t, &new));
     }
     assert!(killed * 2 > rounds, "killed {killed} times of {rounds}");
