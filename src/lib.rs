@@ -50,6 +50,8 @@ mod arch;
 pub mod copy;
 mod decimal;
 pub mod fd;
+#[cfg(test)]
+mod fuzz;
 pub mod map;
 #[cfg(feature = "freestanding")]
 pub mod rt;

@@ -157,7 +157,7 @@ fn enter<'a>(from: BorrowedFd<'_>, path: &'a CStr) -> Result<(Option<OwnedFd>, &
 
 /// A path's directory, up to and with the last slash, and the name after it. `None`
 /// is the empty path.
-fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
+pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
     if path.is_empty() {
         return None;
     }

@@ -15,6 +15,8 @@ mod attributes;
 mod data;
 mod dest;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod options;
 mod plan;
 mod signals;

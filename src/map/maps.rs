@@ -262,7 +262,7 @@ pub struct Maps {
 }
 
 /// A path and a NUL, or a line of text with a path.
-const ROOM: usize = PATH_MAX as usize + 128;
+pub(super) const ROOM: usize = PATH_MAX as usize + 128;
 
 enum Way {
     /// The next mapping is at this address or above.

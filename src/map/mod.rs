@@ -28,6 +28,8 @@ mod arena;
 mod code;
 mod error;
 mod file;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 mod maps;
 mod newer;

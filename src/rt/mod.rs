@@ -19,6 +19,8 @@
 //! It is linked without start files and libraries, and `panic` is `"abort"`: the package
 //! in `examples/` has the lines for `Cargo.toml` and `build.rs`.
 
+#[cfg(test)]
+mod fuzz;
 mod mem;
 mod panic;
 mod print;

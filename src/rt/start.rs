@@ -7,8 +7,12 @@ use core::{
 };
 
 use linux_raw_sys::auxvec::{AT_NULL, AT_PAGESZ};
+use linux_raw_sys::general::F_GETFD;
 
-use super::relocate;
+use super::{
+    print::{STDERR, STDIN, STDOUT},
+    relocate,
+};
 use crate::fd::{IntoRawFd, RawFd};
 use crate::syscall::{self, Mode, OFlags};
 
@@ -18,7 +22,7 @@ use crate::syscall::{self, Mode, OFlags};
 /// Strings are bytes that end with a NUL; nothing says that they are UTF-8.
 #[derive(Clone, Copy)]
 pub struct Start {
-    stack: *const usize,
+    pub(super) stack: *const usize,
 }
 
 impl Start {
@@ -157,7 +161,11 @@ pub unsafe fn run_bare<T: Termination>(stack: *const usize, main: fn(Start) -> T
 /// On `/dev/null`, and the wrong way round: reading from a closed input and writing
 /// to a closed output fail with `EBADF`, as they would have, and are not lost.
 fn open_standard_descriptors() {
-    let Ok(closed) = syscall::not_open([0, 1, 2]) else { return };
+    let closed = syscall::not_open([0, 1, 2]).unwrap_or_else(|_| {
+        // A filter does not allow it, or the process may have fewer than three descriptors.
+        // SAFETY: only asks.
+        [STDIN, STDOUT, STDERR].map(|fd| unsafe { syscall::fcntl(fd, F_GETFD, 0) }.is_err())
+    });
     for (fd, closed) in closed.into_iter().enumerate() {
         if !closed {
             continue;

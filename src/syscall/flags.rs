@@ -106,6 +106,13 @@ flags! {
         UNSHARE_RANGE = FALLOC_FL_UNSHARE_RANGE,
     }
 
+    /// What is begun and waited for. Source: sync_file_range(2).
+    SyncFileRangeFlags {
+        WAIT_BEFORE = SYNC_FILE_RANGE_WAIT_BEFORE,
+        WRITE = SYNC_FILE_RANGE_WRITE,
+        WAIT_AFTER = SYNC_FILE_RANGE_WAIT_AFTER,
+    }
+
     /// What may be done to the pages of a mapping; empty (`PROT_NONE`) nothing.
     /// Source: mmap(2).
     ProtFlags {

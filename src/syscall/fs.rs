@@ -7,8 +7,8 @@ use linux_raw_sys::ioctl::FICLONE;
 
 use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
 use super::{
-    Access, AtFlags, Errno, FallocateFlags, Flock, Mode, OFlags, RenameFlags, Result, Timespec,
-    Whence, XattrFlags, nothing, register,
+    Access, AtFlags, Errno, FallocateFlags, Flock, Mode, OFlags, RenameFlags, Result,
+    SyncFileRangeFlags, Timespec, Whence, XattrFlags, nothing, register,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -285,6 +285,26 @@ pub fn fsync(fd: BorrowedFd<'_>) -> Result<()> {
 pub fn fdatasync(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: changes nothing in memory.
     nothing(unsafe { syscall1(nr::fdatasync, register(fd)) })
+}
+
+/// Has the changed pages of `length` bytes from `offset` on written to the disk, or waits for it;
+/// a length of zero goes to the end of the file.
+///
+/// Nothing of what is needed to find them again is written, and the disk may still keep them
+/// in a cache: after a power cut nothing is promised.
+///
+/// # Errors
+///
+/// `EINVAL`: other flags, or a range beyond `i64::MAX`. `ESPIPE`: no file or device. `EIO`,
+/// `ENOSPC`: it could not be written. `ENOSYS` on 32-bit mips, where the call takes seven registers.
+pub fn sync_file_range(
+    fd: BorrowedFd<'_>,
+    offset: u64,
+    length: u64,
+    flags: SyncFileRangeFlags,
+) -> Result<()> {
+    // SAFETY: changes nothing in memory.
+    nothing(unsafe { arch::sync_file_range(register(fd), offset, length, flags.register()) })
 }
 
 /// Removes a name; with [`AtFlags::REMOVEDIR`], that of an empty directory.

@@ -77,7 +77,7 @@ pub fn rows(rows: &mut Rows) {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
                 limit(&mut copy, Resource::As, bytes);
                 let ran = run(&mut copy);
-                if bytes == 1 << 20 && ran.end == End::Exit(1) && way.contains(&"--method=map") {
+                if bytes == 1 << 20 && ran.end == End::Exit(1) && !way.is_empty() {
                     ran.fails_by_one_of(&[
                         "cannot map 'source': Out of memory (ENOMEM)",
                         "cannot map 'dest': Out of memory (ENOMEM)",

@@ -128,7 +128,7 @@ fn main() -> ExitCode {
             }
             Err(Ok(reason)) => {
                 absent += 1;
-                println!("n/a     {}: {reason}", row.name);
+                println!("n/a     {} | {reason}", row.name);
             }
             Err(Err(message)) => {
                 failed += 1;

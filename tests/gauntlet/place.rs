@@ -102,6 +102,11 @@ impl Place {
         self.made.is_none()
     }
 
+    /// Whether the kernel can make a copy that shares the source's space.
+    pub fn has_clones(&self) -> bool {
+        ["xfs", "btrfs"].contains(&&*self.kind)
+    }
+
     /// Whether it is one of those that can do all that the rows ask.
     pub fn is_whole(&self) -> bool {
         ["ext4", "tmpfs", "xfs", "btrfs"].contains(&&*self.kind)

@@ -86,7 +86,6 @@ pub fn rows(rows: &mut Rows) {
         ("clone, EAGAIN", Calls::all(sc::nr::CLONE), Errno::AGAIN),
         ("madvise, EAGAIN", Calls::all(sc::nr::MADVISE), Errno::AGAIN),
         ("mmap of files, ENODEV", Calls::with(sc::nr::MMAP, &[(3, MAP_SHARED)]), Errno::NODEV),
-        ("renameat2, EINVAL", Calls::all(sc::nr::RENAMEAT2), Errno::INVAL),
     ] {
         rows.add(format!("refused: {what}"), move |place| {
             if common::runner().is_some() && needed_by_an_emulator(what) {

@@ -186,7 +186,7 @@ pub fn rows(rows: &mut Rows) {
                 let found = t.path("dest").metadata().unwrap().blocks() * 512;
                 assert!(
                     place.kind == "btrfs" || found >= size,
-                    "{found} bytes of space, {size} long"
+                    "{way:?}: {found} bytes of space, {size} long"
                 );
             }
         });

@@ -1,6 +1,7 @@
 //! `cargo xtask`: every test, for every architecture, and what they need.
 
 mod fetch;
+mod gauntlet;
 mod install;
 mod kernels;
 mod matrix;
@@ -18,6 +19,7 @@ use rows::{HOST, Row};
 
 const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
+       cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in README.md instead of comparing it";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["test"] => test::test(update),
+        ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
         _ => {
             eprintln!("{USAGE}");
