@@ -17,7 +17,8 @@ fn main() {
     // No start files, no libraries, no program interpreter; position independent, and
     // relocated by `rt::relocate`. (The examples have their relocations as they come,
     // and this one packed: both kinds are run.) On mips at a fixed address.
-    let fixed = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch.starts_with("mips"));
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    let fixed = arch.starts_with("mips");
     let start: &[&str] = match (direct, fixed) {
         (true, false) => &["-static", "-pie", "--no-dynamic-linker"],
         (true, true) => &["-static", "-no-pie", "-e_start"],
@@ -27,6 +28,11 @@ fn main() {
     let mut options = vec!["-z", "text", "--build-id=none"];
     if !fixed {
         options.extend(["-z", "pack-relative-relocs"]);
+    }
+    // Where pages may have 64 KiB, a part that is to be read-only has to end with such a
+    // one: the rest of a page that it shares would stay writable, and all of the part.
+    if !["riscv32", "riscv64", "s390x", "x86", "x86_64"].contains(&&*arch) {
+        options.extend(["-z", "common-page-size=65536"]);
     }
     if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         options.extend(["-T", script]);

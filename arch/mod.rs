@@ -11,7 +11,7 @@
 //!    and after them `flush_icache`, which has the processors fetch instructions that were
 //!    written as data: `coherent_icache` of [`common`] where they do so by themselves;
 //! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
-//!    `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
+//!    `sync_file_range`, `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
 //!    `kernel_stat` and whether they come second (`STATX_FIRST`), `fstatfs` with its
 //!    `kernel_statfs`, `clone`. A file takes
 //!    them from [`common`], save for those that are its own; with 32 bits it says before

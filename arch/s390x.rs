@@ -35,7 +35,7 @@ pub use common::coherent_icache as flush_icache;
 
 pub use common::lp64::{
     STATX_FIRST, fallocate, fstat, fstatfs, ftruncate, kernel_stat, kernel_statfs, lseek,
-    newfstatat, pread64, pwrite64,
+    newfstatat, pread64, pwrite64, sync_file_range,
 };
 
 /// `mmap` as the kernel's first version took it: one pointer to six words.

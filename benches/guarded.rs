@@ -1,8 +1,8 @@
 //! What a copy costs that survives its file: `cargo bench`.
 //!
-//! Each row compares ways to do the same, in turns: all of them in every round, so that
-//! what else the machine does meets them all. The figures are medians of the rounds, and
-//! ratios of what was measured in the same round.
+//! The figures are medians of the rounds, and ratios of what was measured in the same round.
+
+mod common;
 
 use std::{
     fs::{self, File},
@@ -19,6 +19,8 @@ use baremap::{
     map::{FileMap, guard},
 };
 
+use common::median;
+
 const ROUNDS: usize = 9;
 /// How many bytes each way moves in a round, at least.
 const BYTES: usize = 32 << 20;
@@ -31,28 +33,15 @@ type Way<'a> = &'a dyn Fn(&mut [u8], usize);
 /// Nanoseconds for one call of each way, and how fast the first way was, measured by each of
 /// them: medians of the rounds.
 fn measure(ways: &[Way<'_>], offsets: &[usize], buffer: &mut [u8]) -> (Vec<f64>, Vec<f64>) {
-    let mut times = vec![Vec::new(); ways.len()];
-    for round in 0..ROUNDS {
-        for turn in 0..ways.len() {
-            let way = (round + turn) % ways.len();
-            let start = Instant::now();
-            for &offset in offsets {
-                ways[way](black_box(buffer), black_box(offset));
-            }
-            times[way].push(start.elapsed().as_secs_f64() * 1e9 / offsets.len() as f64);
+    let times = common::turns(ROUNDS, ways.len(), |way| {
+        let start = Instant::now();
+        for &offset in offsets {
+            ways[way](black_box(buffer), black_box(offset));
         }
-    }
-    let ratios = times.iter().map(|times_of| {
-        let first = times[0].iter();
-        median(first.zip(times_of).map(|(first, time)| time / first).collect())
+        start.elapsed().as_secs_f64() * 1e9 / offsets.len() as f64
     });
-    let ratios = ratios.collect();
-    (times.iter().map(|times| median(times.clone())).collect(), ratios)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    let ratios = common::ratios(&times);
+    (times.into_iter().map(median).collect(), ratios)
 }
 
 /// Where the reads of a round begin.

@@ -9,8 +9,10 @@ fn main() {
     // The linker is a C compiler's driver, unless the configuration names lld.
     let direct = std::env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
     // On mips all are at a fixed address, and lld expects another name.
-    let fixed = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch.starts_with("mips"));
-    for program in ["anonymous", "cat", "conformance", "jit", "layout", "words", "write"] {
+    let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    let fixed = arch.starts_with("mips");
+    for program in ["anonymous", "cat", "conformance", "jit", "layout", "nothing", "words", "write"]
+    {
         // Position independent, and relocated by `rt::relocate`.
         let arguments: &[&str] = match (direct, fixed) {
             (true, false) => &["-static", "-pie", "--no-dynamic-linker", "-z", "text"],
@@ -19,6 +21,13 @@ fn main() {
             (false, true) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,-e_start"],
         };
         link(program, arguments);
+        // Where pages may have 64 KiB, a part that is to be read-only has to end with such a
+        // one: the rest of a page that it shares would stay writable, and all of the part.
+        if !["riscv32", "riscv64", "s390x", "x86", "x86_64"].contains(&&*arch) {
+            let size = ["-z", "common-page-size=65536"];
+            let wrapped = [&*format!("-Wl,{}", size.join(","))];
+            link(program, if direct { &size[..] } else { &wrapped });
+        }
     }
     // At a fixed address, and nothing in the file that is not needed to run.
     let script = ["-T", script];

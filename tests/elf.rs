@@ -5,10 +5,10 @@ mod common;
 use std::{fs, ops::Range};
 
 use object::{
-    Endianness, FileKind, Pod,
+    Endianness, FileKind, Object, ObjectSection, ObjectSymbol, Pod,
     elf::{self, FileHeader32, FileHeader64},
     pod,
-    read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Rel, Rela, Sym},
+    read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Rel, Rela, RelrIterator, Sym},
 };
 
 /// Position independent, all but the last, which has a fixed address to be smaller.
@@ -61,6 +61,18 @@ impl<'a, H: FileHeader> Program<'a, H> {
             .filter(|entry| entry.d_tag(self.endian) == tag)
             .map(|entry| entry.val(self.endian))
             .collect()
+    }
+
+    /// The addresses of all words that are relocated.
+    fn relocated(&self) -> Vec<u64> {
+        let endian = self.endian;
+        let rel: &[H::Rel] = self.table(elf::DT_REL, elf::DT_RELSZ);
+        let rela: &[H::Rela] = self.table(elf::DT_RELA, elf::DT_RELASZ);
+        let packed: &[H::Relr] = self.table(elf::DT_RELR, elf::DT_RELRSZ);
+        let rel = rel.iter().map(|rel| rel.r_offset(endian).into());
+        let rela = rela.iter().map(|rela| rela.r_offset(endian).into());
+        let packed = RelrIterator::<H>::new(endian, packed).map(Into::into);
+        rel.chain(rela).chain(packed).collect()
     }
 
     /// The table of relocations at the address and of the size that two tags give.
@@ -149,6 +161,54 @@ fn they_are_position_independent() {
         // It is found by the segment that maps the start of the file.
         let start = program.segments(elf::PT_LOAD).filter(|s| s.p_offset(endian).into() == 0);
         assert_eq!(start.count(), 1, "{name}: where it is cannot be told");
+    }
+    for_each_program!(check);
+}
+
+/// What is relocated is never written again, and the runtime can make the kernel protect it:
+/// whole pages of it and of nothing else, however large pages are there.
+#[test]
+fn what_is_relocated_can_be_made_read_only() {
+    fn check<H: FileHeader>(program: &Program<'_, H>) {
+        let (name, endian) = (program.name, program.endian);
+        let relro: Vec<_> = program.segments(elf::PT_GNU_RELRO).collect();
+        if name == FIXED {
+            // It has no runtime that could protect it, and nothing is relocated.
+            return assert_eq!((relro.len(), program.segments(elf::PT_DYNAMIC).count()), (0, 0));
+        }
+        assert_eq!(relro.len(), 1, "{name}");
+        let relro = program.range(relro[0]);
+        // What the linker took for the largest page.
+        let loaded = || program.segments(elf::PT_LOAD);
+        let page = loaded().map(|segment| segment.p_align(endian).into()).max().unwrap();
+        assert!(
+            page >= 4096 && relro.end.is_multiple_of(page),
+            "{name}: {relro:x?} of pages of {page}"
+        );
+        let pages = relro.start & !(page - 1)..relro.end;
+        let inside = loaded().filter(|segment| {
+            let range = program.range(segment);
+            range.start < pages.end && pages.start < range.end
+        });
+        let inside: Vec<_> = inside.map(|segment| program.range(segment)).collect();
+        let alone = inside.len() == 1 && inside[0] == relro;
+        assert!(alone, "{name}: with {relro:x?} other memory would be protected: {inside:x?}");
+
+        // On powerpc the linkers keep a table of addresses among the data.
+        let table = program.file.section_by_name(".got2");
+        let table = table.map_or(0..0, |table| table.address()..table.address() + table.size());
+        let is_powerpc = program.file.elf_header().e_machine(endian) == elf::EM_PPC;
+        assert!(table.is_empty() || is_powerpc, "{name}");
+        // Debug builds have what a debugger unwinds by.
+        let unwinding = program.file.symbol_by_name("DW.ref.rust_eh_personality");
+        let unwinding = unwinding.map(|symbol| symbol.address());
+        let mut others = program.relocated();
+        others.retain(|word| !relro.contains(word) && !table.contains(word));
+        others.retain(|&word| unwinding != Some(word));
+        // A case of conformance has a variable that holds an address. On mips none is listed.
+        let is_mips = program.file.elf_header().e_machine(endian) == elf::EM_MIPS;
+        let count = usize::from(name == "conformance" && !is_mips);
+        assert_eq!(others.len(), count, "{name}: {others:#x?} stay writable");
     }
     for_each_program!(check);
 }

@@ -36,8 +36,8 @@ use baremap::{
         self, Access, Advice, AtFlags, ClockId, CloneFlags, Disposition, Errno, FallocateFlags,
         FileType, Flock, GetrandomFlags, MapFlags, MemfdFlags, MlockFlags, Mode, MremapFlags,
         MsyncFlags, OFlags, Pid, ProtFlags, RenameFlags, Resource, Rlimit, SaFlags, SigHow,
-        SigInfo, SigSet, SigStack, Sigaction, Signal, SsFlags, Stat, Timespec, WaitFlags,
-        WaitStatus, Whence, XattrFlags, raw,
+        SigInfo, SigSet, SigStack, Sigaction, Signal, SsFlags, Stat, SyncFileRangeFlags, Timespec,
+        WaitFlags, WaitStatus, Whence, XattrFlags, raw,
     },
 };
 use linux_raw_sys::{general as kernel, ioctl, prctl};
@@ -394,7 +394,7 @@ fn numbers_of_calls() {
         msync MSYNC, munlock MUNLOCK, munmap MUNMAP, openat OPENAT, ppoll PPOLL, prctl PRCTL,
         pread64 PREAD64, prlimit64 PRLIMIT64, pwrite64 PWRITE64, read READ, readlinkat READLINKAT,
         renameat2 RENAMEAT2, rt_sigaction RT_SIGACTION, rt_sigprocmask RT_SIGPROCMASK,
-        sched_getaffinity SCHED_GETAFFINITY, sigaltstack SIGALTSTACK, statx STATX, tgkill TGKILL,
+        sched_getaffinity SCHED_GETAFFINITY, sigaltstack SIGALTSTACK, statx STATX, sync_file_range SYNC_FILE_RANGE, tgkill TGKILL,
         unlinkat UNLINKAT, utimensat UTIMENSAT, waitid WAITID, write WRITE,
     }
     #[cfg(target_arch = "x86_64")]
@@ -2031,6 +2031,30 @@ fn ficlone_says_what_the_oracle_says() {
     let directory = scratch.dir();
     let refused = syscall::ficlone(lend(number(&ours)), lend(number(&directory)));
     assert_eq!(refused, Err(Errno::EISDIR));
+}
+
+#[test]
+fn sync_file_range_writes_what_was_changed() {
+    let scratch = Scratch::new("sync-range");
+    let file = scratch.file("file", vec![1; 1 << 20]);
+    let fd = lend(number(&file));
+    let all = SyncFileRangeFlags::WRITE | SyncFileRangeFlags::WAIT_AFTER;
+    // By memory alone there is nothing to be written.
+    let disk = fs::metadata(scratch.path("")).unwrap().dev() >> 8 != 0;
+    let dirty = || syscall::cachestat(fd, 0, 0).unwrap().dirty;
+    if disk {
+        assert!(dirty() > 0);
+    }
+    assert_eq!(syscall::sync_file_range(fd, 0, 0, all), Ok(()));
+    assert_eq!(dirty(), 0);
+    let wrong = SyncFileRangeFlags::from_bits_retain(8);
+    for (offset, length, flags) in [(1 << 63, 0, all), (0, 1 << 63, all), (0, 0, wrong)] {
+        let result = syscall::sync_file_range(fd, offset, length, flags);
+        assert_eq!(result, Err(Errno::EINVAL), "{offset} {length}");
+    }
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let pipe = syscall::sync_file_range(lend(number(&reader)), 0, 0, all);
+    assert_eq!(pipe, Err(Errno::ESPIPE));
 }
 
 #[test]

@@ -542,6 +542,38 @@ fn refuse(command: &mut Command, call: usize, flags: Option<(u8, u32)>, errno: E
     };
 }
 
+/// Not even where a filter refuses the call that tells which of them are closed: what is said
+/// of the progress, or what went wrong, would be written into the copy.
+#[test]
+fn no_file_takes_the_number_of_a_closed_standard_descriptor() {
+    if common::runner().is_some() {
+        println!("not checked: a filter would refuse the call to the emulator");
+        return;
+    }
+    let dir = Scratch::new("numbers");
+    let (source, dest) = (dir.file("source", noise(9 << 20)), dir.path("dest"));
+    for closed in 0..8 {
+        let mut copy = program("mapcp");
+        copy.arg("--progress=always").arg(&source).arg(&dest);
+        copy.stdout(Stdio::null()).stderr(Stdio::null());
+        refuse(&mut copy, sc::nr::PPOLL, None, Errno::PERM);
+        let close = move || {
+            // SAFETY: the copy of this process has no use for them.
+            (0..3)
+                .filter(|fd| closed >> fd & 1 != 0)
+                .for_each(|fd| unsafe { rustix::io::close(fd) });
+            Ok(())
+        };
+        // SAFETY: system calls alone.
+        let status = unsafe { copy.pre_exec(close) }.status().unwrap();
+        let lost = closed & 2 != 0; // its line
+        assert_eq!(status.code(), Some(i32::from(lost)), "closed: {closed:03b}");
+        let whole = fs::read(&dest).unwrap() == fs::read(&source).unwrap();
+        assert!(whole, "closed: {closed:03b}");
+        fs::remove_file(&dest).unwrap();
+    }
+}
+
 #[test]
 fn what_a_file_system_cannot_do_is_done_another_way() {
     let dir = Scratch::new("refused");

@@ -69,6 +69,24 @@ pub unsafe fn fallocate(fd: usize, mode: usize, offset: u64, length: u64) -> usi
     unsafe { syscall6(nr::fallocate, fd, mode, a, b, c, d) }
 }
 
+#[cfg(any(target_arch = "arm", target_arch = "powerpc"))]
+#[inline]
+pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
+    let ([a, b], [c, d]) = (pair(offset), pair(length));
+    unsafe { syscall6(nr::sync_file_range2, fd, flags, a, b, c, d) }
+}
+
+/// `ENOSYS` where it has seven arguments: on mips.
+#[cfg(not(any(target_arch = "arm", target_arch = "powerpc")))]
+#[inline]
+pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
+    if PAIRS_ALIGNED {
+        return failure(linux_raw_sys::errno::ENOSYS);
+    }
+    let ([a, b], [c, d]) = (pair(offset), pair(length));
+    unsafe { syscall6(nr::sync_file_range, fd, a, b, c, d, flags) }
+}
+
 #[inline]
 pub unsafe fn pread64(fd: usize, buf: usize, count: usize, offset: u64) -> usize {
     unsafe { at_offset(nr::pread64, fd, buf, count, offset) }

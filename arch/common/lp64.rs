@@ -42,6 +42,17 @@ pub unsafe fn fallocate(fd: usize, mode: usize, offset: u64, length: u64) -> usi
 }
 
 #[inline]
+pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
+    let (offset, length) = (offset as usize, length as usize);
+    #[cfg(target_arch = "powerpc64")]
+    return unsafe { syscall4(nr::sync_file_range2, fd, flags, offset, length) };
+    #[cfg(not(target_arch = "powerpc64"))]
+    unsafe {
+        syscall4(nr::sync_file_range, fd, offset, length, flags)
+    }
+}
+
+#[inline]
 pub unsafe fn pread64(fd: usize, buf: usize, count: usize, offset: u64) -> usize {
     unsafe { syscall4(nr::pread64, fd, buf, count, offset as usize) }
 }

@@ -179,6 +179,15 @@ pub const memfd_secret: usize = mseal - 15;
 #[cfg(not(any(target_arch = "loongarch64", target_arch = "riscv32", target_arch = "riscv64")))]
 numbers! { renameat __NR_renameat, }
 
+// Where pairs of registers are aligned, it would take seven of them: there the flags come
+// second, by another name. (On mips it does take seven.)
+#[cfg(target_arch = "arm")]
+numbers! { sync_file_range2 = arm_sync_file_range __NR_sync_file_range2, }
+#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+numbers! { sync_file_range2 __NR_sync_file_range2, }
+#[cfg(not(any(target_arch = "arm", target_arch = "powerpc", target_arch = "powerpc64")))]
+numbers! { sync_file_range __NR_sync_file_range, }
+
 // Caches, where a program cannot do it all by itself.
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 numbers! { cacheflush __NR_cacheflush, }

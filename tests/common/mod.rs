@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod bars;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},

@@ -30,10 +30,13 @@ pub fn package(program: &str) -> &str {
 
 /// Installs the packages with these programs, those of which are missing.
 pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+<<<<<<< HEAD
     let dirs = env::var_os("PATH").unwrap_or_default();
     let dirs: Vec<PathBuf> =
         env::split_paths(&dirs).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
     let there = |program: &str| dirs.iter().any(|dir| dir.join(program).is_file());
+=======
+>>>>>>> main
     let missing = programs.into_iter().filter(|program| !there(program));
     let mut packages: Vec<&str> = missing.map(package).collect();
     if !sysroot(DEBIAN_RUSTC).join("lib/rustlib/src/rust/library/core").exists() {
@@ -41,6 +44,21 @@ pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), St
     }
     packages.sort();
     packages.dedup();
+    get(&packages)
+}
+
+/// Installs the packages whose programs are missing, which have their names.
+pub fn packages(names: &[&str]) -> Result<(), String> {
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !there(name)).collect();
+    get(&missing)
+}
+
+fn there(program: &str) -> bool {
+    let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
+fn get(packages: &[&str]) -> Result<(), String> {
     if packages.is_empty() {
         return Ok(());
     }
@@ -48,7 +66,7 @@ pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), St
     let install = ["install", "-y", "--no-install-recommends"];
     let advice = format!("apt-get {} {}", install.join(" "), packages.join(" "));
     println!("xtask: {advice}");
-    if retry(|| apt(&["update"]) && apt(&[&install[..], &packages].concat())) {
+    if retry(|| apt(&["update"]) && apt(&[&install[..], packages].concat())) {
         return Ok(());
     }
     Err(format!("something is missing and could not be installed; run: {advice}"))

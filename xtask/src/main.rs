@@ -1,16 +1,22 @@
 //! `cargo xtask`: every test, for every architecture, and what they need.
 
+#[path = "../../tests/common/bars.rs"]
+mod bars;
+mod bench;
 mod fetch;
 mod gauntlet;
 mod install;
 mod kernels;
 mod matrix;
+mod peak;
+mod plot;
 mod report;
 mod rows;
+mod size;
 mod test;
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -21,7 +27,11 @@ const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
        cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
-       --update writes the matrix in README.md instead of comparing it";
+       --update writes the matrix in README.md instead of comparing it
+       cargo xtask size [--update]               bytes of the programs, by function
+       --update writes them to docs/size.tsv, to be compared with later
+       cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
+       all of it writes docs/bench.json, plots and figures; a part of it nothing";
 
 /// Debian's compiler, which has the sources of `core` beside it.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -36,6 +46,8 @@ fn main() -> ExitCode {
         ["test"] => test::test(update),
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["size"] => size::size(update),
+        ["bench", ref words @ ..] if !update => bench::bench(words),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -85,6 +97,16 @@ fn sysroot(rustc: &str) -> PathBuf {
     let output = Command::new(rustc).args(["--print", "sysroot"]).output();
     let output = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     PathBuf::from(output.unwrap_or_default().trim())
+}
+
+/// Replaces what a file has between two marks.
+fn replace(name: &str, begin: &str, end: &str, text: &str) -> Result<(), String> {
+    let path = root().join(name);
+    let old = fs::read_to_string(&path).map_err(|error| format!("{name}: {error}"))?;
+    let parts = old.split_once(begin).zip(old.split_once(end));
+    let ((before, _), (_, after)) = parts.ok_or_else(|| format!("{name} has no {begin}"))?;
+    fs::write(&path, [before, begin, text, end, after].concat())
+        .map_err(|error| format!("{name}: {error}"))
 }
 
 fn root() -> PathBuf {

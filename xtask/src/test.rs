@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// The tests that run the programs of any architecture.
-const PROGRAM_TESTS: &[&str] = &["--test=elf", "--test=programs", "--test=conformance"];
+const PROGRAM_TESTS: &[&str] =
+    &["--test=elf", "--test=hardening", "--test=programs", "--test=conformance"];
 
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
@@ -56,6 +57,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         test
     });
     report.step("tests, std, address sanitizer", sanitized());
+    report.step("random input", fuzz());
     report.step("build, release", cargo(&["build", "--release", "--workspace"]));
     report.step("programs, x86_64 release", programs(&root().join("target/release"), None));
 
@@ -101,6 +103,14 @@ fn sanitized() -> Command {
     test.env("CARGO_TARGET_DIR", root().join("target/sanitizer")).env("PROPTEST_CASES", "64");
     // The signals are the library's, and what a test sees a process die of.
     test.env("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0");
+    test
+}
+
+/// The targets of random input, for longer than among the tests. Each prints with what seed it
+/// begins.
+fn fuzz() -> Command {
+    let mut test = cargo(&["test", "--no-fail-fast", "--lib", "--test=args", "fuzz"]);
+    test.args(["--", "--nocapture"]).env("BAREMAP_FUZZ_SECONDS", "10");
     test
 }
 
