@@ -30,13 +30,6 @@ pub fn package(program: &str) -> &str {
 
 /// Installs the packages with these programs, those of which are missing.
 pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
-<<<<<<< HEAD
-    let dirs = env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<PathBuf> =
-        env::split_paths(&dirs).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
-    let there = |program: &str| dirs.iter().any(|dir| dir.join(program).is_file());
-=======
->>>>>>> main
     let missing = programs.into_iter().filter(|program| !there(program));
     let mut packages: Vec<&str> = missing.map(package).collect();
     if !sysroot(DEBIAN_RUSTC).join("lib/rustlib/src/rust/library/core").exists() {
@@ -54,8 +47,9 @@ pub fn packages(names: &[&str]) -> Result<(), String> {
 }
 
 fn there(program: &str) -> bool {
-    let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
+    let dirs = env::var_os("PATH").unwrap_or_default();
+    let mut dirs = env::split_paths(&dirs).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    dirs.any(|dir| dir.join(program).is_file())
 }
 
 fn get(packages: &[&str]) -> Result<(), String> {
