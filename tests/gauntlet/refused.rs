@@ -102,7 +102,7 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
     let mut t = Trial::new(place);
     t.file("small", noise(1000));
     t.file("middle", noise(300_000));
-    t.file("large", pages((17 << 20) + 5));
+    t.file("large", pages((9 << 20) + 5));
     let holes = place.is_whole();
     if holes {
         t.sparse("holes", 3 << 20, &[(0, b"start"), (2 << 20, b"later")]);
@@ -112,7 +112,8 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
             continue;
         }
         let bytes = t.path(source).metadata().unwrap().len();
-        for way in WAYS {
+        // Each method once, and each with a second worker but for what the kernel does.
+        for way in [0, 2, 4, 5, 7].map(|number| WAYS[number]) {
             for dest in ["new", "dest"] {
                 if dest == "dest" {
                     t.file("dest", "old");
