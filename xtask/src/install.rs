@@ -1,6 +1,8 @@
 //! Installs what is missing, if this is Debian and we may.
 
 use std::{
+    env,
+    path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -12,6 +14,10 @@ use crate::{DEBIAN_RUSTC, sysroot};
 pub fn package(program: &str) -> &str {
     match program {
         DEBIAN_RUSTC => "rustc-web",
+        "mkfs.ext4" => "e2fsprogs",
+        "mkfs.xfs" => "xfsprogs",
+        "mkfs.btrfs" => "btrfs-progs",
+        "mkfs.vfat" => "dosfstools",
         "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",
         "qemu-system-aarch64" | "qemu-system-arm" => "qemu-system-arm",
         "qemu-system-ppc64" => "qemu-system-ppc",
@@ -41,8 +47,9 @@ pub fn packages(names: &[&str]) -> Result<(), String> {
 }
 
 fn there(program: &str) -> bool {
-    let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
+    let dirs = env::var_os("PATH").unwrap_or_default();
+    let mut dirs = env::split_paths(&dirs).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    dirs.any(|dir| dir.join(program).is_file())
 }
 
 fn get(packages: &[&str]) -> Result<(), String> {

@@ -4,6 +4,7 @@
 mod bars;
 mod bench;
 mod fetch;
+mod gauntlet;
 mod install;
 mod kernels;
 mod matrix;
@@ -24,6 +25,7 @@ use rows::{HOST, Row};
 
 const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
+       cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in README.md instead of comparing it
        cargo xtask size [--update]               bytes of the programs, by function
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["test"] => test::test(update),
+        ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
         ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),

@@ -1,0 +1,397 @@
+//! What a destination can be.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Command,
+    thread,
+};
+
+use crate::{
+    Rows,
+    common::noise,
+    not_here,
+    place::{Bind, Mirror, Place, done},
+    trial::{End, Trial, as_another_user, run},
+};
+
+/// What keeps another way of copying to the same file from being one.
+const SAME: &str = "it is the same file as the source";
+
+pub fn rows(rows: &mut Rows) {
+    let same: [(&str, fn(&mut Trial) -> Vec<String>); 4] = [
+        ("by path", |_| vec!["file".into(), "./file".into(), "../row/file".into()]),
+        ("by hard link", |t| {
+            t.hard_link("file", "hard");
+            vec!["hard".into()]
+        }),
+        ("by symbolic link", |t| {
+            t.symlink("file", "soft");
+            t.symlink("soft", "softer");
+            vec!["soft".into(), "softer".into()]
+        }),
+        ("in a directory", |t| {
+            t.symlink(".", "here");
+            vec![".".into(), "here".into(), "here/file".into()]
+        }),
+    ];
+    for (how, names) in same {
+        for option in [None, Some("--in-place")] {
+            let with = option.map_or(String::new(), |option| format!(", {option}"));
+            rows.add(format!("same file, {how}{with}"), move |place| {
+                let mut t = Trial::new(place);
+                t.file("file", noise(100_000));
+                for name in names(&mut t) {
+                    let ran = t.run(option.into_iter().chain(["file", &name]));
+                    let shown =
+                        if name == "." || name == "here" { format!("{name}/file") } else { name };
+                    ran.fails(&format!("cannot copy to '{shown}': {SAME}"));
+                    t.check();
+                }
+            });
+        }
+    }
+    rows.add("same file, by bind mount", |place| {
+        let mut t = Trial::new(place);
+        t.directory("dir");
+        t.file("dir/file", noise(100_000));
+        t.directory("bind");
+        let bind = Bind::new(&t.path("dir"), &t.path("bind"), false);
+        for [source, dest] in [["dir/file", "bind/file"], ["bind/file", "dir/file"]] {
+            t.run([source, dest]).fails(&format!("cannot copy to '{dest}': {SAME}"));
+            t.run(["--", source, dest]).fails(&format!("cannot copy to '{dest}': {SAME}"));
+        }
+        drop(bind);
+        t.gone("bind");
+        t.check();
+    });
+    rows.add("destination a read-only file", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.file("dest", "old");
+        fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o444)).unwrap();
+        fs::set_permissions(&t.dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let mut copy = t.mapcp(["source", "dest"]);
+        as_another_user(&t, &mut copy);
+        run(&mut copy).fails("cannot replace 'dest': Permission denied (EACCES)");
+        t.check();
+    });
+    rows.add("destination a read-only file, as root", |place| {
+        if !crate::place::is_root() {
+            not_here("needs root");
+        }
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.file("dest", "old");
+        fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o444)).unwrap();
+        t.run(["source", "dest"]).copied(8);
+        t.becomes("dest", "contents");
+        t.check();
+        assert_eq!(t.path("dest").metadata().unwrap().mode() & 0o777, 0o444);
+    });
+    rows.add("destination on a read-only file system", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.directory("dir");
+        t.file("dir/dest", "old");
+        t.directory("bind");
+        let bind = Bind::new(&t.path("dir"), &t.path("bind"), true);
+        let cause = "Read-only file system (EROFS)";
+        for option in [None, Some("--in-place")] {
+            let ran = t.run(option.into_iter().chain(["source", "bind/dest"]));
+            ran.fails_by_one_of(&[
+                &format!("cannot replace 'bind/dest': {cause}"),
+                &format!("cannot open 'bind/dest': {cause}"),
+            ]);
+            let ran = t.run(option.into_iter().chain(["source", "bind/new"]));
+            ran.fails_by_one_of(&[
+                &format!("cannot create a file beside 'bind/new': {cause}"),
+                &format!("cannot create 'bind/new': {cause}"),
+            ]);
+        }
+        drop(bind);
+        t.gone("bind");
+        t.check();
+    });
+    rows.add("destination's file system mounted read-only", |place| {
+        let volume = place.volume(64 << 20);
+        let dir = volume.dir.join("row");
+        fs::create_dir(&dir).unwrap();
+        let mut t = Trial::in_dir(place, dir);
+        t.file("source", "contents");
+        t.file("dest", "old");
+        volume.read_only();
+        let cause = "Read-only file system (EROFS)";
+        t.run(["source", "dest"]).fails(&format!("cannot replace 'dest': {cause}"));
+        t.run(["source", "new"]).fails(&format!("cannot create a file beside 'new': {cause}"));
+        t.check();
+    });
+    rows.add("destination's parent missing", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.run(["source", "no/dest"])
+            .fails("cannot copy to 'no/dest': No such file or directory (ENOENT)");
+        t.run(["source", ""]).fails("cannot copy to '': No such file or directory (ENOENT)");
+        t.check();
+    });
+    rows.add("destination below what is no directory", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.file("file", "old");
+        for dest in ["file/x", "file/"] {
+            t.run(["source", dest])
+                .fails(&format!("cannot copy to '{dest}': Not a directory (ENOTDIR)"));
+        }
+        t.check();
+    });
+    rows.add("destination a dangling symbolic link", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.symlink("nowhere", "link");
+        t.symlink("link", "chain");
+        for name in ["link", "chain"] {
+            t.run(["source", name]).fails(&format!(
+                "cannot copy to '{name}': it is a symbolic link that leads nowhere"
+            ));
+        }
+        t.check();
+    });
+    rows.add("destination a symbolic link to a file elsewhere", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.directory("dir");
+        t.directory("dir/below");
+        t.file("dir/file", "old");
+        t.symlink("../file", "dir/below/second");
+        t.symlink("dir/below/second", "first");
+        t.run(["source", "first"]).copied(8);
+        t.becomes("dir/file", "contents");
+        t.check();
+    });
+    rows.add("destination a loop of symbolic links", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.symlink("two", "one");
+        t.symlink("one", "two");
+        t.run(["source", "one"])
+            .fails("cannot copy to 'one': Too many symbolic links encountered (ELOOP)");
+        t.check();
+    });
+    rows.add("destination /dev/null", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", noise(1 << 20));
+        t.symlink("/dev/null", "link");
+        for dest in ["/dev/null", "link"] {
+            t.run(["source", dest]).copied(1 << 20);
+        }
+        t.check();
+        let null = fs::metadata("/dev/null").unwrap();
+        assert_eq!((null.mode() & 0o170000, null.rdev()), (0o020000, 0x103));
+    });
+    rows.add("destination /dev/full", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.run(["source", "/dev/full"])
+            .fails("cannot write to '/dev/full': No space left on device (ENOSPC)");
+        t.check();
+    });
+    rows.add("destination a FIFO", |place| {
+        let mut t = Trial::new(place);
+        let contents = noise(300_000);
+        t.file("source", contents.clone());
+        t.fifo("fifo");
+        let fifo = t.path("fifo");
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| fs::read(&fifo).unwrap());
+            t.run(["source", "fifo"]).copied(300_000);
+            assert!(reader.join().unwrap() == contents);
+        });
+        t.check();
+    });
+    rows.add("destination a FIFO whose reader goes away", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", noise(300_000));
+        t.fifo("fifo");
+        let fifo = t.path("fifo");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut byte = [0];
+                File::open(&fifo).unwrap().read_exact(&mut byte).unwrap();
+            });
+            t.run(["source", "fifo"]).fails("cannot write to 'fifo': Broken pipe (EPIPE)");
+        });
+        t.check();
+    });
+    rows.add("destination a socket", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.socket("socket");
+        t.run(["source", "socket"])
+            .fails("cannot open 'socket': No such device or address (ENXIO)");
+        t.check();
+    });
+    rows.add("destination a directory", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.directory("dir");
+        t.symlink("dir", "link");
+        for dest in ["dir", "dir/", "link", "link/", "./dir/."] {
+            t.run(["source", dest]).copied(8);
+            t.becomes("dir/source", "contents");
+            t.check();
+            t.remove("dir/source");
+        }
+    });
+    rows.add("destination a directory with a directory of that name", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.directory("dir");
+        t.directory("dir/source");
+        t.run(["source", "dir"]).fails("cannot copy to 'dir/source': Is a directory (EISDIR)");
+        t.check();
+    });
+    rows.add("destination's directory not writable", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.directory("dir");
+        t.file("dir/dest", "old");
+        fs::set_permissions(t.path("dir/dest"), fs::Permissions::from_mode(0o666)).unwrap();
+        let mut copy = t.mapcp(["source", "dir/dest"]);
+        as_another_user(&t, &mut copy);
+        let cause = "Permission denied (EACCES)";
+        run(&mut copy).fails(&format!("cannot create a file beside 'dir/dest': {cause}"));
+        let mut copy = t.mapcp(["source", "dir/new"]);
+        as_another_user(&t, &mut copy);
+        run(&mut copy).fails(&format!("cannot create a file beside 'dir/new': {cause}"));
+        t.check();
+        // What needs no new file can be.
+        let mut copy = t.mapcp(["--in-place", "source", "dir/dest"]);
+        as_another_user(&t, &mut copy);
+        run(&mut copy).copied(8);
+        t.becomes("dir/dest", "contents");
+        t.check();
+    });
+    for (letter, what) in [('i', "immutable"), ('a', "append-only")] {
+        rows.add(format!("destination {what}"), move |place| {
+            let mut t = Trial::new(place);
+            t.file("source", "contents");
+            t.file("dest", "old");
+            let dest = t.path("dest");
+            let set =
+                |sign: char| done(Command::new("chattr").arg(format!("{sign}{letter}")).arg(&dest));
+            if let Err(reason) = set('+') {
+                not_here(reason);
+            }
+            let ran = [t.run(["source", "dest"]), t.run(["--in-place", "source", "dest"])];
+            set('-').unwrap();
+            for ran in ran {
+                let cause = "Operation not permitted (EPERM)";
+                ran.fails_by_one_of(&[
+                    &format!("cannot replace 'dest': {cause}"),
+                    &format!("cannot open 'dest': {cause}"),
+                    &format!("cannot give the copy the name 'dest': {cause}"),
+                ]);
+            }
+            t.check();
+        });
+    }
+    rows.add("destination a program that is running", |place| {
+        let mut t = Trial::new(place);
+        let sleep = fs::read("/bin/sleep").unwrap();
+        t.file("source", "contents");
+        t.file("dest", sleep.clone());
+        fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o755)).unwrap();
+        let Ok(mut running) = Command::new(t.path("dest")).arg("60").spawn() else {
+            not_here("programs do not run from here");
+        };
+        let in_place = t.run(["--in-place", "source", "dest"]);
+        let replaced = t.run(["source", "dest"]);
+        running.kill().unwrap();
+        running.wait().unwrap();
+        in_place.fails("cannot open 'dest': Text file busy (ETXTBSY)");
+        replaced.copied(8);
+        t.becomes("dest", "contents");
+        t.check();
+    });
+    rows.add("source on another mount", |place| other_mount(place, &place.elsewhere()));
+    rows.add("source on FUSE", |place| {
+        let behind = place.dir();
+        let at = behind.with_extension("mirror");
+        let mirror = Mirror::new(&behind, &at);
+        let dir = behind.with_extension("beside");
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).unwrap();
+        let t = Trial::in_dir(place, dir);
+        from(t, &at);
+        drop(mirror);
+    });
+    rows.add("destination keeps its mode and owner", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        t.file("dest", "old");
+        if !crate::place::is_root()
+            || std::os::unix::fs::chown(t.path("dest"), Some(1), Some(2)).is_err()
+        {
+            not_here("a file cannot have another owner");
+        }
+        fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o6604)).unwrap();
+        t.run(["source", "dest"]).copied(8);
+        t.becomes("dest", "contents");
+        t.check();
+        let found = t.path("dest").metadata().unwrap();
+        assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o604, 1, 2));
+    });
+    rows.add("destination is what standard output leads to", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "contents\n");
+        let mut copy = t.mapcp(["source", "/dev/stdout"]);
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let ran = {
+            copy.stdout(writer);
+            let running = crate::trial::start_with(&mut copy, false, true);
+            drop(copy);
+            running.end()
+        };
+        let mut out = String::new();
+        reader.read_to_string(&mut out).unwrap();
+        assert_eq!(out, "contents\nCopied 9 bytes\n");
+        ran.is(End::Exit(0), "", "");
+        t.check();
+    });
+}
+
+/// Copies from a directory on another file system than the row's.
+fn other_mount(place: &Place, dir: &std::path::Path) {
+    from(Trial::new(place), dir);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+fn from(mut t: Trial, dir: &std::path::Path) {
+    let contents = noise((9 << 20) + 7);
+    let source = dir.join("source");
+    fs::write(&source, &contents).unwrap();
+    for way in crate::sizes::WAYS {
+        for old in [false, true] {
+            if old {
+                t.file("dest", "old");
+            }
+            let mut copy = t.mapcp(way);
+            let ran = run(copy.arg(&source).arg("dest"));
+            if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
+                // Between most file systems it does not, and that was asked for.
+                let cause = "Cross-device link (EXDEV)";
+                let path = source.display();
+                ran.fails(&format!("cannot copy within the kernel '{path}': {cause}"));
+            } else {
+                ran.copied(contents.len());
+                t.becomes("dest", contents.clone());
+            }
+            t.check();
+        }
+        if t.path("dest").exists() {
+            t.remove("dest");
+        }
+    }
+    assert!(fs::read(&source).unwrap() == contents);
+}

@@ -1,0 +1,243 @@
+//! Disks that are full, and that lose power.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    thread,
+    time::Instant,
+};
+
+use rustix::{
+    io::Errno,
+    ioctl::{self, Setter, opcode},
+};
+
+use crate::{
+    Rows,
+    common::{self, noise},
+    not_here,
+    place::{Place, Volume},
+    sizes::WAYS,
+    trial::{End, Ran, Trial, fd, pages, run, start},
+    watch::{Calls, refuse, watch},
+};
+
+const PAGE: usize = 4096;
+
+pub fn rows(rows: &mut Rows) {
+    const SIZE: usize = (3 << 20) + 5 * PAGE;
+    for (when, space) in
+        [("at the start", 0), ("in the middle", SIZE / 2), ("at the last block", SIZE - PAGE)]
+    {
+        rows.add(format!("disk full {when}"), move |place| {
+            full(place, SIZE, space, &WAYS[..1], false);
+        });
+        rows.add(format!("disk full {when}, every method and -j"), move |place| {
+            full(place, SIZE, space, &WAYS[1..], false);
+        });
+        rows.add(format!("disk full {when}, without fallocate"), move |place| {
+            full(place, SIZE, space, &WAYS, true);
+        });
+    }
+    rows.add("power cut at each step of --sync", power_cut_at_each_call);
+    rows.add("power cut at random moments of --sync", power_cut_at_random);
+}
+
+fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate: bool) {
+    let volume = place.volume(64 << 20);
+    let dir = volume.dir.join("row");
+    fs::create_dir(&dir).unwrap();
+    let mut t = Trial::in_dir(place, dir);
+    let contents = noise(size);
+    // The kernel copies within one file system; but a clone needs no space.
+    let from = if place.has_clones() { place.elsewhere() } else { volume.dir.clone() };
+    let source = from.join("source");
+    fs::write(&source, &contents).unwrap();
+    t.file("dest", "old");
+    // What xfs keeps back differs by the way it is asked.
+    fill(&volume, if place.kind == "xfs" { space.saturating_sub(16 * PAGE) } else { space });
+    // The row is what it says only if others find it so.
+    let probe = t.path("probe");
+    match fs::write(&probe, &contents) {
+        Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => {}
+        other => not_here(format!("the file system is not full: {other:?}")),
+    }
+    let _ = fs::remove_file(&probe);
+    sync(&volume);
+    for way in ways {
+        if place.has_clones() && way.contains(&"--method=kernel") {
+            continue;
+        }
+        for dest in ["dest", "new"] {
+            let mut copy = t.mapcp(*way);
+            if no_fallocate {
+                refuse(&mut copy, &[Calls::all(sc::nr::FALLOCATE)], Errno::OPNOTSUPP);
+            }
+            let cause = "No space left on device (ENOSPC)";
+            run(copy.arg(&source).arg(dest)).fails_by_one_of(
+                &["reserve space for", "write to", "set the length of", "create a file beside"]
+                    .map(|action| format!("cannot {action} '{dest}': {cause}"))
+                    .each_ref()
+                    .map(|line| &**line),
+            );
+            t.check();
+        }
+    }
+    if place.has_clones() {
+        fs::remove_dir_all(&from).unwrap();
+    }
+}
+
+/// Fills a file system but for some bytes.
+fn fill(volume: &Volume, space: usize) {
+    let mut filler = File::create(volume.dir.join("filler")).unwrap();
+    let part = noise(1 << 20);
+    let mut len = 0;
+    let mut step = part.len();
+    while step >= PAGE {
+        match filler.write(&part[..step]) {
+            Ok(count) => len += count,
+            Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => step /= 2,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let _ = filler.sync_all();
+    filler.set_len(len.saturating_sub(space).next_multiple_of(PAGE) as u64).unwrap();
+    sync(volume);
+}
+
+fn sync(volume: &Volume) {
+    let _ = rustix::fs::syncfs(fd(&File::open(&volume.dir).unwrap()));
+}
+
+/// What a file system does when its disk is gone: nothing more is written, not even its
+/// journal.
+fn cut(volume: &Volume) -> Result<(), Errno> {
+    const SHUTDOWN: ioctl::Opcode = opcode::read::<u32>(b'X', 125);
+    const NO_LOG_FLUSH: u32 = 2;
+    let dir = File::open(&volume.dir).unwrap();
+    // SAFETY: that is what the request reads.
+    unsafe { ioctl::ioctl(fd(&dir), Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH)) }
+}
+
+struct Cut {
+    volume: Volume,
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+impl Cut {
+    fn new(place: &Place) -> Cut {
+        if !["ext4", "xfs", "btrfs"].contains(&&*place.kind) {
+            not_here("what is not on a disk has nothing after a power cut");
+        }
+        let volume = place.volume(128 << 20);
+        let cut = Cut { volume, old: pages(1 << 20), new: pages((9 << 20) + 77) };
+        if let Err(errno) = self::cut(&cut.volume) {
+            not_here(format!("the file system has no shutdown: {errno}"));
+        }
+        cut.volume.again();
+        fs::create_dir(cut.volume.dir.join("row")).unwrap();
+        cut
+    }
+
+    /// One copy, which tells whether it was over before the cut, and what the disk has
+    /// afterwards; tells whether it was the new contents.
+    fn round(&self, place: &Place, copy: impl FnOnce(&Trial) -> (Ran, bool)) -> bool {
+        let dir = self.volume.dir.join("row");
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).unwrap();
+        let mut t = Trial::in_dir(place, dir);
+        t.file("source", self.new.clone());
+        t.file("dest", self.old.clone());
+        sync(&self.volume);
+        let (ran, over) = copy(&t);
+        self.volume.again();
+        let is_new = t.read("dest") == self.new;
+        if is_new {
+            t.becomes("dest", self.new.clone());
+        }
+        if ran.end == End::Exit(0) {
+            ran.copied(self.new.len());
+            // (A program that goes on after a cut may be told that all is well.)
+            assert!(is_new || !over, "success was reported, and it is the old file");
+        } else {
+            assert!(
+                ran.end == End::Exit(1)
+                    && ran.err.starts_with("mapcp: cannot ")
+                    && ran.err.ends_with(": I/O error (EIO)\n")
+                    && ran.out.is_empty(),
+                "{ran:?}"
+            );
+        }
+        // A name of its own is removed by the next copy.
+        let names = t.names();
+        let left = names.iter().filter(|name| name.to_string_lossy().starts_with(".mapcp-"));
+        if left.count() > 0 {
+            t.run(["source", "dest"]).copied(self.new.len());
+            t.becomes_as("dest", "source");
+        }
+        t.check();
+        is_new
+    }
+}
+
+fn power_cut_at_each_call(place: &Place) {
+    native_only();
+    let cut = Cut::new(place);
+    let (mut old, mut new) = (0, 0);
+    for at in 0.. {
+        let mut number = 0;
+        let is_new = cut.round(place, |t| {
+            let mut copy = t.mapcp(["--sync", "source", "dest"]);
+            let mut over = true;
+            let ran = watch(&mut copy, |call, _| {
+                if number == at {
+                    self::cut(&cut.volume).unwrap();
+                    over = call.is(sc::nr::WRITE) && call.arguments[0] == 1;
+                }
+                number += 1;
+            });
+            (ran, over)
+        });
+        if number <= at {
+            // The copy was over; and then comes the cut.
+            assert!(is_new);
+            break;
+        }
+        old += u32::from(!is_new);
+        new += u32::from(is_new);
+    }
+    assert!(old > 3 && new > 0, "{old} times the old file, {new} times the new one");
+    // After success.
+    for _ in 0..3 {
+        assert!(cut.round(place, |t| {
+            let ran = t.run(["--sync", "source", "dest"]);
+            self::cut(&cut.volume).unwrap();
+            (ran, true)
+        }));
+    }
+}
+
+fn power_cut_at_random(place: &Place) {
+    let cut = Cut::new(place);
+    let start_ = Instant::now();
+    cut.round(place, |t| (t.run(["--sync", "source", "dest"]), true));
+    let time = start_.elapsed();
+    for round in 0..12 {
+        cut.round(place, |t| {
+            let mut running = start(&mut t.mapcp(["--sync", "source", "dest"]));
+            thread::sleep(time * round / 12);
+            let over = running.child.try_wait().unwrap().is_some();
+            self::cut(&cut.volume).unwrap();
+            (running.end(), over)
+        });
+    }
+}
+
+/// A row that stops a program at each of its system calls: an emulator has its own.
+pub fn native_only() {
+    if common::runner().is_some() {
+        not_here("the system calls would be the emulator's");
+    }
+}

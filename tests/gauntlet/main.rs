@@ -1,0 +1,156 @@
+//! The gauntlet: every row is a fault made real, on one file system, by one program.
+//!
+//! `cargo xtask gauntlet` runs it on every file system that it can have here, and for other
+//! architectures, and puts the columns into one table. `cargo test --test gauntlet` is one
+//! column: that of the directory `target`.
+//!
+//!     gauntlet [--list] [--fs KIND] [WORD...]
+//!
+//! Only rows whose names contain one of the words are run. A file system other than `here`
+//! is made, in a mount namespace of this process: nothing of it outlives the process.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod changes;
+mod command_line;
+mod dests;
+mod disk;
+mod limits;
+mod options;
+mod place;
+mod refused;
+mod signals;
+mod sizes;
+mod sources;
+mod trial;
+mod watch;
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    time::Instant,
+};
+
+use place::Place;
+
+/// A fault, and what it does.
+struct Row {
+    name: String,
+    body: Box<dyn Fn(&Place)>,
+}
+
+#[derive(Default)]
+pub struct Rows(Vec<Row>);
+
+impl Rows {
+    /// Adds a row. It fails by panicking.
+    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&Place) + 'static) {
+        self.0.push(Row { name: name.into(), body: Box::new(body) });
+    }
+}
+
+/// Why a row cannot be on this file system, or for this program.
+struct NotHere(String);
+
+/// Ends a row that cannot be here.
+pub fn not_here(reason: impl Into<String>) -> ! {
+    panic::resume_unwind(Box::new(NotHere(reason.into())))
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = Rows::default();
+    sources::rows(&mut rows);
+    sizes::rows(&mut rows);
+    dests::rows(&mut rows);
+    disk::rows(&mut rows);
+    limits::rows(&mut rows);
+    changes::rows(&mut rows);
+    signals::rows(&mut rows);
+    refused::rows(&mut rows);
+    command_line::rows(&mut rows);
+    options::rows(&mut rows);
+    let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
+    names.sort();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two rows have one name");
+    rows.0
+}
+
+thread_local! {
+    /// Where the last panic was.
+    static WHERE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+fn main() -> ExitCode {
+    let mut kind = "here".to_owned();
+    let mut list = false;
+    let mut words = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match &*argument {
+            "--list" => list = true,
+            "--fs" => kind = arguments.next().expect("--fs KIND"),
+            _ => words.push(argument),
+        }
+    }
+    let mut rows = rows();
+    rows.retain(|row| words.is_empty() || words.iter().any(|word| row.name.contains(word)));
+    if list {
+        for row in &rows {
+            println!("{}", row.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+
+    let place = match Place::new(&kind) {
+        Ok(place) => place,
+        Err(reason) => {
+            println!("# {kind}: not here: {reason}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    println!("# {}", place.title());
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        WHERE.set(place.unwrap_or_default());
+    }));
+    let (mut passed, mut failed, mut absent) = (0, 0, 0);
+    for row in &rows {
+        let start = Instant::now();
+        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&place)));
+        let time = start.elapsed().as_secs_f32();
+        match result.map_err(|payload| reason(&*payload)) {
+            Ok(()) => {
+                passed += 1;
+                println!("ok      {} ({time:.1} s)", row.name);
+            }
+            Err(Ok(reason)) => {
+                absent += 1;
+                println!("n/a     {} | {reason}", row.name);
+            }
+            Err(Err(message)) => {
+                failed += 1;
+                println!("FAILED  {} ({time:.1} s)", row.name);
+                println!("        {}", WHERE.take());
+                for line in message.lines() {
+                    println!("        {line}");
+                }
+            }
+        }
+    }
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {verdict}. {passed} passed; {failed} failed; {absent} n/a");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `Ok`: why the row is not here; `Err`: what is wrong.
+fn reason(payload: &(dyn Any + Send)) -> Result<String, String> {
+    if let Some(NotHere(reason)) = payload.downcast_ref() {
+        return Ok(reason.clone());
+    }
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    Err(text.unwrap_or("a panic without a message").to_owned())
+}

@@ -1,0 +1,166 @@
+//! System calls that the kernel refuses: an older one, another file system, or a filter.
+
+use rustix::io::Errno;
+
+use crate::{
+    Rows, common,
+    common::noise,
+    not_here,
+    place::Place,
+    sizes::WAYS,
+    trial::{Trial, pages, run},
+    watch::{Calls, refuse},
+};
+
+const MAP_SHARED: u32 = 1;
+const PROT_WRITE: u32 = 2;
+
+/// What a copy can do without, each by its name.
+fn optional() -> Vec<(&'static str, Vec<Calls>)> {
+    use sc::nr::*;
+    let all = |numbers: &[usize]| numbers.iter().map(|&number| Calls::all(number)).collect();
+    const FADVISE64: usize = 221;
+    vec![
+        ("copy_file_range", all(&[COPY_FILE_RANGE])),
+        ("fallocate", all(&[FALLOCATE])),
+        ("statx", all(&[STATX])),
+        ("renameat2", all(&[RENAMEAT2])),
+        ("O_TMPFILE", vec![crate::signals::without_names()]),
+        ("linkat", all(&[LINKAT])),
+        ("madvise", all(&[MADVISE])),
+        ("clone, clone3, fork, vfork", all(&[CLONE, CLONE3, FORK, VFORK])),
+        ("ioctl", all(&[IOCTL])),
+        ("flock", all(&[FLOCK])),
+        ("prctl", all(&[PRCTL])),
+        ("getrandom", all(&[GETRANDOM])),
+        ("faccessat2", all(&[FACCESSAT2])),
+        ("sched_getaffinity", all(&[SCHED_GETAFFINITY])),
+        ("poll, ppoll", all(&[POLL, PPOLL])),
+        ("clock_gettime", all(&[CLOCK_GETTIME])),
+        ("fadvise64", all(&[FADVISE64])),
+        ("sigaltstack", all(&[SIGALTSTACK])),
+        ("rt_sigprocmask", all(&[RT_SIGPROCMASK])),
+        ("rt_sigaction", all(&[RT_SIGACTION])),
+        ("mmap of the destination", vec![Calls::with(MMAP, &[(2, PROT_WRITE), (3, MAP_SHARED)])]),
+        ("mmap of files", vec![Calls::with(MMAP, &[(3, MAP_SHARED)])]),
+    ]
+}
+
+fn needed_by_an_emulator(name: &str) -> bool {
+    ["clone", "madvise", "poll", "sigaltstack", "rt_sig", "prctl", "mmap of", "ioctl", "getrandom"]
+        .iter()
+        .any(|word| name.starts_with(word))
+}
+
+pub fn rows(rows: &mut Rows) {
+    for (name, calls) in optional() {
+        for (text, errno) in [("ENOSYS", Errno::NOSYS), ("EPERM", Errno::PERM)] {
+            let calls = calls.clone();
+            rows.add(format!("refused: {name}, {text}"), move |place| {
+                if common::runner().is_some() && needed_by_an_emulator(name) {
+                    not_here("the emulator itself needs it");
+                }
+                if common::runner().is_some() && name == "statx" {
+                    not_here("the emulator does it another way itself");
+                }
+                refused(place, name, &calls, errno);
+            });
+        }
+    }
+    for (text, errno) in [("ENOSYS", Errno::NOSYS), ("EPERM", Errno::PERM)] {
+        rows.add(format!("refused: all of these together, {text}"), move |place| {
+            if common::runner().is_some() {
+                not_here("the emulator itself needs some of them");
+            }
+            let calls: Vec<Calls> = optional().into_iter().flat_map(|(_, calls)| calls).collect();
+            refused(place, "all", &calls, errno);
+        });
+    }
+    for (what, call, errno) in [
+        ("O_TMPFILE, EOPNOTSUPP (NFS)", crate::signals::without_names(), Errno::OPNOTSUPP),
+        ("O_TMPFILE, EISDIR (before Linux 3.11)", crate::signals::without_names(), Errno::ISDIR),
+        ("fallocate, EOPNOTSUPP (ext3)", Calls::all(sc::nr::FALLOCATE), Errno::OPNOTSUPP),
+        ("copy_file_range, EXDEV", Calls::all(sc::nr::COPY_FILE_RANGE), Errno::XDEV),
+        ("copy_file_range, EINVAL", Calls::all(sc::nr::COPY_FILE_RANGE), Errno::INVAL),
+        ("FICLONE, ENOTTY", Calls::all(sc::nr::IOCTL), Errno::NOTTY),
+        ("clone, EAGAIN", Calls::all(sc::nr::CLONE), Errno::AGAIN),
+        ("madvise, EAGAIN", Calls::all(sc::nr::MADVISE), Errno::AGAIN),
+        ("mmap of files, ENODEV", Calls::with(sc::nr::MMAP, &[(3, MAP_SHARED)]), Errno::NODEV),
+    ] {
+        rows.add(format!("refused: {what}"), move |place| {
+            if common::runner().is_some() && needed_by_an_emulator(what) {
+                not_here("the emulator itself needs it");
+            }
+            refused(place, what, std::slice::from_ref(&call), errno);
+        });
+    }
+}
+
+/// The copy is made by another way: with each method, to nothing and to an existing file,
+/// small and large, with and without holes, and with the options that need calls of their own.
+fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
+    let mut t = Trial::new(place);
+    t.file("small", noise(1000));
+    t.file("middle", noise(300_000));
+    t.file("large", pages((9 << 20) + 5));
+    let holes = place.is_whole();
+    if holes {
+        t.sparse("holes", 3 << 20, &[(0, b"start"), (2 << 20, b"later")]);
+    }
+    for source in ["small", "middle", "large", "holes"] {
+        if source == "holes" && !holes {
+            continue;
+        }
+        let bytes = t.path(source).metadata().unwrap().len();
+        // Each method once, and each with a second worker but for what the kernel does.
+        for way in [0, 2, 4, 5, 7].map(|number| WAYS[number]) {
+            for dest in ["new", "dest"] {
+                if dest == "dest" {
+                    t.file("dest", "old");
+                }
+                let mut copy = t.mapcp(way.iter().chain(&[source, dest]));
+                refuse(&mut copy, calls, errno);
+                let ran = run(&mut copy);
+                // A way that was asked for and cannot be is an error that says so.
+                let kernel = way.contains(&"--method=kernel")
+                    && (name.starts_with("copy_file_range") || name == "all");
+                let maps =
+                    way.iter().any(|word| *word == "--method=map" || *word == "--method=write")
+                        && (name.starts_with("mmap") || name == "all");
+                if (kernel || maps) && ran.err != "" {
+                    let lines = ["copy within the kernel", "map"].map(|action| {
+                        [source, dest].map(|path| {
+                            let text = cause(errno);
+                            format!("cannot {action} '{path}': {text}")
+                        })
+                    });
+                    let lines: Vec<&str> = lines.iter().flatten().map(|line| &**line).collect();
+                    ran.fails_by_one_of(&lines);
+                    t.check();
+                    continue;
+                }
+                ran.copied(bytes);
+                t.becomes_as(dest, source);
+                t.check();
+                if dest == "new" {
+                    t.remove("new");
+                }
+            }
+        }
+    }
+}
+
+/// An error as it is told.
+pub fn cause(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOSYS => "Invalid system call number (ENOSYS)",
+        Errno::PERM => "Operation not permitted (EPERM)",
+        Errno::XDEV => "Cross-device link (EXDEV)",
+        Errno::INVAL => "Invalid argument (EINVAL)",
+        Errno::NODEV => "No such device (ENODEV)",
+        Errno::OPNOTSUPP => "Operation not supported on transport endpoint (EOPNOTSUPP)",
+        Errno::NOTTY => "Not a typewriter (ENOTTY)",
+        Errno::AGAIN => "Try again (EAGAIN)",
+        _ => panic!("{errno} is not asked for"),
+    }
+}

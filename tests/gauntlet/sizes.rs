@@ -1,0 +1,245 @@
+//! Sizes, and holes.
+
+use std::{
+    fs::File,
+    os::unix::fs::{FileExt, MetadataExt},
+};
+
+use rustix::{
+    fs::{FallocateFlags, SeekFrom, fallocate, seek},
+    process::{Signal, kill_process},
+};
+
+use crate::{
+    Rows, common, not_here,
+    place::Place,
+    trial::{Trial, fd, pages},
+    watch::watch,
+};
+
+/// What forces a way, and a number of workers.
+pub const WAYS: [&[&str]; 9] = [
+    &[],
+    &["--method=auto", "-j1"],
+    &["--method=auto", "-j2"],
+    &["--method=map", "-j1"],
+    &["--method=map", "-j2"],
+    &["--method=write", "-j1"],
+    &["--method=write", "-j2"],
+    &["--method=kernel", "-j1"],
+    &["--method=kernel", "-j2"],
+];
+
+const GIB: u64 = 1 << 30;
+
+pub fn rows(rows: &mut Rows) {
+    for size in [
+        0,
+        1,
+        4095,
+        4096,
+        4097,
+        16383,
+        16385,
+        65535,
+        65536,
+        65537,
+        (2 << 20) - 1,
+        2 << 20,
+        (2 << 20) + 1,
+        (4 << 20) - 1,
+        (4 << 20) + 1,
+        (8 << 20) - 1,
+        8 << 20,
+        (8 << 20) + 1,
+        (16 << 20) - 1,
+        (16 << 20) + 1,
+    ] {
+        rows.add(format!("size {size}"), move |place| each_way(place, size, &WAYS[..1]));
+        rows.add(format!("size {size}, every method and -j"), move |place| {
+            each_way(place, size, &WAYS[1..]);
+        });
+    }
+    for (name, size) in [
+        ("2 GiB - 1", 2 * GIB - 1),
+        ("2 GiB", 2 * GIB),
+        ("2 GiB + 1", 2 * GIB + 1),
+        ("4 GiB - 1", 4 * GIB - 1),
+        ("4 GiB", 4 * GIB),
+        ("4 GiB + 1", 4 * GIB + 1),
+        ("5 GiB", 5 * GIB),
+    ] {
+        rows.add(format!("size {name}, data at both ends"), move |place| {
+            let mut t = Trial::new(place);
+            let mut marks = vec![(0, &b"the start"[..]), (GIB + 12345, b"between")];
+            // qemu-user 7.2 drops what mmap2's offset has above 32 bits, and maps another
+            // part of the file: there data beyond 4 GiB needs a real kernel.
+            if common::runner().is_none() || common::words() == 64 {
+                marks.push((size - 7, b"the end"));
+            }
+            t.sparse("source", size, &marks);
+            must_have_holes(&t, "source");
+            for old in [false, true] {
+                if old {
+                    t.file("dest", "old");
+                }
+                t.run(["source", "dest"]).copied(size);
+                t.becomes_as("dest", "source");
+                t.check();
+                has_no_more_blocks(&t);
+            }
+        });
+    }
+    rows.add("size 2 GiB + 1, all of it data", |place| {
+        // Once is enough: where the program is, on a disk, and with both word sizes.
+        if !place.is_here() {
+            not_here("only where the directory target is: it is the same beyond");
+        }
+        if common::runner().is_some() {
+            not_here("an emulator is too slow for it");
+        }
+        let t = Trial::new(place);
+        let size = 2 * GIB + 1;
+        let part = pages(64 << 20);
+        let source = File::create_new(t.path("source")).unwrap();
+        let mark = |number: u64| number.to_ne_bytes();
+        for number in 0..32 {
+            let mut part = part.clone();
+            part[..8].copy_from_slice(&mark(number));
+            source.write_all_at(&part, number << 26).unwrap();
+        }
+        source.write_all_at(b"!", size - 1).unwrap();
+        t.run(["source", "dest"]).copied(size);
+        let dest = File::open(t.path("dest")).unwrap();
+        assert_eq!(dest.metadata().unwrap().len(), size);
+        let (mut one, mut other) = (vec![0; 8 << 20], vec![0; 8 << 20]);
+        for at in (0..2 * GIB).step_by(8 << 20) {
+            source.try_clone().unwrap();
+            File::open(t.path("source")).unwrap().read_exact_at(&mut one, at).unwrap();
+            dest.read_exact_at(&mut other, at).unwrap();
+            assert!(one == other, "they differ in the 8 MiB from {at} on");
+        }
+        dest.read_exact_at(&mut other[..1], size - 1).unwrap();
+        assert_eq!(other[0], b'!');
+        assert_eq!(t.names(), ["dest", "source"]);
+    });
+    // A time is what the issue asks, and calls are what can be counted: those for one hole
+    // are a few dozen, those for 100 GiB of windows would be thousands.
+    rows.add("100 GiB of nothing, in few system calls", |place| {
+        let mut t = Trial::new(place);
+        t.sparse("source", 100 * GIB, &[]);
+        must_have_holes(&t, "source");
+        if common::runner().is_some() {
+            t.run(["source", "dest"]).copied(100 * GIB);
+        } else {
+            let mut calls = 0;
+            let ran = watch(&mut t.mapcp(["source", "dest"]), |_, running| {
+                calls += 1;
+                if calls > 1000 {
+                    let _ = kill_process(running.pid(), Signal::KILL);
+                }
+            });
+            ran.copied(100 * GIB);
+            assert!(calls < 100, "{calls} system calls");
+        }
+        t.becomes_as("dest", "source");
+        t.check();
+        has_no_more_blocks(&t);
+    });
+    let patterns: [(&str, u64, &[(u64, &[u8])]); 4] = [
+        ("data at both ends", 20 << 20, &[(0, b"start"), ((20 << 20) - 3, b"end")]),
+        ("data in the middle", 20 << 20, &[(9 << 20, b"middle")]),
+        ("a hole of one page between", 3 << 16, &[(0, &[1; 1 << 16]), (2 << 16, &[2; 1 << 16])]),
+        ("a hole at the end", 9 << 20, &[(0, &[3; 1 << 17])]),
+    ];
+    for (what, size, marks) in patterns {
+        rows.add(format!("holes: {what}"), move |place| {
+            let mut t = Trial::new(place);
+            t.sparse("source", size, marks);
+            must_have_holes(&t, "source");
+            t.run(["source", "dest"]).copied(size);
+            t.becomes_as("dest", "source");
+            t.check();
+            has_no_more_blocks(&t);
+        });
+        rows.add(format!("holes: {what}, every method and -j"), move |place| {
+            let mut t = Trial::new(place);
+            t.sparse("source", size, marks);
+            must_have_holes(&t, "source");
+            for way in &WAYS[1..] {
+                t.file("dest", "old");
+                t.run(way.iter().chain(&["source", "dest"])).copied(size);
+                t.becomes_as("dest", "source");
+                t.check();
+                has_no_more_blocks(&t);
+            }
+        });
+        rows.add(format!("holes: {what}, --sparse=never"), move |place| {
+            let mut t = Trial::new(place);
+            t.sparse("source", size, marks);
+            for way in WAYS {
+                t.file("dest", "old");
+                let never = ["--sparse=never", "source", "dest"];
+                t.run(way.iter().chain(&never)).copied(size);
+                t.becomes_as("dest", "source");
+                t.check();
+                let found = t.path("dest").metadata().unwrap().blocks() * 512;
+                assert!(
+                    place.kind == "btrfs" || found >= size,
+                    "{way:?}: {found} bytes of space, {size} long"
+                );
+            }
+        });
+    }
+    rows.add("space reserved and never written", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "start");
+        let file = File::options().write(true).open(t.path("source")).unwrap();
+        if let Err(errno) = fallocate(fd(&file), FallocateFlags::empty(), 0, 5 << 20) {
+            not_here(format!("fallocate: {errno}"));
+        }
+        t.becomes_sparse("source", 5 << 20, &[(0, b"start")]);
+        for way in WAYS {
+            t.file("dest", "old");
+            t.run(way.iter().chain(&["source", "dest"])).copied(5 << 20);
+            t.becomes_as("dest", "source");
+            t.check();
+        }
+    });
+}
+
+fn each_way(place: &Place, size: usize, ways: &[&[&str]]) {
+    let mut t = Trial::new(place);
+    t.file("source", pages(size));
+    for way in ways {
+        t.run(way.iter().chain(&["source", "dest"])).copied(size);
+        t.becomes_as("dest", "source");
+        t.check();
+        t.file("dest", "old contents");
+        t.run(way.iter().chain(&["source", "dest"])).copied(size);
+        t.becomes_as("dest", "source");
+        t.check();
+        t.remove("dest");
+    }
+}
+
+/// Ends the row where there are no holes, or where they cannot be found.
+fn must_have_holes(t: &Trial, name: &str) {
+    let file = File::open(t.path(name)).unwrap();
+    let found = file.metadata().unwrap();
+    let end = seek(fd(&file), SeekFrom::End(0)).unwrap();
+    let hole = seek(fd(&file), SeekFrom::Hole(0)).unwrap_or(end);
+    if found.blocks() * 512 >= found.len() || hole == end {
+        assert!(!t.place.is_whole(), "no holes");
+        not_here("the file system has no holes, or does not tell where they are");
+    }
+}
+
+/// The copy is as sparse as the source, but for the parts of pages and what a file system
+/// has beside the data.
+fn has_no_more_blocks(t: &Trial) {
+    let blocks = |name: &str| t.path(name).metadata().unwrap().blocks();
+    let slack = 8 * (common::page_size() * 2 / 512 + 8);
+    let (found, most) = (blocks("dest"), blocks("source") + slack);
+    assert!(found <= most, "the holes are filled: {found} blocks of 512 bytes, {most} at most");
+}
