@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_rows, gauntlet,
+    DEBIAN_RUSTC, cargo, cross, cross_rows,
     install::install,
     kernels,
     matrix::Matrix,
@@ -25,7 +25,6 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
     install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
-    gauntlet::prepare();
     kernels::install(&booted)?;
     let mut report = Report::default();
     let mut matrix = Matrix::default();
@@ -79,8 +78,6 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         }
         matrix.run_under_emulators(&mut report, row);
     }
-
-    gauntlet::run(&mut report, &[]);
 
     let mut build = cross(&all);
     build.args(["-Zjson-target-spec", "--target", "x86_64-target.json"]);
