@@ -177,9 +177,9 @@ fn populate() -> Outcome {
         let _ = syscall::madvise(anonymous.addr, 3 * page(), syscall::Advice::NOHUGEPAGE);
         syscall::madvise(anonymous.page(1), page(), syscall::Advice::POPULATE_WRITE)?;
     }
-    let mut present = [0; 3];
+    let mut present = [0; PRESENT];
     syscall::mincore(anonymous.addr, 3 * page(), &mut present)?;
-    same(present.map(|byte| byte & 1), [0, 1, 0])
+    same([0, 1, 2].map(|page| present[page] & 1), [0, 1, 0])
 }
 
 /// What `maps` tells of a mapping, by whichever way this kernel has.
