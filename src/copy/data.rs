@@ -244,7 +244,7 @@ impl Job<'_> {
     fn copy_mapped(&self, window: Window, map: &Region) -> Outcome<()> {
         let target = map_shared(self.to, window, ProtFlags::READ | ProtFlags::WRITE);
         let target = target.map_err(|errno| dest(Action::Map, errno))?;
-        if self.plan.size >= HUGE {
+        if self.plan.size >= LARGE {
             advise(&target, Advice::HUGEPAGE);
         }
         advise(&target, Advice::POPULATE_WRITE);
@@ -327,6 +327,6 @@ impl Job<'_> {
     }
 }
 
-/// From so many bytes on a mapped destination is given huge pages; below, more memory would be
-/// made zero than is used.
-const HUGE: u64 = 2 << 20;
+/// From so many bytes on a mapped destination is given large pages, as large as the file is long:
+/// with fewer bytes there are few pages anyway.
+const LARGE: u64 = 64 << 10;

@@ -336,15 +336,18 @@ impl<'a> Temporary<'a> {
                 result => return result,
             }
         }
-        // Its data is on the way to the disk before it replaces any: ext4 sees to that by itself
-        // for small files alone. (That it has arrived nobody knows who did not ask for it.)
-        let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
         // A link cannot replace a file, a name can. Others must know that it is in use.
         let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
         let mut name = Name::new();
         let _held = signals::hold();
         self.to.take_name(&mut name, &mut |name| self.link(name))?;
-        rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))
+        rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))?;
+        // What it replaced was on the disk for long, so its data shall not wait for half a
+        // minute: ext4 sees to that by itself for small files alone. (That it has arrived nobody
+        // knows who did not ask for it.) Not before the name changes: that frees the old file's
+        // blocks, and where the disk is told so, it would first take all the new ones.
+        let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
+        Ok(())
     }
 
     /// Gives a file without a name its first one.

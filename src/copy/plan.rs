@@ -6,9 +6,9 @@ use crate::syscall::{Errno, Result, Whence, sched_getaffinity};
 /// How much of each file is mapped at once, in bytes: a multiple of every page size, and of
 /// most huge pages.
 ///
-/// Enough that the calls for a window cost nothing beside its bytes; little enough for the two
-/// of them to fit in any address space, and to count little against a process's memory.
-pub const WINDOW: u64 = 4 << 20;
+/// Enough that the calls for a window cost nothing beside its bytes, and for one huge page;
+/// little enough to stay in a processor's cache, and for two of them to fit in any address space.
+pub const WINDOW: u64 = 2 << 20;
 
 /// A stretch of the source that is copied at once, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,28 +69,32 @@ impl Plan {
 /// file system knows that it must not forget it.
 pub const RESERVED: u64 = 128 << 10;
 
-/// From so many bytes on a second process pays for itself.
-const SHARED: u64 = 32 << 20;
+/// From so many bytes on writing pays for mapping.
+const WRITTEN: u64 = 4 << 20;
+
+/// From so many bytes on a second process pays for itself: while one writes, which only one can
+/// at a time, the other maps its next window.
+const SHARED: u64 = 16 << 20;
 
 /// The best way to copy, and how many processes at once; no number: never more than one.
 ///
 /// | bytes | space is | way | processes |
 /// |---|---|---|---|
 /// | up to 128 KiB | not reserved | by the kernel | 1 |
-/// | up to 32 MiB | reserved | by the kernel | 1 |
-/// | more | reserved | by the kernel | 2, if there are two processors |
+/// | up to 4 MiB | reserved | by the kernel | 1 |
+/// | up to 16 MiB | reserved | written | 1 |
+/// | more | reserved | written | 2, if there are two processors |
 /// | more | not reserved | by the kernel | 1 |
 ///
 /// Before that it is cloned where the file system can; after it, if the kernel will not, it is
 /// written, and read if it cannot be mapped. Measured by `cargo xtask bench`.
 pub fn best(plan: &Plan, reserved: bool) -> (Way, u32) {
-    let jobs = match reserved || plan.holes {
+    if !reserved && !plan.holes {
         // Some file systems would first write zeros before what comes out of order.
-        false => 0,
-        true if plan.size >= SHARED && has_two_processors() => 2,
-        true => 1,
-    };
-    (Way::Kernel, jobs)
+        return (Way::Kernel, 0);
+    }
+    let way = if plan.size < WRITTEN { Way::Kernel } else { Way::Write };
+    (way, if plan.size >= SHARED && has_two_processors() { 2 } else { 1 })
 }
 
 /// Whether this process may run on two processors, of the first 1024.
