@@ -1344,24 +1344,31 @@ fn calls_on_paths_refuse_what_the_kernel_refuses() {
     let opened = syscall::open(&missing, OFlags::RDONLY, Mode::empty());
     assert_eq!(opened.map(drop), Err(Errno::ENOENT));
 
-    let mut statx = [0_u64; 32];
-    let statx = statx.as_mut_ptr();
+    let mut stat = [0_u64; 32];
+    let stat = stat.as_mut_ptr();
+    let table = [
+        ("bad directory", Errno::EBADF, (BAD, c"file", 0)),
+        ("bad descriptor", Errno::EBADF, (BAD, c"", kernel::AT_EMPTY_PATH)),
+        ("directory is a file", Errno::ENOTDIR, (file, c"file", 0)),
+        ("missing", Errno::ENOENT, (dir, c"missing", 0)),
+        ("empty", Errno::ENOENT, (dir, c"", 0)),
+        ("long", Errno::ENAMETOOLONG, (dir, long, 0)),
+        ("loop", Errno::ELOOP, (dir, c"loop", 0)),
+        ("unknown flag", Errno::EINVAL, (dir, c"file", 1)),
+    ];
     refused(
         "statx",
-        &[
-            ("bad directory", Errno::EBADF, (BAD, c"file", 0)),
-            ("bad descriptor", Errno::EBADF, (BAD, c"", kernel::AT_EMPTY_PATH)),
-            ("directory is a file", Errno::ENOTDIR, (file, c"file", 0)),
-            ("missing", Errno::ENOENT, (dir, c"missing", 0)),
-            ("empty", Errno::ENOENT, (dir, c"", 0)),
-            ("long", Errno::ENAMETOOLONG, (dir, long, 0)),
-            ("loop", Errno::ELOOP, (dir, c"loop", 0)),
-            ("unknown flag", Errno::EINVAL, (dir, c"file", 1)),
-        ],
+        &table,
         |(dir, path, flags)| syscall::statx(lend(dir), path, AtFlags::from_bits_retain(flags)),
         |(dir, path, flags)| unsafe {
-            sc::syscall!(STATX, dir, path.as_ptr(), flags, kernel::STATX_BASIC_STATS, statx)
+            sc::syscall!(STATX, dir, path.as_ptr(), flags, kernel::STATX_BASIC_STATS, stat)
         },
+    );
+    refused(
+        "fstatat",
+        &table,
+        |(dir, path, flags)| syscall::fstatat(lend(dir), path, AtFlags::from_bits_retain(flags)),
+        |(dir, path, flags)| unsafe { sc::syscall!(NEWFSTATAT, dir, path.as_ptr(), stat, flags) },
     );
 
     let remove = kernel::AT_REMOVEDIR;
@@ -1600,6 +1607,8 @@ fn stat_of_every_kind_of_file_has_the_fields_of_the_oracles() {
         assert_eq!(fields(&stat), fields_of_statx(&oracle), "statx of {name}");
         let oracle = fs::symlink_metadata(&at).unwrap();
         assert_eq!(fields(&stat), fields_of_std(&oracle), "statx of {name}");
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        assert_eq!(syscall::fstatat(lend(number(&dir)), &path, flags), Ok(stat), "{name}");
         assert_eq!(stat.file_type(), kind, "{name}");
         assert_eq!(stat.permissions().bits(), oracle.mode() & 0o7777, "{name}");
 

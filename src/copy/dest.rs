@@ -119,7 +119,7 @@ impl<'a> Destination<'a> {
     }
 
     fn examine(&self, flags: AtFlags) -> Result<Stat> {
-        syscall::statx(self.dir(), self.name, flags)
+        syscall::fstatat(self.dir(), self.name, flags)
     }
 
     /// Goes to the directory of a path, and tells the last component. A path that ends with a
@@ -420,7 +420,7 @@ impl Destination<'_> {
         let file = syscall::openat(self.dir(), name.as_c_str(), flags, Mode::empty())?;
         syscall::flock(file.as_fd(), Flock::EXCLUSIVE)?;
         // With the lock it is nobody's; if it still has the name, that is nobody's either.
-        let stat = syscall::statx(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = syscall::fstatat(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
         let locked = syscall::fstat(file.as_fd())?;
         if stat.file_type() != FileType::Regular || !stat.is_same_file(&locked) {
             return Err(Errno::EEXIST);

@@ -34,7 +34,7 @@ pub use pkey::*;
 pub use process::*;
 pub use procmap::*;
 pub use signal::*;
-pub use stat::{FileType, Stat, StatFs, fstat, fstatfs, statx};
+pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
 /// Calls without types: a number, and up to six registers.

@@ -101,14 +101,25 @@ pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
 /// What is known of a file by its path from a directory.
 ///
 /// With [`AtFlags::SYMLINK_NOFOLLOW`] of a link itself; with
-/// [`AtFlags::EMPTY_PATH`] and an empty path of `dir`. Falls back to `newfstatat`
-/// if the kernel is too old for `statx` (4.11), or a filter forbids it.
-#[inline(never)]
+/// [`AtFlags::EMPTY_PATH`] and an empty path of `dir`. It is `statx` where [`fstat`] is, and
+/// `newfstatat` elsewhere. Source: fstatat(2).
+pub fn fstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
+    if arch::STATX_FIRST { statx(dir, path, flags) } else { newfstatat(dir, path, flags) }
+}
+
+/// The same, by `statx` on every architecture.
+///
+/// Falls back to `newfstatat` if the kernel is too old for it (4.11), or a filter forbids it.
+/// Source: statx(2).
 pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     match statx_only(dir, path, flags) {
-        Err(Errno::ENOSYS | Errno::EPERM) => {}
-        result => return result,
+        Err(Errno::ENOSYS | Errno::EPERM) => newfstatat(dir, path, flags),
+        result => result,
     }
+}
+
+#[inline(never)]
+fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut stat = MaybeUninit::uninit();
     let (path, flags) = (path.as_ptr() as usize, flags.register());
     // SAFETY: the path is a C string, and there is room for the structure.

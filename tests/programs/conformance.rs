@@ -1651,6 +1651,10 @@ mod stat {
         };
         ensure(whole(stat) == whole(by_name), "another answer by statx with a name")?;
         ensure(whole(stat) == whole(by_fd), "another answer by statx with a descriptor")?;
+        let alike = syscall::fstatat(CWD, name, AtFlags::SYMLINK_NOFOLLOW)? == stat;
+        ensure(alike, "another answer by fstatat with a name")?;
+        let alike = syscall::fstatat(fd.as_fd(), c"", AtFlags::EMPTY_PATH)? == stat;
+        ensure(alike, "another answer by fstatat with a descriptor")?;
         Ok(stat)
     }
 

@@ -488,8 +488,8 @@ impl Bench {
                 place.sync();
             }
         }
-        if size >= LARGE {
-            take_memory(size)?;
+        if size >= 256 * KIB {
+            take_memory(size.max(8 * MIB))?;
         }
         if before == Before::Cold {
             fs::write("/proc/sys/vm/drop_caches", "3").map_err(|error| error.to_string())?;

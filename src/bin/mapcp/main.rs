@@ -122,7 +122,7 @@ fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
 }
 
 fn check_directory(path: &CStr) -> syscall::Result<()> {
-    match syscall::statx(CWD, path, AtFlags::empty())?.file_type() {
+    match syscall::fstatat(CWD, path, AtFlags::empty())?.file_type() {
         FileType::Directory => Ok(()),
         _ => Err(Errno::ENOTDIR),
     }
