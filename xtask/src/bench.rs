@@ -39,7 +39,9 @@ const COLD_SIZES: [u64; 5] = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB];
 /// The largest, that of `LARGEST_ROUNDS` rounds of mapcp alone.
 const LARGEST: u64 = 8 * GIB;
 const LARGEST_ROUNDS: usize = 3;
-/// From this size on what a copy left to be written to the disk would slow the next one.
+/// From this size on what a copy left to be written to the disk, and in memory, would slow the
+/// next one.
+const SETTLED: u64 = 256 * KIB;
 const LARGE: u64 = 64 * MIB;
 
 pub const CP: &str = "GNU cp";
@@ -484,11 +486,11 @@ impl Bench {
             dest.map_err(|error| error.to_string())?;
         } else {
             let _ = fs::remove_file(&dest);
-            if size >= LARGE || before == Before::Cold {
+            if size >= SETTLED || before == Before::Cold {
                 place.sync();
             }
         }
-        if size >= 256 * KIB {
+        if size >= SETTLED {
             take_memory(size.max(8 * MIB))?;
         }
         if before == Before::Cold {
