@@ -6,24 +6,11 @@ mod common;
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
-use common::{Scratch, noise, outcome};
-
-/// A program of the release build, which is made if the tests run on another.
-fn release(name: &str) -> PathBuf {
-    let here = common::path(name);
-    let dir = here.parent().unwrap();
-    if dir.ends_with("release") {
-        return here;
-    }
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--release", "-p", "baremap", "-p", "baremap-examples"]);
-    common::run(build.current_dir(env!("CARGO_MANIFEST_DIR")));
-    dir.with_file_name("release").join(name)
-}
+use common::{Scratch, noise, outcome, release};
 
 #[cfg(target_arch = "x86_64")]
 #[test]

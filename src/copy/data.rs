@@ -37,6 +37,7 @@ impl Copy<'_, '_> {
                 Ok(()) => {
                     // It may have become longer since it was examined.
                     set_length(to, size)?;
+                    (self.watch)(size, Some(size));
                     return self.done(source, Way::Clone);
                 }
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
@@ -103,7 +104,16 @@ impl Copy<'_, '_> {
             }
             Ok(())
         })?;
-        self.done(source, job.way)
+        if has_holes && !holes && job.way == Way::Kernel {
+            // It may have shared the holes, too.
+            job.reserve()?;
+        }
+        self.done(source, job.way)?;
+        if options.in_place {
+            // The last look before the file gets its length, which is the next call.
+            job.check_length()?;
+        }
+        Ok(())
     }
 
     /// All is copied, if the source still has all that it had: what is beyond its end was taken
@@ -221,9 +231,6 @@ impl Job<'_> {
             } else {
                 self.write(window, &map)?;
             }
-        }
-        if self.in_place {
-            self.check_length()?;
         }
         Ok(())
     }

@@ -91,6 +91,19 @@ fn example(name: &str) -> PathBuf {
     dir.join(name)
 }
 
+/// A program of the release build, which is made if the tests run on another.
+pub fn release(name: &str) -> PathBuf {
+    let here = path(name);
+    let dir = here.parent().unwrap();
+    if dir.ends_with("release") {
+        return here;
+    }
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--release", "-p", "baremap", "-p", "baremap-examples"]);
+    run(build.current_dir(env!("CARGO_MANIFEST_DIR")));
+    dir.with_file_name("release").join(name)
+}
+
 /// An empty directory for one test.
 pub struct Scratch(PathBuf);
 

@@ -20,7 +20,8 @@ use crate::{
 const SAME: &str = "it is the same file as the source";
 
 pub fn rows(rows: &mut Rows) {
-    let same: [(&str, fn(&mut Trial) -> Vec<String>); 4] = [
+    type Arguments = fn(&mut Trial) -> Vec<String>;
+    let same: [(&str, Arguments); 4] = [
         ("by path", |_| vec!["file".into(), "./file".into(), "../row/file".into()]),
         ("by hard link", |t| {
             t.hard_link("file", "hard");

@@ -92,6 +92,8 @@ fn main() -> ExitCode {
         match &*argument {
             "--list" => list = true,
             "--fs" => kind = arguments.next().expect("--fs KIND"),
+            // What people tell `cargo test`, and it every test.
+            "--nocapture" | "--show-output" | "--test-threads=1" => {}
             _ => words.push(argument),
         }
     }
@@ -104,6 +106,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
 
+    // The program as people have it: a debug build would need a larger stack than some rows give.
+    if std::env::var_os("BAREMAP_DIR").is_none() {
+        let mapcp = common::release("mapcp");
+        // SAFETY: no other thread is there yet.
+        unsafe { std::env::set_var("BAREMAP_DIR", mapcp.parent().expect("a file")) };
+    }
     let place = match Place::new(&kind) {
         Ok(place) => place,
         Err(reason) => {

@@ -47,9 +47,9 @@ fn optional() -> Vec<(&'static str, Vec<Calls>)> {
 }
 
 fn needed_by_an_emulator(name: &str) -> bool {
-    ["clone", "madvise", "poll", "sigaltstack", "rt_sig", "prctl", "mmap of", "ioctl", "getrandom"]
-        .iter()
-        .any(|word| name.starts_with(word))
+    let calls = "clone madvise poll sigaltstack rt_sig prctl mmap ioctl getrandom faccessat2 \
+        sched_getaffinity";
+    calls.split_whitespace().any(|call| name.starts_with(call))
 }
 
 pub fn rows(rows: &mut Rows) {
@@ -127,7 +127,7 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
                 let maps =
                     way.iter().any(|word| *word == "--method=map" || *word == "--method=write")
                         && (name.starts_with("mmap") || name == "all");
-                if (kernel || maps) && ran.err != "" {
+                if (kernel || maps) && !ran.err.is_empty() {
                     let lines = ["copy within the kernel", "map"].map(|action| {
                         [source, dest].map(|path| {
                             let text = cause(errno);

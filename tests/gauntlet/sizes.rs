@@ -129,7 +129,8 @@ pub fn rows(rows: &mut Rows) {
         let mut t = Trial::new(place);
         t.sparse("source", 100 * GIB, &[]);
         must_have_holes(&t, "source");
-        if common::runner().is_some() {
+        if common::runner().is_some() || common::words() == 32 {
+            // Calls that cannot be counted: see `native_only`.
             t.run(["source", "dest"]).copied(100 * GIB);
         } else {
             let mut calls = 0;
@@ -146,7 +147,8 @@ pub fn rows(rows: &mut Rows) {
         t.check();
         has_no_more_blocks(&t);
     });
-    let patterns: [(&str, u64, &[(u64, &[u8])]); 4] = [
+    type Marks<'a> = &'a [(u64, &'a [u8])];
+    let patterns: [(&str, u64, Marks); 4] = [
         ("data at both ends", 20 << 20, &[(0, b"start"), ((20 << 20) - 3, b"end")]),
         ("data in the middle", 20 << 20, &[(9 << 20, b"middle")]),
         ("a hole of one page between", 3 << 16, &[(0, &[1; 1 << 16]), (2 << 16, &[2; 1 << 16])]),
@@ -239,7 +241,10 @@ fn must_have_holes(t: &Trial, name: &str) {
 /// has beside the data.
 fn has_no_more_blocks(t: &Trial) {
     let blocks = |name: &str| t.path(name).metadata().unwrap().blocks();
-    let slack = 8 * (common::page_size() * 2 / 512 + 8);
+    let mut slack = 8 * (common::page_size() * 2 / 512 + 8);
+    if t.place.kind == "xfs" {
+        slack += 128; // behind the end of a file that was just written
+    }
     let (found, most) = (blocks("dest"), blocks("source") + slack);
     assert!(found <= most, "the holes are filled: {found} blocks of 512 bytes, {most} at most");
 }

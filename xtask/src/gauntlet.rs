@@ -133,7 +133,7 @@ fn columns(words: &[&str]) -> Vec<Column> {
             let mut native = column(&name, "here", row.target, None);
             native
                 .arguments
-                .extend(["size", "holes", "100 GiB", "random moment"].map(str::to_owned));
+                .extend(["size", "holes:", "100 GiB", "random moments"].map(str::to_owned));
             columns.push(native);
         }
     }
