@@ -71,6 +71,12 @@ impl Copy<'_, '_> {
         job.way = way;
         let mut position = 0;
         if let Some(first) = job.next(0) {
+            if options.way.is_none() && way == Way::Write && !plan.holes && !job.is_in_memory(first)
+            {
+                // It reads ahead while it writes; what is mapped is first read, and then written.
+                way = Way::Kernel;
+                job.way = way;
+            }
             if way == Way::Kernel {
                 match job.copy_by_kernel(first) {
                     Ok(()) => position = first.end(),
@@ -245,6 +251,15 @@ impl Job<'_> {
 
     fn map_source(&self, window: Window) -> Outcome<Region> {
         map_shared(self.from, window, ProtFlags::READ).map_err(|e| source(Action::Map, e))
+    }
+
+    /// Whether the source's first page is in memory, as far as the kernel tells.
+    fn is_in_memory(&self, first: Window) -> bool {
+        let mut page = [1];
+        if let Ok(map) = self.map_source(first) {
+            let _ = syscall::mincore(map.ptr(), 1, &mut page);
+        }
+        page[0] & 1 != 0
     }
 
     /// Copies a window of the mapped source to the same of the destination, mapped for it.

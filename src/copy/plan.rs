@@ -86,8 +86,9 @@ const SHARED: u64 = 16 << 20;
 /// | more | reserved | written | 2, if there are two processors |
 /// | more | not reserved | by the kernel | 1 |
 ///
-/// Before that it is cloned where the file system can; after it, if the kernel will not, it is
-/// written, and read if it cannot be mapped. Measured by `cargo xtask bench`.
+/// Before that it is cloned where the file system can; what is to be written and is not in memory
+/// is copied by the kernel after all; and if that will not, it is written, and read if it cannot
+/// be mapped. Measured by `cargo xtask bench`.
 pub fn best(plan: &Plan, reserved: bool) -> (Way, u32) {
     if !reserved && !plan.holes {
         // Some file systems would first write zeros before what comes out of order.

@@ -36,7 +36,7 @@ const SIZES: [u64; 12] = [
 ];
 const QUICK_SIZES: [u64; 5] = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB];
 const COLD_SIZES: [u64; 5] = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB];
-/// The largest, that of `LARGEST_ROUNDS` rounds of mapcp alone.
+/// The largest, that of `LARGEST_ROUNDS` rounds of two programs.
 const LARGEST: u64 = 8 * GIB;
 const LARGEST_ROUNDS: usize = 3;
 /// From this size on what a copy left to be written to the disk, and in memory, would slow the
@@ -505,7 +505,7 @@ impl Bench {
         Ok(())
     }
 
-    /// mapcp alone, with a file that is larger than what the others are measured with.
+    /// mapcp and cp alone, with a file that is larger than what the others are measured with.
     fn largest(&mut self, place: &Place) -> Result<(), String> {
         let memory = meminfo("MemAvailable:")?;
         if available(&place.dir)? < 2 * LARGEST + GIB || memory < 2 * LARGEST + GIB {
@@ -515,7 +515,7 @@ impl Bench {
         }
         place.make_source(LARGEST)?;
         let all = self.peers.clone();
-        self.peers.retain(|peer| peer.name == MAPCP);
+        self.peers.retain(|peer| [CP, MAPCP].contains(&peer.name));
         let result = self.table(place, Before::Absent, &[LARGEST]);
         self.peers = all;
         let _ = fs::remove_file(place.source(LARGEST));
@@ -538,18 +538,23 @@ fn take_precedence(size: u64) {
     }
 }
 
-/// Uses memory, and gives it back: then there is so much that nobody has to be asked for. The
-/// host of a virtual machine takes back what is not used, and to ask it again would cost
-/// whoever comes first more than a copy does.
+/// Uses memory, in large pages and in small ones, and gives it back: then there is so much that
+/// nobody has to be asked for. The host of a virtual machine takes back what is not used, and to
+/// ask it again would cost whoever comes first more than a copy does.
 fn take_memory(len: u64) -> Result<(), String> {
-    let len = len as usize;
+    [libc::MADV_HUGEPAGE, libc::MADV_NOHUGEPAGE]
+        .into_iter()
+        .try_for_each(|pages| take_pages(len as usize, pages))
+}
+
+fn take_pages(len: usize, pages: libc::c_int) -> Result<(), String> {
     // SAFETY: the kernel chooses a place, and nobody else knows of it.
     let done = unsafe {
         let (prot, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let start = libc::mmap(ptr::null_mut(), len, prot, flags, -1, 0);
         start != libc::MAP_FAILED && {
-            libc::madvise(start, len, libc::MADV_HUGEPAGE);
+            libc::madvise(start, len, pages);
             let done = libc::madvise(start, len, libc::MADV_POPULATE_WRITE);
             libc::munmap(start, len);
             done == 0
