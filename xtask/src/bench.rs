@@ -491,7 +491,7 @@ impl Bench {
             }
         }
         if size >= SETTLED {
-            take_memory(size.max(8 * MIB))?;
+            take_memory(size + LARGE)?;
         }
         if before == Before::Cold {
             fs::write("/proc/sys/vm/drop_caches", "3").map_err(|error| error.to_string())?;
