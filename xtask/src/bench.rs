@@ -40,8 +40,8 @@ const COLD_SIZES: [u64; 5] = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB];
 const LARGEST: u64 = 8 * GIB;
 const LARGEST_ROUNDS: usize = 3;
 /// From this size on what a copy left to be written to the disk, and in memory, would slow the
-/// next one.
-const SETTLED: u64 = 256 * KIB;
+/// next one. (Below, it is more that nothing is left in the processor's caches by then.)
+const SETTLED: u64 = 4 * MIB;
 const LARGE: u64 = 64 * MIB;
 
 pub const CP: &str = "GNU cp";
