@@ -387,8 +387,8 @@ fn numbers_of_calls() {
         brk BRK, clock_gettime CLOCK_GETTIME, clock_nanosleep CLOCK_NANOSLEEP, clone CLONE,
         close CLOSE, copy_file_range COPY_FILE_RANGE, exit EXIT, exit_group EXIT_GROUP, faccessat FACCESSAT, fallocate FALLOCATE,
         fchmod FCHMOD, fchown FCHOWN, fcntl FCNTL, fdatasync FDATASYNC, fgetxattr FGETXATTR,
-        flistxattr FLISTXATTR, flock FLOCK, fsetxattr FSETXATTR, fstat FSTAT, fstatfs FSTATFS, fsync FSYNC,
-        ftruncate FTRUNCATE, getpid GETPID, getrandom GETRANDOM, gettid GETTID, ioctl IOCTL,
+        flistxattr FLISTXATTR, flock FLOCK, fremovexattr FREMOVEXATTR, fsetxattr FSETXATTR, fstat FSTAT, fstatfs FSTATFS, fsync FSYNC,
+        ftruncate FTRUNCATE, getpid GETPID, getppid GETPPID, getrandom GETRANDOM, gettid GETTID, ioctl IOCTL,
         kill KILL, linkat LINKAT, lseek LSEEK, madvise MADVISE, memfd_create MEMFD_CREATE,
         mincore MINCORE, mlock MLOCK, mlock2 MLOCK2, mmap MMAP, mprotect MPROTECT, mremap MREMAP,
         msync MSYNC, munlock MUNLOCK, munmap MUNMAP, openat OPENAT, ppoll PPOLL, prctl PRCTL,
@@ -2139,6 +2139,11 @@ fn extended_attributes_are_what_the_oracle_sees() {
     assert_eq!(syscall::fgetxattr(ours, c"user.two", &mut found), Ok(0));
     assert_eq!(syscall::fgetxattr(ours, c"user.three", &mut found), Err(Errno::ENODATA));
 
+    assert_eq!(syscall::fremovexattr(ours, c"user.three"), Err(Errno::ENODATA));
+    assert_eq!(set(ours, c"user.three", b"3", none), Ok(()));
+    assert_eq!(syscall::fremovexattr(ours, c"user.three"), Ok(()));
+    assert_eq!(syscall::fgetxattr(ours, c"user.three", &mut found), Err(Errno::ENODATA));
+
     let (mut list, mut wanted) = ([0; 100], [0u8; 100]);
     let told = rustix::fs::flistxattr(oracle, &mut wanted[..]).unwrap();
     assert_eq!(syscall::flistxattr(ours, &mut list), Ok(told));
@@ -2362,6 +2367,7 @@ fn calls_on_processes_refuse_what_the_kernel_refuses() {
 #[test]
 fn a_process_and_a_thread_know_their_numbers() {
     assert_eq!(syscall::getpid(), std::process::id() as Pid);
+    assert_eq!(syscall::getppid(), std::os::unix::process::parent_id() as Pid);
     let mine = syscall::gettid();
     assert_eq!(mine, rustix::thread::gettid().as_raw_nonzero().get());
     let other = std::thread::spawn(|| {

@@ -10,7 +10,6 @@ use crate::syscall::{self, Errno, Mode, XattrFlags};
 #[cold]
 #[inline(never)]
 pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
-    extended(from.file, to)?;
     let stat = &from.stat;
     let mut mode = stat.permissions();
     if give(to, stat).is_err() {
@@ -19,6 +18,8 @@ pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let _ = syscall::fchown(to, None, Some(stat.gid));
         mode -= Mode::SETUID | Mode::SETGID;
     }
+    // After the owner, whose change takes capabilities; and before the permissions.
+    extended(from.file, to)?;
     syscall::fchmod(to, mode).map_err(|e| dest(Action::SetMode, e))?;
     syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))
 }
@@ -31,6 +32,8 @@ fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
         return Ok(());
     }
+    // Only a file that may be written to, whatever its descriptor, gets any.
+    let _ = syscall::fchmod(to, Mode::RUSR | Mode::WUSR);
     let failed = |errno: Errno| source(Action::ReadAttributes, errno);
     let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(|_| failed(Errno::ENOMEM))?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };

@@ -25,8 +25,8 @@ impl Copy<'_, '_> {
     /// Copies the whole of `from` to the start of `to`, which is empty, unless the copy is in
     /// place; then what it has behind them stays.
     #[inline(never)]
-    pub fn contents(&mut self, source: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
-        let Source { file: from, stat } = source;
+    pub fn contents(&mut self, whole: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        let Source { file: from, stat } = whole;
         let (from, options, size) = (*from, self.options, stat.size);
         // Files in /proc have contents, and no size.
         if stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read) {
@@ -35,10 +35,13 @@ impl Copy<'_, '_> {
         if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
             match syscall::ficlone(to, from) {
                 Ok(()) => {
+                    if options.fill_holes {
+                        reserve(to, size)?;
+                    }
                     // It may have become longer since it was examined.
                     set_length(to, size)?;
                     (self.watch)(size, Some(size));
-                    return self.done(source, Way::Clone);
+                    return self.done(whole, Way::Clone);
                 }
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
@@ -48,6 +51,9 @@ impl Copy<'_, '_> {
         // is one stretch of data, as large as the file.)
         let has_holes = stat.blocks.saturating_mul(512) < size;
         let holes = has_holes && !options.fill_holes;
+        if !workers::can_count(size) {
+            return Err(source(Action::Copy, Errno::EFBIG));
+        }
         let plan = Plan { size, holes, page: page_size() as u64 };
         let way = Way::Write;
         let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
@@ -112,9 +118,9 @@ impl Copy<'_, '_> {
         })?;
         if has_holes && !holes && job.way == Way::Kernel {
             // It may have shared the holes, too.
-            job.reserve()?;
+            reserve(to, size)?;
         }
-        self.done(source, job.way)?;
+        self.done(whole, job.way)?;
         if options.in_place {
             // The last look before the file gets its length, which is the next call.
             job.check_length()?;
@@ -154,15 +160,32 @@ impl Copy<'_, '_> {
     }
 }
 
-/// A file's length in bytes; as much as there can be, if it does not tell.
+/// A file's length in bytes; as much as there can be, if it does not tell. (`lseek` would tell
+/// with less, and move the position: what cannot be mapped is still to be read from the start.)
 #[inline(never)]
 fn length(file: BorrowedFd<'_>) -> u64 {
-    syscall::lseek(file, 0, Whence::END).unwrap_or(u64::MAX)
+    syscall::fstat(file).map_or(u64::MAX, |stat| stat.size)
 }
 
 #[inline(never)]
 pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
+}
+
+/// Reserves space for the destination, and tells whether it could: some file systems cannot. That
+/// there is none is an error.
+#[inline(never)]
+fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
+    loop {
+        match syscall::fallocate(to, FallocateFlags::empty(), 0, size) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO)) => {
+                return Err(dest(Action::Reserve, errno));
+            }
+            Err(_) => return Ok(false),
+        }
+    }
 }
 
 #[inline(never)]
@@ -188,7 +211,7 @@ impl Job<'_> {
             set_length(self.to, 0)?;
         }
         if !self.plan.holes && (size >= RESERVED || options.way == Some(Way::Map)) {
-            self.reserve()?;
+            self.reserved = reserve(self.to, size)?;
         }
         if options.in_place {
             // Longer than it will be: see `check_length`.
@@ -198,22 +221,6 @@ impl Job<'_> {
             set_length(self.to, size)?;
         }
         Ok(())
-    }
-
-    /// Reserves space for the destination, if it can: some file systems cannot. That there is
-    /// none is an error.
-    fn reserve(&mut self) -> Outcome<()> {
-        loop {
-            match syscall::fallocate(self.to, FallocateFlags::empty(), 0, self.plan.size) {
-                Ok(()) => self.reserved = true,
-                Err(Errno::EINTR) => continue,
-                Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO)) => {
-                    return Err(dest(Action::Reserve, errno));
-                }
-                Err(_) => {}
-            }
-            return Ok(());
-        }
     }
 
     #[inline(never)]
@@ -317,17 +324,11 @@ impl Job<'_> {
                 }
                 Ok(count) => offset += count as u64,
                 Err(Errno::EINTR) => {}
-                Err(
-                    errno @ (Errno::ENOSYS
-                    | Errno::EPERM
-                    | Errno::EXDEV
-                    | Errno::EINVAL
-                    | Errno::EOPNOTSUPP),
-                ) => return Err(source(Action::KernelCopy, errno)),
                 Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
                     return Err(dest(Action::Write, errno));
                 }
-                Err(_) => return Err(self.missing(offset)),
+                Err(Errno::EIO) => return Err(self.missing(offset)),
+                Err(errno) => return Err(source(Action::KernelCopy, errno)),
             }
         }
         Ok(())

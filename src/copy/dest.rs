@@ -8,9 +8,12 @@ use crate::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
 use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
-    SyncFileRangeFlags,
+    SyncFileRangeFlags, XattrFlags,
 };
 use linux_raw_sys::general::{NAME_MAX, PATH_MAX};
+
+/// The attribute that is a file's access list. Source: acl(5).
+const ACCESS: &CStr = c"system.posix_acl_access";
 
 /// How many symbolic links are followed before it is a circle, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -107,10 +110,19 @@ impl<'a> Destination<'a> {
         syscall::openat(self.dir(), self.name, flags, Mode::empty())
     }
 
-    /// Has the names of the directory written to the disk.
-    pub fn sync_names(&self) -> Result<()> {
+    /// Opens the existing file as [`open`](Self::open) does, if it still is the one that was
+    /// examined: another may be the source.
+    pub fn open_same(&self, access: OFlags) -> Result<OwnedFd> {
+        let file = self.open(access)?;
+        let found = syscall::fstat(file.as_fd())?;
+        let same = self.stat.as_ref().is_some_and(|stat| found.is_same_file(stat));
+        if same { Ok(file) } else { Err(Errno::ESTALE) }
+    }
+
+    /// Opens the directory, to have its names written to the disk.
+    pub fn open_names(&self) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        syscall::fsync(syscall::openat(self.dir(), c".", flags, Mode::empty())?.as_fd())
+        syscall::openat(self.dir(), c".", flags, Mode::empty())
     }
 
     #[inline(never)]
@@ -297,10 +309,36 @@ impl<'a> Temporary<'a> {
 
     /// Gives it the owner and the permissions of the file that it is to replace.
     pub fn resemble(&self, existing: &Stat) -> Result<()> {
-        give(self.as_fd(), existing)?;
+        let file = self.as_fd();
+        give(file, existing)?;
         // Not the set-id bits: they were given to other contents.
-        let bits = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-        syscall::fchmod(self.as_fd(), existing.mode & bits)
+        let mut bits = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        if self.share_access().is_err() {
+            // With an access list, the group's bits say what anybody on it may have at most.
+            bits -= Mode::RWXG;
+        }
+        syscall::fchmod(file, existing.mode & bits)
+    }
+
+    /// Gives it the access list of the file that it is to replace, or takes from it what it got
+    /// from the directory, if that has none.
+    #[inline(never)] // its buffer is no burden on other paths
+    fn share_access(&self) -> Result<()> {
+        let mut list = [0; 1024];
+        let existing = self.to.open(OFlags::RDONLY | OFlags::NONBLOCK)?;
+        match syscall::fgetxattr(existing.as_fd(), ACCESS, &mut list) {
+            Ok(count) => {
+                let list = list.get(..count).unwrap_or_default();
+                syscall::fsetxattr(self.as_fd(), ACCESS, list, XattrFlags::empty())
+            }
+            Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {
+                match syscall::fremovexattr(self.as_fd(), ACCESS) {
+                    Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(()),
+                    result => result,
+                }
+            }
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Puts it in the destination's place. At no moment is there no file, or a part of one, by
@@ -339,9 +377,10 @@ impl<'a> Temporary<'a> {
         // A link cannot replace a file, a name can. Others must know that it is in use.
         let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
         let mut name = Name::new();
-        let _held = signals::hold();
+        let held = signals::hold();
         self.to.take_name(&mut name, &mut |name| self.link(name))?;
         rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))?;
+        drop(held);
         // What it replaced was on the disk for long, so its data shall not wait for half a
         // minute: ext4 sees to that by itself for small files alone. (That it has arrived nobody
         // knows who did not ask for it.) Not before the name changes: that frees the old file's
@@ -416,8 +455,12 @@ impl Destination<'_> {
     #[cold]
     #[inline(never)]
     fn remove_leftover(&self, name: &Name) -> Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = syscall::openat(self.dir(), name.as_c_str(), flags, Mode::empty())?;
+        let open = |access| {
+            let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            syscall::openat(self.dir(), name.as_c_str(), flags, Mode::empty())
+        };
+        // On NFS only who may write can have the lock.
+        let file = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY))?;
         syscall::flock(file.as_fd(), Flock::EXCLUSIVE)?;
         // With the lock it is nobody's; if it still has the name, that is nobody's either.
         let stat = syscall::fstatat(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;

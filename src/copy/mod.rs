@@ -29,7 +29,7 @@ pub use error::{Action, Cause, Error, Path, Quoted};
 pub use options::{Options, Way};
 
 use crate::fd::{AsFd, BorrowedFd};
-use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat};
+use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
 use dest::{Destination, Kind, Name, Temporary};
 
 /// What became of a file.
@@ -51,18 +51,20 @@ pub type Watch<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///
 /// A new destination gets the source's permission bits (not the set-id bits) less
 /// the umask. An existing regular file is replaced by one that has its permissions
-/// and its owner; if `dest` is a symbolic link, the file that it leads to is. In a directory
+/// its access list and its owner; if `dest` is a symbolic link, the file that it leads to is. In a directory
 /// the copy gets the source's name. A device or a FIFO is written to.
 ///
 /// While a file has a temporary name (the file system has no `O_TMPFILE`), `SIGHUP`, `SIGINT`,
 /// `SIGQUIT` and `SIGTERM` get a handler that removes it, if their action is the default one.
-/// Large files are copied by several processes (fork(2)); a hosted program that minds asks for
-/// one job.
+/// The handler belongs to the thread that copies: a program with others blocks these signals
+/// there. Large files are copied by several processes (fork(2)); a hosted program that minds asks
+/// for one job.
 ///
 /// # Errors
 ///
 /// Whatever goes wrong, with what was tried and on which path; an existing
-/// destination is then as it was, if it was not written to in place.
+/// destination is then as it was, if it was not written to in place. (But if the directory cannot
+/// be written to the disk, [`Options::sync`], the new file has its name already.)
 #[inline(never)]
 pub fn copy<'a>(
     options: &Options,
@@ -189,6 +191,11 @@ impl Copy<'_, '_> {
             temporary.resemble(existing).map_err(|e| dest(Action::KeepOwner, e))?;
         }
         self.fill(from, temporary.as_fd())?;
+        let names = match self.options.sync {
+            // Before there is anything to be sorry for.
+            true => Some(self.to.open_names().map_err(|e| dest(Action::SyncDirectory, e))?),
+            false => None,
+        };
         match temporary.publish(!self.options.no_clobber) {
             Ok(()) => {}
             Err(Errno::EEXIST) if self.options.no_clobber => {
@@ -199,12 +206,14 @@ impl Copy<'_, '_> {
             Err(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
                 if kind == Kind::Unnamed =>
             {
+                // (What is to be read is read from its start.)
+                let _ = syscall::lseek(temporary.as_fd(), 0, Whence::SET);
                 return self.replace(&Source::new(temporary.as_fd())?, Kind::Named);
             }
             Err(errno) => return Err(dest(Action::Name, errno)),
         }
-        if self.options.sync {
-            self.to.sync_names().map_err(|e| dest(Action::SyncDirectory, e))?;
+        if let Some(names) = names {
+            syscall::fsync(names.as_fd()).map_err(|e| dest(Action::SyncDirectory, e))?;
         }
         Ok(())
     }
@@ -235,13 +244,15 @@ impl Copy<'_, '_> {
 
     /// Writes into the existing file.
     fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
-        let file = self.to.open(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
-        self.fill(from, file.as_fd())
+        let file = self.to.open_same(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
+        self.fill(from, file.as_fd())?;
+        // On a network a write may fail only now.
+        syscall::close(file).map_err(|e| dest(Action::Write, e))
     }
 
     /// Writes to an existing device or FIFO.
     fn device(&mut self, from: &Source<'_>) -> Outcome<()> {
-        let device = self.to.open(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
+        let device = self.to.open_same(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
         self.stream(from.file, device.as_fd())?;
         self.sync(device.as_fd())
     }

@@ -85,6 +85,8 @@ const SHARED: u64 = 16 << 20;
 /// | up to 16 MiB | reserved | written | 1 |
 /// | more | reserved | written | 2, if there are two processors |
 /// | more | not reserved | by the kernel | 1 |
+/// | up to 4 MiB, with holes | the file system's matter | written | 1 |
+/// | more, with holes | the file system's matter | written | 2 from 16 MiB on, as above |
 ///
 /// Before that it is cloned where the file system can; what is to be written and is not in memory
 /// is copied by the kernel after all; and if that will not, it is written, and read if it cannot

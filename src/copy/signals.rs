@@ -43,9 +43,11 @@ const SIGNALS: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TE
 ///
 /// # Safety
 ///
-/// Both arguments live until [`forget`] is called with that name.
+/// Both arguments live until [`forget`] is called with that name, and no other thread takes these
+/// signals.
 #[cold]
 pub unsafe fn remove_if_ended(dir: BorrowedFd<'_>, name: &CStr) {
+    // Called with signals held: none comes between the two.
     let null = ptr::null_mut();
     if NAME.compare_exchange(null, name.as_ptr().cast_mut().cast(), AcqRel, Relaxed).is_err() {
         return;

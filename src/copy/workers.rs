@@ -34,6 +34,11 @@ const fn units(bytes: u64) -> usize {
     bytes.div_ceil(UNIT) as usize
 }
 
+/// Whether the positions in a file of so many bytes can be told: in 32 bits up to 16 TiB.
+pub fn can_count(bytes: u64) -> bool {
+    usize::try_from(bytes.div_ceil(UNIT)).is_ok()
+}
+
 impl Board {
     /// All before `position` is somebody's already.
     pub const fn new(position: u64) -> Board {
@@ -116,9 +121,10 @@ fn run_at(
 /// Works with one helper less than `count`, and returns how many there were when all are done.
 fn together(count: u32, board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> u32 {
     if count > 1 {
+        let parent = syscall::getpid();
         // SAFETY: the copy only copies a part of the file, and exits.
         match unsafe { syscall::fork() } {
-            Ok(None) => help(board, work),
+            Ok(None) => help(parent, board, work),
             Ok(Some(pid)) => {
                 let others = together(count - 1, board, work);
                 wait(pid);
@@ -136,12 +142,15 @@ pub const MAX_WORKERS: u32 = 64;
 
 /// The whole life of a helper.
 #[cold]
-fn help(board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> ! {
+fn help(parent: Pid, board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> ! {
     signals::forget_all();
     // Whom it helps may be killed; then its work is of no use.
     // SAFETY: the argument is a number.
     let _ = unsafe { syscall::prctl(PR_SET_PDEATHSIG, [Signal::KILL.0 as usize, 0, 0, 0]) };
-    board.work(work, false);
+    // It may have been by then.
+    if syscall::getppid() == parent {
+        board.work(work, false);
+    }
     board.finished.fetch_add(1, Release);
     syscall::exit_group(0);
 }

@@ -464,6 +464,17 @@ pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlag
     nothing(unsafe { syscall5(nr::fsetxattr, register(fd), address(name), from, count, flags) })
 }
 
+/// Removes an extended attribute.
+///
+/// # Errors
+///
+/// `ENODATA`: the file has none of this name. `EOPNOTSUPP`: the file system has no attributes of
+/// this kind. Source: fremovexattr(2).
+pub fn fremovexattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: the name is a C string.
+    nothing(unsafe { syscall2(nr::fremovexattr, register(fd), address(name)) })
+}
+
 /// Asks something of a device or a file system.
 ///
 /// # Safety

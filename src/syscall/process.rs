@@ -20,6 +20,12 @@ pub fn getpid() -> Pid {
     unsafe { syscall0(nr::getpid) as Pid }
 }
 
+/// The number of the parent process: another once that has ended. Source: getppid(2).
+pub fn getppid() -> Pid {
+    // SAFETY: touches no memory.
+    unsafe { syscall0(nr::getppid) as Pid }
+}
+
 /// The number of this thread.
 pub fn gettid() -> Pid {
     // SAFETY: touches no memory.

@@ -82,6 +82,7 @@ pub fn rows(rows: &mut Rows) {
             });
         });
     }
+    rows.add("destination becomes the source, --in-place", in_place_of_the_source);
     for no_names in [false, true] {
         let where_ = if no_names { ", without O_TMPFILE" } else { "" };
         rows.add(format!("two copies to one destination{where_}"), move |place| {
@@ -413,6 +414,24 @@ fn in_place_truncated(place: &Place, way: &[&str]) {
         },
     );
     assert!(failed >= 1, "no copy met it in the middle");
+}
+
+/// Its name is given to the source between the look at it and its being opened.
+fn in_place_of_the_source(place: &Place) {
+    native_only();
+    let mut t = Trial::new(place);
+    t.sparse("source", 9 << 20, &[(5 << 20, b"middle")]);
+    t.file("dest", "old");
+    let ran = watch(&mut t.mapcp(["--in-place", "source", "dest"]), |call, _| {
+        let writes = u64::from(rustix::fs::OFlags::RDWR.bits());
+        if call.is(sc::nr::OPENAT) && call.arguments[2] & writes != 0 {
+            fs::remove_file(t.path("dest")).unwrap();
+            t.made("a hard link", fs::hard_link(t.path("source"), t.path("dest")));
+        }
+    });
+    ran.fails("cannot open 'dest': Stale file handle (ESTALE)");
+    t.becomes_as("dest", "source");
+    t.check();
 }
 
 fn two_copies(place: &Place, no_names: bool) {

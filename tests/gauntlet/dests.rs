@@ -3,9 +3,18 @@
 use std::{
     fs::{self, File},
     io::Read,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
+    path::Path,
     process::Command,
     thread,
+};
+
+use rustix::{
+    fs::{XattrFlags, getxattr, setxattr},
+    io::Errno,
 };
 
 use crate::{
@@ -15,6 +24,9 @@ use crate::{
     place::{Bind, Mirror, Place, done},
     trial::{End, Trial, as_another_user, run},
 };
+
+/// The attribute that is a file's access list. Source: acl(5).
+const ACCESS: &str = "system.posix_acl_access";
 
 /// What keeps another way of copying to the same file from being one.
 const SAME: &str = "it is the same file as the source";
@@ -342,6 +354,44 @@ pub fn rows(rows: &mut Rows) {
         t.check();
         let found = t.path("dest").metadata().unwrap();
         assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o604, 1, 2));
+    });
+    rows.add("destination keeps its access list", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", noise(100_000));
+        let list = |named: u8| -> Vec<u8> {
+            // Tags and permissions: the owner, a user, the group, what both may have at most, and
+            // others. Source: `linux/posix_acl_xattr.h`.
+            let entries = [(1, 6, !0), (2, named, 1234), (4, 0, !0), (16, 6, !0), (32, 0, !0u32)];
+            let entry = |(tag, may, who): (u8, u8, u32)| {
+                [&[tag, 0, may, 0][..], &who.to_le_bytes()].concat()
+            };
+            [vec![2, 0, 0, 0], entries.map(entry).concat()].concat()
+        };
+        let of = |path: &Path, name| {
+            let mut value = [0; 200];
+            let found = getxattr(path.as_os_str().as_bytes(), name, &mut value[..]);
+            found.map(|count| value[..count].to_vec())
+        };
+        let give = |path: &Path, name, list: &[u8]| {
+            setxattr(path.as_os_str().as_bytes(), name, list, XattrFlags::empty())
+        };
+        for dest in ["with", "without"] {
+            t.file(dest, "old");
+            fs::set_permissions(t.path(dest), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        if let Err(errno) = give(&t.path("with"), ACCESS, &list(6)) {
+            not_here(format!("no access lists: {errno}"));
+        }
+        // What a new file gets by itself is not what the old one had.
+        give(&t.dir, "system.posix_acl_default", &list(7)).unwrap();
+        for (dest, wanted) in [("with", Ok(list(6))), ("without", Err(Errno::NODATA))] {
+            let mode = t.path(dest).metadata().unwrap().mode();
+            t.run(["source", dest]).copied(100_000);
+            assert_eq!(of(&t.path(dest), ACCESS), wanted, "{dest}");
+            assert_eq!(t.path(dest).metadata().unwrap().mode(), mode, "{dest}");
+            t.becomes_as(dest, "source");
+        }
+        t.check();
     });
     rows.add("destination is what standard output leads to", |place| {
         let mut t = Trial::new(place);

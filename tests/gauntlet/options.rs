@@ -24,7 +24,7 @@ use crate::{
     refused::cause,
     sizes::WAYS,
     trial::{End, Trial, as_another_user, pages, run},
-    watch::watch,
+    watch::{Calls, refuse, watch},
 };
 
 pub fn rows(rows: &mut Rows) {
@@ -160,7 +160,10 @@ struct Attributes {
     extended: Vec<Option<Vec<u8>>>,
 }
 
-const NAMES: [&str; 3] = ["user.short", "user.long", "user.empty"];
+const NAMES: [&str; 4] = ["user.short", "user.long", "user.empty", "security.capability"];
+/// What a program may do that is run from a file: here to bind small numbers of ports. Giving
+/// a file away takes it. Source: capabilities(7), `struct vfs_cap_data`.
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn attributes(path: &Path) -> Attributes {
     let found = path.metadata().unwrap();
@@ -205,7 +208,9 @@ fn preserve(rows: &mut Rows) {
                         not_here("files have no owner of their own, or this is not root");
                     }
                     fs::set_permissions(&source, fs::Permissions::from_mode(0o6751)).unwrap();
-                    for (name, value) in NAMES.iter().zip([&b"value"[..], &[7; 1000], b""]) {
+                    for (name, value) in
+                        NAMES.iter().zip([&b"value"[..], &[7; 1000], b"", &CAPABILITY])
+                    {
                         if let Err(errno) = setxattr(
                             source.as_os_str().as_bytes(),
                             *name,
@@ -276,6 +281,30 @@ fn preserve(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
+    rows.add("-p as another user: the attributes of a file that is read-only", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", noise(100_000));
+        let source = t.path("source");
+        let path = source.as_os_str().as_bytes();
+        if let Err(errno) = setxattr(path, NAMES[0], b"value", XattrFlags::empty()) {
+            not_here(format!("no attributes: {errno}"));
+        }
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o444)).unwrap();
+        fs::set_permissions(&t.dir, fs::Permissions::from_mode(0o777)).unwrap();
+        for dest in ["new", "old"] {
+            if dest == "old" {
+                t.file("old", "old");
+                chown(t.path("old"), Some(65534), Some(65534)).unwrap();
+            }
+            let mut copy = t.mapcp(["-p", "source", dest]);
+            as_another_user(&t, &mut copy);
+            run(&mut copy).copied(100_000);
+            let (before, after) = (attributes(&source), attributes(&t.path(dest)));
+            assert_eq!((after.mode, after.extended), (before.mode, before.extended));
+            t.becomes_as(dest, "source");
+            t.check();
+        }
+    });
     rows.add("-p from a file system with attributes to one without", |place| {
         let elsewhere = place.elsewhere();
         let mut t = Trial::new(place);
@@ -323,6 +352,24 @@ fn in_place(rows: &mut Rows) {
             t.run(way.iter().chain(&["--in-place", "source", "dest"])).copied(9 << 20);
             t.becomes_as("dest", "source");
             t.check();
+        }
+    });
+    rows.add("--in-place: what cannot be mapped", |place| {
+        native_only();
+        for size in [100, 300_000, 5 << 20] {
+            for old in [0, 10, 9 << 20] {
+                let mut t = Trial::new(place);
+                t.file("source", pages(size));
+                t.file("dest", noise(old));
+                for sparse in ["--sparse=auto", "--sparse=never"] {
+                    let mut copy = t.mapcp(["--in-place", sparse, "source", "dest"]);
+                    let calls = [Calls::all(sc::nr::MMAP), Calls::all(sc::nr::COPY_FILE_RANGE)];
+                    refuse(&mut copy, &calls, Errno::NODEV);
+                    run(&mut copy).copied(size);
+                    t.becomes_as("dest", "source");
+                    t.check();
+                }
+            }
         }
     });
     rows.add("--in-place: an empty source, a new destination, a missing source", |place| {
@@ -422,6 +469,28 @@ fn sync(rows: &mut Rows) {
 }
 
 fn output(rows: &mut Rows) {
+    rows.add("--sync: a directory that cannot be read is told of in time", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", "new");
+        t.directory("dir");
+        t.file("dir/dest", "old");
+        for (path, mode) in [("", 0o777), ("dir", 0o333), ("dir/dest", 0o666)] {
+            fs::set_permissions(t.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        if t.path("dir").metadata().unwrap().mode() & 0o777 != 0o333
+            || chown(t.path("dir/dest"), Some(65534), Some(65534)).is_err()
+        {
+            not_here("files have no modes of their own, or this is not root");
+        }
+        for dest in ["dir/dest", "dir/new"] {
+            let mut copy = t.mapcp(["--sync", "source", dest]);
+            as_another_user(&t, &mut copy);
+            let text = "Permission denied (EACCES)";
+            run(&mut copy)
+                .fails(&format!("cannot write to the disk the directory of '{dest}': {text}"));
+            t.check();
+        }
+    });
     rows.add("-v, -q", |place| {
         let mut t = Trial::new(place);
         t.file("source", noise(1000));
@@ -535,6 +604,18 @@ fn several(rows: &mut Rows) {
         let err = "mapcp: cannot copy to 'dir/x': another source of that name has just been copied there\n";
         ran.is(End::Exit(1), "Copied 1 files, 5 bytes\n", err);
         t.becomes("dir/x", "first");
+        t.check();
+    });
+    rows.add("several sources, two of one name, of which the first is missing", |place| {
+        let mut t = Trial::new(place);
+        for dir in ["dir", "two"] {
+            t.directory(dir);
+        }
+        t.file("two/x", "second");
+        let ran = t.run(["one/x", "two/x", "dir"]);
+        let err = "mapcp: cannot open 'one/x': No such file or directory (ENOENT)\n";
+        ran.is(End::Exit(1), "Copied 1 files, 6 bytes\n", err);
+        t.becomes("dir/x", "second");
         t.check();
     });
     rows.add("several sources, the last name no directory", |place| {

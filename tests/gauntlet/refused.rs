@@ -82,6 +82,8 @@ pub fn rows(rows: &mut Rows) {
         ("fallocate, EOPNOTSUPP (ext3)", Calls::all(sc::nr::FALLOCATE), Errno::OPNOTSUPP),
         ("copy_file_range, EXDEV", Calls::all(sc::nr::COPY_FILE_RANGE), Errno::XDEV),
         ("copy_file_range, EINVAL", Calls::all(sc::nr::COPY_FILE_RANGE), Errno::INVAL),
+        // The source is in use as swap space.
+        ("copy_file_range, ETXTBSY", Calls::all(sc::nr::COPY_FILE_RANGE), Errno::TXTBSY),
         ("FICLONE, ENOTTY", Calls::all(sc::nr::IOCTL), Errno::NOTTY),
         ("clone, EAGAIN", Calls::all(sc::nr::CLONE), Errno::AGAIN),
         ("madvise, EAGAIN", Calls::all(sc::nr::MADVISE), Errno::AGAIN),
@@ -161,6 +163,7 @@ pub fn cause(errno: Errno) -> &'static str {
         Errno::OPNOTSUPP => "Operation not supported on transport endpoint (EOPNOTSUPP)",
         Errno::NOTTY => "Not a typewriter (ENOTTY)",
         Errno::AGAIN => "Try again (EAGAIN)",
+        Errno::TXTBSY => "Text file busy (ETXTBSY)",
         _ => panic!("{errno} is not asked for"),
     }
 }

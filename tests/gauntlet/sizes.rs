@@ -191,6 +191,14 @@ pub fn rows(rows: &mut Rows) {
                     "{way:?}: {found} bytes of space, {size} long"
                 );
             }
+            if place.kind == "xfs" {
+                t.file("dest", "old");
+                t.run(["--method=clone", "--sparse=never", "source", "dest"]).copied(size);
+                t.becomes_as("dest", "source");
+                t.check();
+                let found = t.path("dest").metadata().unwrap().blocks() * 512;
+                assert!(found >= size, "clone: {found} bytes of space, {size} long");
+            }
         });
     }
     rows.add("space reserved and never written", |place| {

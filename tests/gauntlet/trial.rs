@@ -72,7 +72,7 @@ impl<'a> Trial<'a> {
 
     /// A file system that cannot have such a thing makes the row not apply; but only one that
     /// is known to lack something may say so.
-    fn made(&self, what: &str, result: io::Result<()>) {
+    pub fn made(&self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
             if self.place.is_whole() {
                 panic!("{what}: {error}");

@@ -87,11 +87,11 @@ fn main(start: Start) -> ExitCode {
     let _ = arguments(start, &mut |source| {
         if number < sources {
             let name = copy::last(source);
-            if sources > 1 && names.is_known(name) && is_earlier(start, name, number) {
+            if sources > 1 && names.may_have(name) && is_earlier(start, name, number) {
                 let path = Path { base: last, name: Some(name) };
                 totals.fail(Error { action: Action::CopyTo, path, cause: Cause::JustCopied });
-            } else {
-                totals.copy(source, last);
+            } else if totals.copy(source, last) {
+                names.add(name);
             }
         }
         number += 1;
@@ -138,14 +138,17 @@ struct Totals {
 
 impl Totals {
     #[inline(never)]
-    fn copy(&mut self, source: &CStr, dest: &CStr) {
+    fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
         let mut progress = Progress::new(self.settings.progress);
         let mut watch = |done, total| progress.show(done, total);
         let copied = copy::copy(&self.settings.options, source, dest, &mut watch);
         progress.clear();
         let copied = match copied {
             Ok(copied) => copied,
-            Err(error) => return self.fail(error),
+            Err(error) => {
+                self.fail(error);
+                return false;
+            }
         };
         if copied.way.is_some() {
             self.files += 1;
@@ -161,6 +164,7 @@ impl Totals {
                 None => self.print(format_args!("{from} -> {to} (left as it was)\n")),
             }
         }
+        true
     }
 
     fn finish(mut self, sources: u64) -> ExitCode {

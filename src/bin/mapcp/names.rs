@@ -12,17 +12,24 @@ impl Names {
         Names { bits: [0; 512] }
     }
 
-    /// Whether this name may have been asked for before; if not, it has not.
+    /// Whether this name may be in the set; if not, it is not.
+    pub fn may_have(&mut self, name: &CStr) -> bool {
+        let (word, bit) = self.place(name);
+        *word & bit != 0
+    }
+
+    pub fn add(&mut self, name: &CStr) {
+        let (word, bit) = self.place(name);
+        *word |= bit;
+    }
+
+    /// The bit that stands for a name.
     #[inline(never)]
-    pub fn is_known(&mut self, name: &CStr) -> bool {
+    fn place(&mut self, name: &CStr) -> (&mut u64, u64) {
         let number = name
             .to_bytes()
             .iter()
             .fold(5381u32, |number, &byte| number.wrapping_mul(33) ^ u32::from(byte));
-        let bit = 1 << (number % 64);
-        let Some(word) = self.bits.get_mut((number / 64 % 512) as usize) else { return false };
-        let was = *word;
-        *word |= bit;
-        was & bit != 0
+        (&mut self.bits[(number / 64 % 512) as usize], 1 << (number % 64))
     }
 }
