@@ -325,7 +325,8 @@ impl<'a> Temporary<'a> {
     #[inline(never)] // its buffer is no burden on other paths
     fn share_access(&self) -> Result<()> {
         let mut list = [0; 1024];
-        let existing = self.to.open(OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let open = |access| self.to.open(access | OFlags::NONBLOCK);
+        let existing = open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY))?;
         match syscall::fgetxattr(existing.as_fd(), ACCESS, &mut list) {
             Ok(count) => {
                 let list = list.get(..count).unwrap_or_default();

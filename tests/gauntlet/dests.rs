@@ -393,6 +393,23 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
+    rows.add("destination that its owner cannot read keeps its mode", |place| {
+        let mut t = Trial::new(place);
+        t.file("source", noise(100_000));
+        t.file("dest", "old");
+        fs::set_permissions(&t.dir, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o260)).unwrap();
+        let given = std::os::unix::fs::chown(t.path("dest"), Some(65534), Some(65534));
+        if given.is_err() || t.path("dest").metadata().unwrap().mode() & 0o777 != 0o260 {
+            not_here("files have no owners and modes of their own, or this is not root");
+        }
+        let mut copy = t.mapcp(["source", "dest"]);
+        as_another_user(&t, &mut copy);
+        run(&mut copy).copied(100_000);
+        assert_eq!(t.path("dest").metadata().unwrap().mode() & 0o7777, 0o260);
+        t.becomes_as("dest", "source");
+        t.check();
+    });
     rows.add("destination is what standard output leads to", |place| {
         let mut t = Trial::new(place);
         t.file("source", "contents\n");
