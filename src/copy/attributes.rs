@@ -1,5 +1,7 @@
 //! What a file has beside its contents.
 
+use core::ffi::CStr;
+
 use super::dest::{first, give};
 use super::{Action, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
@@ -20,8 +22,36 @@ pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     }
     // After the owner, whose change takes capabilities; and before the permissions.
     extended(from.file, to)?;
+    if share_access(from.file, to).is_err() {
+        mode -= Mode::RWXG;
+    }
     syscall::fchmod(to, mode).map_err(|e| dest(Action::SetMode, e))?;
     syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))
+}
+
+/// The attribute that is a file's access list. Source: acl(5).
+const ACCESS: &CStr = c"system.posix_acl_access";
+
+/// Gives a file the access list of another, or takes from it what it has (from its directory, or
+/// the file that it replaces), if the other has none. If that fails, it is not to have the other's
+/// permissions for the group: with a list, they say what anybody on it may have at most.
+#[inline(never)] // its buffer is no burden on other paths
+pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
+    let mut list = [0; 1024];
+    match syscall::fgetxattr(from, ACCESS, &mut list) {
+        Ok(count) => {
+            let list = list.get(..count).unwrap_or_default();
+            syscall::fsetxattr(to, ACCESS, list, XattrFlags::empty())
+        }
+        // To look is cheap; to remove what is not there writes the inode.
+        Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+            match syscall::fgetxattr(to, ACCESS, &mut []) {
+                Ok(_) => syscall::fremovexattr(to, ACCESS),
+                Err(_) => Ok(()),
+            }
+        }
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The largest list of names, and the largest value, in bytes. Source: xattr(7).

@@ -3,17 +3,14 @@
 use core::ffi::CStr;
 
 use super::error::{Action, Cause, Path, hex};
-use super::{Failure, Outcome, signals};
+use super::{Failure, Outcome, attributes::share_access, signals};
 use crate::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
 use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
-    SyncFileRangeFlags, XattrFlags,
+    SyncFileRangeFlags,
 };
 use linux_raw_sys::general::{NAME_MAX, PATH_MAX};
-
-/// The attribute that is a file's access list. Source: acl(5).
-const ACCESS: &CStr = c"system.posix_acl_access";
 
 /// How many symbolic links are followed before it is a circle, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -313,34 +310,12 @@ impl<'a> Temporary<'a> {
         give(file, existing)?;
         // Not the set-id bits: they were given to other contents.
         let mut bits = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-        if self.share_access().is_err() {
-            // With an access list, the group's bits say what anybody on it may have at most.
+        let open = |access| self.to.open(access | OFlags::NONBLOCK);
+        let old = open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY));
+        if old.and_then(|old| share_access(old.as_fd(), file)).is_err() {
             bits -= Mode::RWXG;
         }
         syscall::fchmod(file, existing.mode & bits)
-    }
-
-    /// Gives it the access list of the file that it is to replace, or takes from it what it got
-    /// from the directory, if that has none.
-    #[inline(never)] // its buffer is no burden on other paths
-    fn share_access(&self) -> Result<()> {
-        let mut list = [0; 1024];
-        let open = |access| self.to.open(access | OFlags::NONBLOCK);
-        let existing = open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY))?;
-        match syscall::fgetxattr(existing.as_fd(), ACCESS, &mut list) {
-            Ok(count) => {
-                let list = list.get(..count).unwrap_or_default();
-                syscall::fsetxattr(self.as_fd(), ACCESS, list, XattrFlags::empty())
-            }
-            Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {
-                // To look is cheap; to remove what is not there writes the inode.
-                match syscall::fgetxattr(self.as_fd(), ACCESS, &mut []) {
-                    Ok(_) => syscall::fremovexattr(self.as_fd(), ACCESS),
-                    Err(_) => Ok(()),
-                }
-            }
-            Err(errno) => Err(errno),
-        }
     }
 
     /// Puts it in the destination's place. At no moment is there no file, or a part of one, by

@@ -391,6 +391,14 @@ pub fn rows(rows: &mut Rows) {
             assert_eq!(t.path(dest).metadata().unwrap().mode(), mode, "{dest}");
             t.becomes_as(dest, "source");
         }
+        // With -p it has what the source has: no list, neither the old one nor the directory's.
+        fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o660)).unwrap();
+        for dest in ["with", "new"] {
+            t.run(["-p", "source", dest]).copied(100_000);
+            assert_eq!(of(&t.path(dest), ACCESS), Err(Errno::NODATA), "-p, {dest}");
+            assert_eq!(t.path(dest).metadata().unwrap().mode() & 0o7777, 0o660, "-p, {dest}");
+            t.becomes_as(dest, "source");
+        }
         t.check();
     });
     rows.add("destination that its owner cannot read keeps its mode", |place| {
