@@ -40,7 +40,6 @@ impl Copy<'_, '_> {
                     }
                     // It may have become longer since it was examined.
                     set_length(to, size)?;
-                    (self.watch)(size, Some(size));
                     return self.done(whole, Way::Clone);
                 }
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
@@ -134,6 +133,8 @@ impl Copy<'_, '_> {
         if length(from.file) < from.stat.size {
             return Err(source(Action::Copy, Cause::Shrunk));
         }
+        // A helper may have copied all of it, or the file system.
+        (self.watch)(from.stat.size, Some(from.stat.size));
         (self.copied.bytes, self.copied.way) = (from.stat.size, Some(way));
         Ok(())
     }
