@@ -7,6 +7,7 @@ mod fetch;
 mod gauntlet;
 mod install;
 mod kernels;
+mod manual;
 mod matrix;
 mod peak;
 mod plot;
@@ -27,7 +28,9 @@ const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
        cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
-       --update writes the matrix in README.md instead of comparing it
+       --update writes the matrix in docs/architectures.md instead of comparing it
+       cargo xtask manual [--update]             mapcp's manual page, --help and completions
+       --update writes them instead of comparing them
        cargo xtask size [--update]               bytes of the programs, by function
        --update writes them to docs/size.tsv, to be compared with later
        cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["test"] => test::test(update),
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["manual"] => manual::manual(update),
         ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),
         _ => {
