@@ -46,6 +46,10 @@
     clippy::undocumented_unsafe_blocks
 )]
 
+// Other kernels number their calls differently: Linux's `close` is FreeBSD's `read`.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!("baremap supports only Linux and Android, because it makes Linux's system calls");
+
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 

@@ -9,6 +9,7 @@ mod install;
 mod kernels;
 mod matrix;
 mod peak;
+mod platforms;
 mod plot;
 mod report;
 mod rows;
