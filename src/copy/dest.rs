@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use super::error::{Action, Cause, Path, hex};
 use super::{Failure, Outcome, attributes::share_access, signals};
-use crate::Decimal;
+use crate::decimal::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
 use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
@@ -191,6 +191,7 @@ pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
 /// A path's last component, which is the copy's name in a directory; of one that ends with a
 /// slash, `.`.
 #[inline(never)]
+#[must_use]
 pub fn last(path: &CStr) -> &CStr {
     split(path).map_or(path, |(_, name)| name)
 }

@@ -28,6 +28,8 @@ mod relocate;
 mod start;
 
 #[doc(hidden)]
+pub use crate::decimal::Decimal;
+#[doc(hidden)]
 pub use mem::{compare, copy, copy_backward, fill, length};
 pub use panic::{abort, panic};
 pub use print::{Output, STDERR, STDIN, STDOUT, print, write_all};

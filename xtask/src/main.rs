@@ -10,6 +10,7 @@ mod kernels;
 mod manual;
 mod matrix;
 mod peak;
+mod platforms;
 mod plot;
 mod report;
 mod rows;

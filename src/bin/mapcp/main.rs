@@ -12,11 +12,10 @@ use core::{ffi::CStr, fmt};
 
 use args::{Settings, Wrong};
 use baremap::{
-    Decimal,
     copy::{self, Action, Cause, Error, Path},
     eprintln,
     fd::CWD,
-    rt::{self, ExitCode, STDOUT, Start},
+    rt::{self, Decimal, ExitCode, STDOUT, Start},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
 use names::Names;
