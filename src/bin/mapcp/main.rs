@@ -14,9 +14,8 @@ use args::{Settings, Wrong};
 use baremap::{
     Decimal,
     copy::{self, Action, Cause, Error, Path},
-    eprintln,
     fd::CWD,
-    rt::{self, ExitCode, STDOUT, Start},
+    rt::{self, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
 use names::Names;

@@ -3,8 +3,8 @@
 use core::fmt::{self, Write};
 
 use baremap::{
-    Decimal, eprint,
-    rt::STDERR,
+    Decimal,
+    rt::{STDERR, eprint},
     syscall::{self, ClockId},
 };
 
