@@ -13,9 +13,8 @@ use core::{ffi::CStr, fmt};
 use args::{Settings, Wrong};
 use baremap::{
     copy::{self, Action, Cause, Error, Path},
-    eprintln,
     fd::CWD,
-    rt::{self, Decimal, ExitCode, STDOUT, Start},
+    rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
 use names::Names;
