@@ -55,7 +55,7 @@ actions! {
     SyncDirectory = "write to the disk the directory of",
     CreateBeside = "create a file beside",
     Name = "give the copy the name",
-    KeepOwner = "keep the owner of",
+    KeepOwner = "keep the owner and the access list of",
     CloneTo = "clone to",
     KernelCopy = "copy within the kernel",
     Map = "map",
@@ -86,6 +86,8 @@ pub enum Cause {
     CutOff,
     /// One of the processes that copied was killed.
     Worker,
+    /// The file system reported success and changed nothing.
+    Ignored,
     /// Another source of the same name has been copied there by the same command.
     JustCopied,
 }
@@ -105,6 +107,7 @@ impl Cause {
             Cause::CutOff => OTHER + 3,
             Cause::Worker => OTHER + 4,
             Cause::JustCopied => OTHER + 5,
+            Cause::Ignored => OTHER + 6,
         }
     }
 
@@ -116,7 +119,8 @@ impl Cause {
             Some(2) => Cause::Shrunk,
             Some(3) => Cause::CutOff,
             Some(4) => Cause::Worker,
-            Some(_) => Cause::JustCopied,
+            Some(5) => Cause::JustCopied,
+            Some(_) => Cause::Ignored,
         }
     }
 }
@@ -148,6 +152,7 @@ impl fmt::Display for Cause {
             Cause::Shrunk => "it became shorter or unreadable while it was copied",
             Cause::CutOff => "it became shorter while it was written to",
             Cause::Worker => "a process that copied was killed",
+            Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source of that name has just been copied there",
         })
     }

@@ -12,7 +12,7 @@ use core::{ffi::CStr, fmt};
 
 use args::{Settings, Wrong};
 use baremap::{
-    copy::{self, Action, Cause, Error, Path},
+    copy::{self, Action, Cause, Error, Path, ProcessControl},
     fd::CWD,
     rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
@@ -38,10 +38,12 @@ fn main(start: Start) -> ExitCode {
 
     // The names are found twice: there is nowhere to keep any number of them.
     let (mut count, mut last) = (0, c"");
-    let settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
+    let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
         Err(wrong) => return usage(format_args!("{wrong}")),
     };
+    // SAFETY: this program has one thread, no children of its own, and no other use for signals.
+    settings.options.process = Some(unsafe { ProcessControl::new() });
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
