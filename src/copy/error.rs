@@ -82,8 +82,12 @@ pub enum Cause {
     DanglingLink,
     /// The source became shorter while it was copied, or a page of it could not be read.
     Shrunk,
+    /// The source ends before the size that its file system reports.
+    EndsEarly,
     /// The destination became shorter while it was written to in place.
     CutOff,
+    /// The destination has another length than what was copied to it.
+    OtherLength,
     /// One of the processes that copied was killed.
     Worker,
     /// Another source of the same name has been copied there by the same command.
@@ -105,6 +109,8 @@ impl Cause {
             Cause::CutOff => OTHER + 3,
             Cause::Worker => OTHER + 4,
             Cause::JustCopied => OTHER + 5,
+            Cause::EndsEarly => OTHER + 6,
+            Cause::OtherLength => OTHER + 7,
         }
     }
 
@@ -116,7 +122,9 @@ impl Cause {
             Some(2) => Cause::Shrunk,
             Some(3) => Cause::CutOff,
             Some(4) => Cause::Worker,
-            Some(_) => Cause::JustCopied,
+            Some(5) => Cause::JustCopied,
+            Some(6) => Cause::EndsEarly,
+            Some(_) => Cause::OtherLength,
         }
     }
 }
@@ -146,7 +154,9 @@ impl fmt::Display for Cause {
             Cause::SameFile => "it is the same file as the source",
             Cause::DanglingLink => "it is a symbolic link that leads nowhere",
             Cause::Shrunk => "it became shorter or unreadable while it was copied",
+            Cause::EndsEarly => "it ends before the size that its file system reports",
             Cause::CutOff => "it became shorter while it was written to",
+            Cause::OtherLength => "it is longer than what was copied",
             Cause::Worker => "a process that copied was killed",
             Cause::JustCopied => "another source of that name has just been copied there",
         })

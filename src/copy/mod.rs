@@ -107,6 +107,11 @@ impl Failure {
         self.0.get() >> 17 == action as u32 + 1
     }
 
+    /// Whether it failed for this reason.
+    fn is_because(self, cause: Cause) -> bool {
+        self.0.get() as u16 == cause.number()
+    }
+
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
         let bits = self.0.get();
         Error {
@@ -225,6 +230,7 @@ impl Copy<'_, '_> {
         if self.options.in_place {
             data::set_length(to, self.copied.bytes)?;
         }
+        data::check_length(to, self.copied.bytes)?;
         if self.options.preserve {
             attributes::preserve(from, to)?;
         }
