@@ -237,8 +237,11 @@ pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
 fn knows_holes(from: BorrowedFd<'_>) -> bool {
     const LOCAL: [u32; 4] =
         [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC];
+    let flags = SyncFileRangeFlags::WAIT_BEFORE
+        | SyncFileRangeFlags::WRITE
+        | SyncFileRangeFlags::WAIT_AFTER;
     syscall::fstatfs(from).is_ok_and(|stat| LOCAL.contains(&stat.fs_type))
-        || syscall::sync_file_range(from, 0, 0, SyncFileRangeFlags::all()).is_ok()
+        || syscall::sync_file_range(from, 0, 0, flags).is_ok()
 }
 
 /// Whether preallocated space costs more than it saves.
