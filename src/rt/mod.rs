@@ -35,13 +35,13 @@ mod print;
 mod relocate;
 mod start;
 
+#[doc(hidden)]
+pub use crate::decimal::Decimal;
 #[cfg(target_arch = "aarch64")]
 #[doc(hidden)]
 pub use auxv::{getauxval, keep_auxv};
 #[doc(hidden)]
 pub use linked::check_linked;
-#[doc(hidden)]
-pub use crate::decimal::Decimal;
 #[doc(hidden)]
 pub use mem::{compare, copy, copy_backward, fill, length};
 pub use panic::{abort, panic};
