@@ -127,6 +127,7 @@ macro_rules! guarded_copy {
         /// Both ranges are memory of which the program has no other use for the moment,
         /// or no memory at all, and then a handler is installed that asks [`landing`].
         #[unsafe(naked)]
+        #[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
         pub unsafe extern "C" fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
             core::arch::naked_asm!(
                 $($blocks,)*
