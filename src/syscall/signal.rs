@@ -9,7 +9,7 @@ use linux_raw_sys::general::{self, kernel_sigset_t, siginfo_t, stack_t};
 use static_assertions::assert_eq_size;
 
 use super::raw::{nr, syscall2, syscall3, syscall4};
-use super::{Errno, Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
+use super::{Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
 use crate::arch::{self, kernel_sigaction};
 
 /// A set of signals. Source: sigsetops(3).
@@ -326,26 +326,44 @@ pub fn tgkill(process: Pid, thread: Pid, signal: Signal) -> Result<()> {
     nothing(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.register()) })
 }
 
-/// Raises a signal in the calling thread once more, as it came: from whom, and why.
+/// Raises a signal in the calling thread once more, with the information of the first time:
+/// the sender and the cause.
+///
+/// Takes five system calls, for the reason that [`raise`] does.
 ///
 /// # Errors
 ///
-/// `EINVAL`: no signal. `EAGAIN`: too many wait already.
+/// `EINVAL` if `signal` is not a signal. `EAGAIN` if too many signals are pending.
 pub fn rt_tgsigqueueinfo(signal: Signal, info: &SigInfo) -> Result<()> {
-    let (process, thread) = (super::getpid() as usize, super::gettid() as usize);
-    // SAFETY: the kernel reads the structure.
-    nothing(unsafe {
-        syscall4(
-            nr::rt_tgsigqueueinfo,
-            process,
-            thread,
-            signal.register(),
-            ptr::from_ref(info) as usize,
-        )
+    to_this_thread(|process, thread| {
+        let info = ptr::from_ref(info).expose_provenance();
+        let (process, thread) = (process as usize, thread as usize);
+        // SAFETY: the kernel reads the structure.
+        nothing(unsafe {
+            syscall4(nr::rt_tgsigqueueinfo, process, thread, signal.register(), info)
+        })
     })
 }
 
 /// Raises a signal in the calling thread.
-pub fn raise(signal: Signal) -> core::result::Result<(), Errno> {
-    tgkill(super::getpid(), super::gettid(), signal)
+///
+/// Takes five system calls: all signals are blocked while the thread's numbers are asked for and
+/// used. A handler that forks would leave the numbers of the parent to the child otherwise.
+/// Source: raise(3).
+///
+/// # Errors
+///
+/// `EINVAL` if `signal` is not a signal.
+pub fn raise(signal: Signal) -> Result<()> {
+    to_this_thread(|process, thread| tgkill(process, thread, signal))
+}
+
+/// Sends a signal to this process and thread, which stay what they are meanwhile.
+fn to_this_thread(send: impl FnOnce(Pid, Pid) -> Result<()>) -> Result<()> {
+    // SAFETY: only this function runs before the mask is as it was.
+    let mask = unsafe { rt_sigprocmask(SigHow::BLOCK, Some(&SigSet::full()))? };
+    let sent = send(super::getpid(), super::gettid());
+    // SAFETY: the mask is the one before.
+    let restored = unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&mask)) };
+    sent.and(restored.map(drop))
 }
