@@ -63,8 +63,13 @@ pub fn exit_group(status: i32) -> ! {
 ///
 /// # Safety
 ///
-/// In the copy only this thread lives: locks that other threads held stay held. A
-/// hosted program's copy may only do what signal-safety(7) allows.
+/// * The copy has only this thread: a lock that another thread held is never released. A copy
+///   of a hosted program does only what signal-safety(7) allows.
+/// * The copy neither uses nor drops a map with [`Advice::DontFork`](crate::Advice::DontFork), or
+///   whatever else was advised `MADV_DONTFORK`: its addresses are not mapped there, or belong to
+///   another mapping by then.
+/// * The copy does not rely on the contents of memory that was advised `MADV_WIPEONFORK`: they
+///   are zeros there.
 pub unsafe fn fork() -> Result<Option<Pid>> {
     // SAFETY: without a stack of its own the copy goes on where this one does.
     unsafe { clone(CloneFlags::empty(), Some(Signal(SIGCHLD))) }
