@@ -42,8 +42,7 @@
     missing_debug_implementations,
     missing_docs,
     clippy::must_use_candidate,
-    clippy::return_self_not_must_use,
-    clippy::undocumented_unsafe_blocks
+    clippy::return_self_not_must_use
 )]
 
 // Other kernels number their calls differently: Linux's `close` is FreeBSD's `read`.

@@ -517,7 +517,7 @@ pub(crate) fn unreadable(file: BorrowedFd<'_>, place: u64) -> Option<Option<Errn
 /// Why a byte of a file that is missing in its map, and can be read, cannot be written to: it
 /// is given the room now that it did not have. That is what was asked for anyway.
 #[cold]
-pub(crate) fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
+fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
     let size = page_size() as u64;
     let page = place & !(size - 1);
     loop {

@@ -57,7 +57,7 @@ pub use ring::Ring;
 pub use shared::Memfd;
 pub use types::{Mmap, MmapMut, MmapRaw};
 
-pub(crate) use file::{unreadable, unwritable};
+pub(crate) use file::unreadable;
 pub(crate) use region::Region;
 
 use crate::syscall::MsyncFlags;

@@ -95,33 +95,46 @@ pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
     output.finish()
 }
 
+// Macros that a crate exports stand at its root, where `use baremap::*` would make them collide
+// with those of the standard library: there they have other names.
+
 /// Prints to standard output. An error is ignored: [`rt::print`](crate::rt::print)
-/// and [`rt::Output`](crate::rt::Output) tell it.
+/// and [`rt::Output`](crate::rt::Output) return it.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! print {
+macro_rules! __print {
     ($($text:tt)*) => {{
         let _ = $crate::rt::print($crate::rt::STDOUT, ::core::format_args!($($text)*));
     }};
 }
 
-/// Prints a line to standard output; see [`print!`](crate::print).
+/// Prints a line to standard output; see [`print!`](crate::rt::print!).
+#[doc(hidden)]
 #[macro_export]
-macro_rules! println {
-    () => { $crate::print!("\n") };
-    ($($text:tt)*) => { $crate::print!("{}\n", ::core::format_args!($($text)*)) };
+macro_rules! __println {
+    () => { $crate::rt::print!("\n") };
+    ($($text:tt)*) => { $crate::rt::print!("{}\n", ::core::format_args!($($text)*)) };
 }
 
-/// Prints to standard error; see [`print!`](crate::print).
+/// Prints to standard error. An error is ignored: [`rt::print`](crate::rt::print)
+/// and [`rt::Output`](crate::rt::Output) return it.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! eprint {
+macro_rules! __eprint {
     ($($text:tt)*) => {{
         let _ = $crate::rt::print($crate::rt::STDERR, ::core::format_args!($($text)*));
     }};
 }
 
-/// Prints a line to standard error; see [`print!`](crate::print).
+/// Prints a line to standard error; see [`eprint!`](crate::rt::eprint!).
+#[doc(hidden)]
 #[macro_export]
-macro_rules! eprintln {
-    () => { $crate::eprint!("\n") };
-    ($($text:tt)*) => { $crate::eprint!("{}\n", ::core::format_args!($($text)*)) };
+macro_rules! __eprintln {
+    () => { $crate::rt::eprint!("\n") };
+    ($($text:tt)*) => { $crate::rt::eprint!("{}\n", ::core::format_args!($($text)*)) };
 }
+
+#[doc(inline)]
+pub use crate::{
+    __eprint as eprint, __eprintln as eprintln, __print as print, __println as println,
+};

@@ -3,6 +3,7 @@
 
 use core::{
     ffi::{CStr, c_char},
+    fmt::Display,
     iter::FusedIterator,
 };
 
@@ -10,7 +11,7 @@ use linux_raw_sys::auxvec::{AT_NULL, AT_PAGESZ};
 use linux_raw_sys::general::{F_GETFD, POLLNVAL, pollfd};
 
 use super::{
-    print::{STDERR, STDIN, STDOUT},
+    print::{STDERR, STDIN, STDOUT, print},
     relocate,
 };
 use crate::fd::{IntoRawFd, RawFd};
@@ -110,25 +111,70 @@ impl ExitCode {
     pub const FAILURE: ExitCode = ExitCode(1);
 }
 
-/// What `main` may return.
+/// What `main` may return: `()`, [`ExitCode`], `!`, or a `Result` of one of them whose error can
+/// be displayed.
+///
+/// ```ignore
+/// fn main(_: Start) -> Result<(), Errno> {
+///     let file = syscall::open(c"/etc/hostname", OFlags::RDONLY, Mode::empty())?;
+///     // …
+///     Ok(())
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`main` cannot return `{Self}`",
+    note = "it can return `()`, `ExitCode`, `!`, or a `Result` whose error implements `Display`"
+)]
 pub trait Termination {
-    /// The exit status.
-    fn report(self) -> ExitCode;
+    /// Returns the exit status. Prints an error to standard error first, as one line that begins
+    /// with the name of the program.
+    fn report(self, program: &str) -> ExitCode;
 }
 
 impl Termination for () {
-    fn report(self) -> ExitCode {
+    fn report(self, _program: &str) -> ExitCode {
         ExitCode::SUCCESS
     }
 }
 
 impl Termination for ExitCode {
-    fn report(self) -> ExitCode {
+    fn report(self, _program: &str) -> ExitCode {
         self
     }
 }
 
-/// Runs `main` and ends the process with its result.
+/// `PROGRAM: ERROR`, with the error's `Display` (the standard library shows its `Debug`), and the
+/// status 1.
+impl<T: Termination, E: Display> Termination for Result<T, E> {
+    fn report(self, program: &str) -> ExitCode {
+        match self {
+            Ok(value) => value.report(program),
+            Err(error) => {
+                let _ = print(STDERR, format_args!("{program}: {error}\n"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Names the type `!`, which stable Rust knows only as the result of a function.
+mod never {
+    pub trait Function {
+        type Output;
+    }
+
+    impl<T> Function for fn() -> T {
+        type Output = T;
+    }
+}
+
+impl Termination for <fn() -> ! as never::Function>::Output {
+    fn report(self, _program: &str) -> ExitCode {
+        self
+    }
+}
+
+/// Runs `main` and ends the process with its result. `program` begins the line of an error.
 ///
 /// Before it, the relocated part of the program that is never written again becomes
 /// read-only, and descriptors 0, 1 and 2 are opened if they are closed.
@@ -138,7 +184,11 @@ impl Termination for ExitCode {
 /// `stack` is what the kernel's stack pointer was at the entry, and
 /// [`relocate`](super::relocate) has been called with it. [`entry!`](crate::entry)
 /// sees to both.
-pub unsafe fn run<T: Termination>(stack: *const usize, main: fn(Start) -> T) -> ! {
+pub unsafe fn run<T: Termination>(
+    stack: *const usize,
+    main: fn(Start) -> T,
+    program: &'static str,
+) -> ! {
     let start = Start { stack };
     if let Some((_, size)) = start.auxv().find(|&(kind, _)| kind == AT_PAGESZ as usize) {
         syscall::set_page_size(size);
@@ -146,7 +196,7 @@ pub unsafe fn run<T: Termination>(stack: *const usize, main: fn(Start) -> T) -> 
     // SAFETY: relocation is over, by the caller's promise.
     unsafe { relocate::protect(stack) };
     open_standard_descriptors();
-    syscall::exit_group(i32::from(main(start).report().0))
+    syscall::exit_group(i32::from(main(start).report(program).0))
 }
 
 /// Runs `main` and ends the process with its result, and does nothing else.
@@ -155,8 +205,12 @@ pub unsafe fn run<T: Termination>(stack: *const usize, main: fn(Start) -> T) -> 
 ///
 /// `stack` is what the kernel's stack pointer was at the entry, and the program is
 /// linked at a fixed address.
-pub unsafe fn run_bare<T: Termination>(stack: *const usize, main: fn(Start) -> T) -> ! {
-    syscall::exit_group(i32::from(main(Start { stack }).report().0))
+pub unsafe fn run_bare<T: Termination>(
+    stack: *const usize,
+    main: fn(Start) -> T,
+    program: &'static str,
+) -> ! {
+    syscall::exit_group(i32::from(main(Start { stack }).report(program).0))
 }
 
 /// Opens those of the descriptors 0, 1 and 2 that are closed, so that no file of the

@@ -34,10 +34,8 @@ use core::{
 };
 
 use baremap::{
-    eprintln,
     fd::{AsFd, BorrowedFd, CWD, FromRawFd, OwnedFd},
-    println,
-    rt::{ExitCode, Start},
+    rt::{ExitCode, Start, eprintln, println},
     syscall::{
         self, Access, AtFlags, Errno, MapFlags, MemfdFlags, Mode, OFlags, ProtFlags, raw, raw::nr,
     },

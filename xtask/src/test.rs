@@ -51,6 +51,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         report.step(&format!("documentation, {}", features[1]), doc);
     }
 
+    report.step("manual page and completions", cargo(&["run", "-p", "xtask", "--", "manual"]));
     report.step("build, debug", cargo(&["build", "--workspace"]));
     report.step("tests, freestanding", cargo(&["test", "--no-fail-fast", "--features", "alloc"]));
     report.step("tests, std", {

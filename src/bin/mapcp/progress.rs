@@ -3,8 +3,7 @@
 use core::fmt::{self, Write};
 
 use baremap::{
-    eprint,
-    rt::{Decimal, STDERR},
+    rt::{Decimal, STDERR, eprint},
     syscall::{self, ClockId},
 };
 
