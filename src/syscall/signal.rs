@@ -223,7 +223,7 @@ struct Roomy {
 const SET_SIZE: usize = size_of::<kernel_sigset_t>();
 
 fn address<T>(option: Option<&T>) -> usize {
-    option.map_or(0, |value| ptr::from_ref(value) as usize)
+    option.map_or(0, |value| ptr::from_ref(value).expose_provenance())
 }
 
 /// Sets a signal's action if one is given, and returns the one before.
@@ -241,7 +241,7 @@ pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result
     let new = action.map(|action| Roomy { action: action.to_kernel(), mask: action.mask.0 });
     // SAFETY: as in `to_kernel`.
     let mut old: Roomy = unsafe { mem::zeroed() };
-    let (to, from) = (address(new.as_ref()), &raw mut old as usize);
+    let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures are the kernel's; the handler is the caller's promise.
     nothing(unsafe { syscall4(nr::rt_sigaction, signal.register(), to, from, SET_SIZE) })?;
     Ok(Sigaction::from_kernel(&old.action))
@@ -259,7 +259,7 @@ pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result
 /// Nothing relies on the mask: a hosted program's threads have signals of their own.
 pub unsafe fn rt_sigprocmask(how: SigHow, set: Option<&SigSet>) -> Result<SigSet> {
     let mut old = SigSet::empty();
-    let (to, from) = (address(set), &raw mut old as usize);
+    let (to, from) = (address(set), (&raw mut old).expose_provenance());
     // SAFETY: both sets have the size that is told.
     nothing(unsafe { syscall4(nr::rt_sigprocmask, how.register(), to, from, SET_SIZE) })?;
     Ok(old)
@@ -294,7 +294,7 @@ pub unsafe fn sigaltstack(stack: Option<&SigStack>) -> Result<SigStack> {
         ss_size: stack.size as _,
     });
     let mut old = stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
-    let (to, from) = (address(new.as_ref()), &raw mut old as usize);
+    let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures are the kernel's; the memory is the caller's promise.
     nothing(unsafe { syscall2(nr::sigaltstack, to, from) })?;
     Ok(SigStack {
