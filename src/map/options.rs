@@ -462,7 +462,8 @@ fn is_immutable(file: BorrowedFd<'_>) -> bool {
     let mut flags = [0_u32; 2];
     // SAFETY: there is room for either.
     asked
-        && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr() as usize) }.is_ok()
+        && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr().expose_provenance()) }
+            .is_ok()
         && flags[0] & FS_VERITY_FL != 0
 }
 
