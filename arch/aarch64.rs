@@ -147,3 +147,5 @@ guarded_copy! {
 
 /// `uc_mcontext.pc`.
 pub const PROGRAM_COUNTER: usize = 440;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

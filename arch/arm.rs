@@ -132,3 +132,5 @@ guarded_copy! {
 
 /// `uc_mcontext.arm_pc`.
 pub const PROGRAM_COUNTER: usize = 92;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 104;

@@ -129,3 +129,5 @@ guarded_copy! {
 
 /// `uc_mcontext.sc_pc`.
 pub const PROGRAM_COUNTER: usize = 176;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

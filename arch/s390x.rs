@@ -126,3 +126,5 @@ guarded_copy! {
 
 /// `uc_mcontext.regs.psw.addr`.
 pub const PROGRAM_COUNTER: usize = 48;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 384;

@@ -182,3 +182,5 @@ guarded_copy! {
 
 /// `uc_mcontext.eip`.
 pub const PROGRAM_COUNTER: usize = 76;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 108;

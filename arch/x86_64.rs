@@ -155,3 +155,5 @@ guarded_copy! {
 
 /// `uc_mcontext.rip`.
 pub const PROGRAM_COUNTER: usize = 168;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 296;

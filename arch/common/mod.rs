@@ -3,6 +3,8 @@
 
 use core::ffi::c_void;
 
+use linux_raw_sys::general::kernel_sigset_t;
+
 pub mod nr;
 
 #[cfg(target_pointer_width = "32")]
@@ -125,7 +127,7 @@ macro_rules! guarded_copy {
         /// # Safety
         ///
         /// Both ranges are memory of which the program has no other use for the moment,
-        /// or no memory at all, and then a handler is installed that asks [`landing`].
+        /// or no memory at all, and then a handler is installed that asks [`fixup_address`].
         #[unsafe(naked)]
         pub unsafe extern "C" fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
             core::arch::naked_asm!(
@@ -231,13 +233,23 @@ pub unsafe fn program_counter(context: *mut c_void) -> *mut usize {
     unsafe { context.byte_add(super::PROGRAM_COUNTER).cast() }
 }
 
+/// Where the mask of the interrupted thread stands in what a signal handler is given.
+///
+/// # Safety
+///
+/// `context` is the third argument of a handler that is running.
+pub unsafe fn signal_mask(context: *mut c_void) -> *const kernel_sigset_t {
+    // SAFETY: the architecture's kernel has it there.
+    unsafe { context.byte_add(super::SIGNAL_MASK).cast() }
+}
+
 unsafe extern "C" {
     static baremap_0_1_copy_bytes: u8;
     static baremap_0_1_copy_done: u8;
 }
 
-/// Where a fault at this program counter resumes, if it is one of `guarded_copy`.
-pub fn landing(pc: usize) -> Option<usize> {
+/// The address at which a fault at this program counter resumes, if it is one of `guarded_copy`.
+pub fn fixup_address(pc: usize) -> Option<usize> {
     // The lowest bit of a function's address, on arm, says how its instructions are encoded.
     let start = super::guarded_copy as *const () as usize & !1;
     let bytes = (&raw const baremap_0_1_copy_bytes).addr();

@@ -29,16 +29,18 @@
 //!
 //! # Whose the signals are
 //!
-//! [`install`] puts the handler before whatever was there, once. What it does not know it
-//! hands on: to the handler that was before, called with the mask of signals and the flags
-//! that it asked for; or to the kernel, which then ends the process as it would have without
-//! us, by the same signal, at the same instruction, core dump and all. If that handler
-//! resets the action and returns, then that is the action for all that is not known here.
+//! [`install`] puts the handler before whatever was there, once. It chains every signal that
+//! it does not answer to the previous handler, with the signal mask that this handler asked
+//! for; or leaves it to the kernel, which then ends the process as it would have without
+//! this library, by the same signal, at the same instruction, core dump and all. If the
+//! previous handler resets the action and returns, then that is the action for all signals
+//! that are not answered here.
 //!
-//! Who installs another handler later has the signal, and may hand it on to this one in the
-//! same way. Who blocks `SIGBUS` in a thread has no handler there: the kernel ends the
-//! process. The handler, and so whatever it hands on to, runs on the thread's alternate
-//! stack where it has one.
+//! A handler that is installed later receives the signals first, and may chain to this one
+//! in the same way. In a thread that blocks `SIGBUS` a fault ends the process, because the
+//! kernel does not run the handler. The handler blocks all signals while it runs, so that no
+//! other handler can fault meanwhile. It runs, and so does the handler that it chains to, on
+//! the thread's alternate stack if there is one.
 
 use core::{
     ffi::{c_int, c_void},
@@ -103,6 +105,7 @@ struct Previous {
     /// A function, null for the default, or another number for what is none.
     handler: AtomicPtr<()>,
     flags: AtomicU32,
+    mask: [AtomicUsize; SigSet::WORDS],
 }
 
 static PREVIOUS: [Previous; 2] = [Previous::of(Signal::BUS), Previous::of(Signal::SEGV)];
@@ -141,7 +144,12 @@ fn take_over() -> syscall::Result<()> {
 
 impl Previous {
     const fn of(signal: Signal) -> Previous {
-        Previous { signal, handler: AtomicPtr::new(ptr::null_mut()), flags: AtomicU32::new(0) }
+        Previous {
+            signal,
+            handler: AtomicPtr::new(ptr::null_mut()),
+            flags: AtomicU32::new(0),
+            mask: [const { AtomicUsize::new(0) }; SigSet::WORDS],
+        }
     }
 
     #[inline(never)]
@@ -160,15 +168,18 @@ impl Previous {
         Ok(())
     }
 
-    /// Installs the handler, so that whatever was there finds all as it asked for when it is
-    /// called from ours.
+    /// Installs the handler, with those flags of the previous action that the kernel acts on
+    /// outside of the handler.
+    ///
+    /// All signals are blocked while it runs: the handler of another could read a map as
+    /// well, and a fault while `SIGBUS` is blocked ends the process.
     fn put_ours_after(&self, before: &Sigaction) -> syscall::Result<Sigaction> {
         let mut flags = (before.flags - SaFlags::RESETHAND) | SaFlags::ONSTACK;
         if matches!(before.disposition, Disposition::Ignore) {
             flags |= SaFlags::RESTART; // what is ignored interrupts nothing
         }
         let action =
-            Sigaction { disposition: Disposition::Info(on_fault), flags, mask: before.mask };
+            Sigaction { disposition: Disposition::Info(on_fault), flags, mask: SigSet::full() };
         // SAFETY: the handler only makes system calls, and reads and writes atomics.
         unsafe { syscall::rt_sigaction(self.signal, Some(&action)) }
     }
@@ -177,12 +188,14 @@ impl Previous {
         // A signal that comes in between finds none, rather than one with another's flags.
         self.handler.store(ptr::null_mut(), Release);
         self.flags.store(action.flags.bits(), Release);
+        for (word, value) in self.mask.iter().zip(action.mask.to_words()) {
+            word.store(value, Release);
+        }
         self.handler.store(action.disposition.address().cast_mut(), Release);
     }
 
-    /// What the signal does now if it is not for us: once, if it was to be once.
-    fn take(&self) -> Disposition {
-        let flags = SaFlags::from_bits_retain(self.flags.load(Acquire));
+    /// What the signal does if it is not answered here: once, if it was to be once.
+    fn previous_disposition(&self, flags: SaFlags) -> Disposition {
         let handler = if flags.contains(SaFlags::RESETHAND) {
             self.handler.swap(ptr::null_mut(), AcqRel)
         } else {
@@ -192,9 +205,19 @@ impl Previous {
         unsafe { Disposition::from_address(handler, flags) }
     }
 
-    /// A handler may give its signal up, and return: that of the standard library does so
-    /// with all that is no overflow of a stack. It does not know that it gives up ours.
-    fn stay(&self) {
+    /// The mask that the kernel would have called the previous handler with: the signals that
+    /// the interrupted thread blocked, those of the action, and the signal itself unless the
+    /// action has `SA_NODEFER`.
+    fn previous_mask(&self, flags: SaFlags, interrupted: SigSet) -> SigSet {
+        let asked = SigSet::from_words(self.mask.each_ref().map(|word| word.load(Acquire)));
+        let mask = asked.union(interrupted);
+        if flags.contains(SaFlags::NODEFER) { mask } else { mask.with(self.signal) }
+    }
+
+    /// Installs the handler again if the previous one reset the action: that of the standard
+    /// library does so for every fault that is no stack overflow, and returns. It does not
+    /// know that it resets the action of this handler.
+    fn reinstall(&self) {
         // SAFETY: only asks.
         if let Ok(now) = unsafe { syscall::rt_sigaction(self.signal, None) }
             && matches!(now.disposition, Disposition::Default | Disposition::Ignore)
@@ -216,8 +239,8 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c
         // the thread was in the copy, and with the place that the copy has for it.
         unsafe {
             let pc = arch::program_counter(context);
-            if let Some(landing) = arch::landing(*pc) {
-                *pc = landing;
+            if let Some(fixup_address) = arch::fixup_address(*pc) {
+                *pc = fixup_address;
                 return;
             }
         }
@@ -227,28 +250,32 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c
         }
     }
     // SAFETY: all of this is what the handler was called with.
-    unsafe { hand_on(signal, info, context, is_fault) };
+    unsafe { pass_on(signal, info, context, is_fault) };
 }
 
 const BUS: c_int = Signal::BUS.0 as c_int;
 
-/// Does with a signal what would have been done without us.
+/// Does with a signal what would have been done without this handler.
 ///
 /// # Safety
 ///
 /// For the handler to call, with what it was called with.
-unsafe fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fault: bool) {
+unsafe fn pass_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fault: bool) {
     let previous = &PREVIOUS[usize::from(signal != BUS)];
-    match previous.take() {
-        Disposition::Handler(handler) => {
+    let flags = SaFlags::from_bits_retain(previous.flags.load(Acquire));
+    match previous.previous_disposition(flags) {
+        handler @ (Disposition::Handler(_) | Disposition::Info(_)) => {
+            // SAFETY: the handler's third argument.
+            let mask = previous.previous_mask(flags, unsafe { SigSet::interrupted(context) });
+            // SAFETY: the thread's mask is its signal handler's until that returns.
+            let ours = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask)) };
             // SAFETY: installed for this signal, to be called so.
-            unsafe { handler(signal) };
-            previous.stay();
-        }
-        Disposition::Info(handler) => {
-            // SAFETY: as above.
-            unsafe { handler(signal, info, context) };
-            previous.stay();
+            unsafe { handler.call(signal, info, context) };
+            if let Ok(ours) = ours {
+                // SAFETY: it was the mask before.
+                let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&ours)) };
+            }
+            previous.reinstall();
         }
         // A fault cannot be ignored: the kernel ends a process that tries.
         Disposition::Ignore if !is_fault => {}
@@ -346,7 +373,8 @@ pub(super) struct Watch(&'static Entry);
 impl Watch {
     /// Watches `len` bytes from `start` on, both of them multiples of `unit`.
     ///
-    /// `ENOMEM`: no memory for a longer table.
+    /// `ENOMEM` if there is no memory for a longer table, or the process may have no more
+    /// mappings.
     ///
     /// # Safety
     ///
@@ -360,6 +388,7 @@ impl Watch {
         lost: &AtomicUsize,
     ) -> syscall::Result<Watch> {
         ready()?;
+        keep_spare()?;
         WATCHED.store(true, Release);
         let mut table = &TABLE;
         loop {
@@ -394,9 +423,42 @@ impl Drop for Watch {
     }
 }
 
+/// A mapping that the handler unmaps when the kernel allows no more of them
+/// (`vm.max_map_count`), to have one for zeros; null if it is not there.
+static SPARE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+/// Maps the spare mapping if it is not there.
+fn keep_spare() -> syscall::Result<()> {
+    if SPARE.load(Acquire).is_null() {
+        // The kernel joins a shared mapping of this kind with no other: unmapping it makes
+        // room for one, always.
+        let flags = MapFlags::SHARED | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
+        // SAFETY: replaces nothing.
+        let new = unsafe { syscall::mmap(ptr::null_mut(), 1, ProtFlags::empty(), flags, None, 0)? };
+        if SPARE.compare_exchange(ptr::null_mut(), new, AcqRel, Acquire).is_err() {
+            // SAFETY: another thread was first, and nobody has seen this one.
+            unsafe { syscall::munmap(new, 1)? };
+        }
+    }
+    Ok(())
+}
+
+/// Unmaps the spare mapping, if it is there.
+fn give_up_spare() {
+    let spare = SPARE.swap(ptr::null_mut(), AcqRel);
+    if !spare.is_null() {
+        // SAFETY: there are no references to it, and only one thread has the address.
+        let _ = unsafe { syscall::munmap(spare, 1) };
+    }
+}
+
 /// Lays zeros over watched memory, from the page of `addr` to its end, or to where there are
-/// zeros already: what is beyond a page that is missing is of no use to whoever asked for
-/// all, and a few large mappings cannot be too many. Returns whether there is such memory.
+/// zeros already: what is beyond a page that is missing is of no use to a caller that asked
+/// for all, and a few large mappings cannot be too many. Returns whether there is such memory.
+///
+/// Zeros over a part split the mapping, and need one more. A process that may have no more
+/// (or that was at this limit since the spare mapping was made) has all of the memory
+/// replaced, which needs none.
 fn lay_zeros(addr: *mut u8) -> bool {
     let mut next = Some(&TABLE);
     while let Some(table) = next {
@@ -428,15 +490,23 @@ fn lay_zeros(addr: *mut u8) -> bool {
                 }
                 return entry.again.fetch_add(1, Relaxed) < 4096;
             }
-            let length = before.min(end - start) - first;
-            let flags =
-                MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
-            // SAFETY: whoever watches the memory allowed it.
-            let laid = unsafe {
-                syscall::mmap(addr.with_addr(start + first), length, prot, flags, None, 0)
+            let lay = |first: usize, end: usize| {
+                let flags =
+                    MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
+                let at = addr.with_addr(start + first);
+                // SAFETY: whoever watches the memory allowed it.
+                let laid = unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) };
+                entry.laid.fetch_min(first, Release);
+                laid
             };
-            entry.laid.fetch_min(first, Release);
-            return laid.is_ok();
+            let len = end - start;
+            if !SPARE.load(Acquire).is_null() && lay(first, before.min(len)).is_ok() {
+                return true;
+            }
+            give_up_spare();
+            // SAFETY: as above.
+            unsafe { (*lost).fetch_min(0, SeqCst) };
+            return lay(0, len).is_ok();
         }
         next = table.next();
     }
