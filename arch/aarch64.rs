@@ -122,7 +122,7 @@ guarded_copy! {
         "b 2b",
         "3:",
         "cmp x2, 8",
-        "b.lo baremap_0_1_copy_bytes",
+        "b.lo 20f",
         "ldr x4, [x1]",                 // 8 bytes
         "str x4, [x0]",
         "add x1, x1, 8",
@@ -131,13 +131,13 @@ guarded_copy! {
         "b 3b",
     }
     bytes: {
-        "cbz x2, baremap_0_1_copy_done",
+        "cbz x2, 30f",
         "ldrb w4, [x1]",
         "strb w4, [x0]",
         "add x1, x1, 1",
         "add x0, x0, 1",
         "sub x2, x2, 1",
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "mov x0, x2",

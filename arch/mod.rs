@@ -21,7 +21,7 @@
 //!    program contains;
 //! 6. `set_restorer`, which tells the kernel how a signal handler returns, and the flag
 //!    `SA_RESTORER` that would say so;
-//! 7. `guarded_copy`, made by the macro of that name from the loops of a copy, and
+//! 7. `fixups_and_copy`, made by the macro `guarded_copy!` from the loops of a copy; and
 //!    `PROGRAM_COUNTER` and `SIGNAL_MASK`, the offsets in bytes of the interrupted program
 //!    counter and of the thread's signal mask in the kernel's `ucontext`.
 //!
@@ -69,4 +69,4 @@ architectures! {
 }
 
 #[doc(hidden)]
-pub use common::{fixup_address, kernel_sigaction, nr, program_counter, signal_mask};
+pub use common::{fixup_address, guarded_copy, kernel_sigaction, nr, program_counter, signal_mask};

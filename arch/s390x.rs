@@ -101,7 +101,7 @@ guarded_copy! {
     blocks: {
         "2:",
         "clgfi %r4, 256",
-        "jl baremap_0_1_copy_bytes",
+        "jl 20f",
         "mvc 0(256, %r2), 0(%r3)",      // 256 bytes
         "la %r3, 256(%r3)",
         "la %r2, 256(%r2)",
@@ -110,13 +110,13 @@ guarded_copy! {
     }
     bytes: {
         "ltgr %r4, %r4",
-        "jz baremap_0_1_copy_done",
+        "jz 30f",
         "ic %r0, 0(%r3)",
         "stc %r0, 0(%r2)",
         "la %r3, 1(%r3)",
         "la %r2, 1(%r2)",
         "aghi %r4, -1",
-        "j baremap_0_1_copy_bytes",
+        "j 20b",
     }
     done: {
         "lgr %r2, %r4",

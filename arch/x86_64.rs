@@ -92,7 +92,7 @@ guarded_copy! {
         "jb 2f",
         "mov rcx, rdx",
         "rep movsb",                    // keeps rdi and rsi true at every byte
-        "jmp baremap_0_1_copy_done",
+        "jmp 30f",
         "2:",
         "sub rdx, 64",
         "jb 4f",
@@ -137,7 +137,7 @@ guarded_copy! {
     }
     bytes: {
         "cmp rdi, r8",
-        "je baremap_0_1_copy_done",
+        "je 30f",
         "9:",
         "movzx eax, byte ptr [rsi]",
         "mov [rdi], al",

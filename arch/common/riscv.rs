@@ -63,11 +63,11 @@ guarded_copy! {
     blocks: {
         "xor t0, a0, a1",
         by_width!("andi t0, t0, 3", "andi t0, t0, 7"),
-        "bnez t0, baremap_0_1_copy_bytes",  // never both at a word's start
+        "bnez t0, 20f",                     // never both at a word's start
         "2:",
         by_width!("andi t0, a0, 3", "andi t0, a0, 7"),
         "beqz t0, 3f",
-        "beqz a2, baremap_0_1_copy_bytes",
+        "beqz a2, 20f",
         "lbu t0, 0(a1)",                    // up to there
         "sb t0, 0(a0)",
         "addi a1, a1, 1",
@@ -77,7 +77,7 @@ guarded_copy! {
         "3:",
         by_width!("li t4, 16", "li t4, 32"),
         "4:",
-        "bltu a2, t4, baremap_0_1_copy_bytes",
+        "bltu a2, t4, 20f",
         by_width!("lw t0, 0(a1)", "ld t0, 0(a1)"), // 4 words
         by_width!("lw t1, 4(a1)", "ld t1, 8(a1)"),
         by_width!("lw t2, 8(a1)", "ld t2, 16(a1)"),
@@ -92,13 +92,13 @@ guarded_copy! {
         "j 4b",
     }
     bytes: {
-        "beqz a2, baremap_0_1_copy_done",
+        "beqz a2, 30f",
         "lbu t0, 0(a1)",
         "sb t0, 0(a0)",
         "addi a1, a1, 1",
         "addi a0, a0, 1",
         "addi a2, a2, -1",
-        "j baremap_0_1_copy_bytes",
+        "j 20b",
     }
     done: {
         "mv a0, a2",
