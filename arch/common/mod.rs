@@ -184,6 +184,39 @@ pub use mips::kernel_sigaction;
 #[allow(dead_code, reason = "x86 and x86_64 bring their own")]
 pub fn kernel_restorer(_: &mut kernel_sigaction) {}
 
+/// Names the code from here to label 9 as the C library's is named: debuggers know it by that.
+/// The symbol is local; of two copies of this crate that are assembled as one file, the
+/// first has it.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+macro_rules! restorer_name {
+    ($name:literal) => {
+        concat!(
+            ".ifndef ",
+            $name,
+            "\n",
+            ".type ",
+            $name,
+            ", @function\n",
+            ".size ",
+            $name,
+            ", 9f - ",
+            $name,
+            "\n",
+            $name,
+            ":\n",
+            ".endif",
+        )
+    };
+}
+
+/// The code that a handler returns to, from a function that begins with one byte more: an
+/// unwinder looks up the address before the one that is returned to, as it does for calls.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub fn restorer(function: unsafe extern "C" fn()) -> unsafe extern "C" fn() {
+    // SAFETY: the second byte is where an instruction begins.
+    unsafe { mem::transmute((function as *const ()).byte_add(1)) }
+}
+
 /// A raw `clone`; here the kernel takes the thread pointer before the child's place
 /// (`CLONE_BACKWARDS` in its configuration), as on most architectures.
 ///

@@ -24,7 +24,7 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
+    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
     kernels::install(&booted)?;
     let mut report = Report::default();
     let mut matrix = Matrix::default();
