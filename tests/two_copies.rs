@@ -83,15 +83,14 @@ int main(int count, char **words) {
 }
 "#;
 
-/// The manifest of a copy: no workspace, no tests, another version.
+/// The manifest of a copy: the library alone, no workspace, another version.
 fn manifest_of_a_copy(version: &str) -> String {
     let text = include_str!("../Cargo.toml");
     let mut sections: Vec<&str> = text.split("\n[").collect();
     sections.retain(|section| {
         let name = section.trim_start_matches('[').split(']').next().unwrap();
-        name == "package"
-            || name == "features"
-            || name.ends_with("dependencies") && name != "dev-dependencies"
+        let others = ["dev-dependencies", "build-dependencies"].contains(&name);
+        name == "package" || name == "features" || name.ends_with("dependencies") && !others
     });
     sections
         .join("\n[")
@@ -128,7 +127,7 @@ fn sources() -> PathBuf {
         for part in ["src", "arch", "docs"] {
             copy_dir(&root.join(part), &copy.join(part));
         }
-        for part in ["build.rs", "README.md", "CHANGELOG.md"] {
+        for part in ["README.md", "CHANGELOG.md"] {
             fs::copy(root.join(part), copy.join(part)).unwrap();
         }
         fs::write(copy.join("Cargo.toml"), manifest_of_a_copy(version)).unwrap();

@@ -226,6 +226,7 @@ pub fn restorer(function: unsafe extern "C" fn()) -> unsafe extern "C" fn() {
 /// (`CLONE_VM`).
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
+#[must_use]
 pub unsafe fn clone_tls_first(
     flags: usize,
     stack: usize,
@@ -245,6 +246,7 @@ pub unsafe fn clone_tls_first(
 /// (`CLONE_VM`).
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
+#[must_use]
 pub unsafe fn clone_tls_last(
     flags: usize,
     stack: usize,

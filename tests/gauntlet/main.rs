@@ -17,6 +17,8 @@ mod command_line;
 mod dests;
 mod disk;
 mod limits;
+mod mounts;
+mod odd_sources;
 mod options;
 mod place;
 mod refused;
@@ -63,6 +65,7 @@ pub fn not_here(reason: impl Into<String>) -> ! {
 fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     sources::rows(&mut rows);
+    odd_sources::rows(&mut rows);
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);
