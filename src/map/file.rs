@@ -14,6 +14,7 @@ use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
 use super::{
     Advice, Region, Result, guard,
     options::{map_file, size},
+    watch::Watch,
 };
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::syscall::{
@@ -410,8 +411,7 @@ impl FileMap {
         let (base, length) = self.region.mapping();
         // SAFETY: the region's own mapping, which this value keeps; zeros in it are the
         // function's, and `outcome` looks at the note for everybody else.
-        let watch =
-            unsafe { guard::Watch::new(base, length, self.region.unit(), prot, &self.lost) };
+        let watch = unsafe { Watch::new(base, length, self.region.unit(), prot, &self.lost) };
         let watch = watch.map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
         let result = function();
         drop(watch);
