@@ -16,6 +16,8 @@ mod changes;
 mod command_line;
 mod dests;
 mod disk;
+mod durable;
+mod fuse;
 mod limits;
 mod options;
 mod place;
@@ -66,6 +68,7 @@ fn rows() -> Vec<Row> {
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);
+    durable::rows(&mut rows);
     limits::rows(&mut rows);
     changes::rows(&mut rows);
     signals::rows(&mut rows);
