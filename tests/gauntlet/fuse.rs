@@ -29,12 +29,15 @@ pub struct Fault {
     pub unnamed: bool,
     /// Closing a file to which something was written loses that, and is this error.
     pub close: Option<Errno>,
+    /// A change of permissions succeeds, and changes nothing.
+    pub ignores_modes: bool,
     /// The names that it has no room for, and the error that says so.
     pub refuses: fn(&[u8]) -> Option<Errno>,
 }
 
 impl Fault {
-    pub const NONE: Fault = Fault { unnamed: true, close: None, refuses: |_| None };
+    pub const NONE: Fault =
+        Fault { unnamed: true, close: None, ignores_modes: false, refuses: |_| None };
 }
 
 /// The mounted file system. It ends with this.
@@ -310,8 +313,9 @@ impl Server {
     fn set_attributes(&mut self, number: u64, body: &[u8]) -> Answer {
         let valid = u32_at(body, 0);
         let has = |bit: u32| valid & 1 << bit != 0;
+        let ignores_modes = self.fault.ignores_modes;
         let node = self.node(number);
-        if has(0) {
+        if has(0) && !ignores_modes {
             node.mode = u32_at(body, 68);
         }
         if has(1) {

@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attributes;
 mod changes;
 mod command_line;
 mod dests;
@@ -21,6 +22,7 @@ mod fuse;
 mod limits;
 mod options;
 mod place;
+mod process;
 mod refused;
 mod signals;
 mod sizes;
@@ -69,6 +71,8 @@ fn rows() -> Vec<Row> {
     dests::rows(&mut rows);
     disk::rows(&mut rows);
     durable::rows(&mut rows);
+    attributes::rows(&mut rows);
+    process::rows(&mut rows);
     limits::rows(&mut rows);
     changes::rows(&mut rows);
     signals::rows(&mut rows);
