@@ -8,7 +8,7 @@ use super::{
     attributes::{set_mode, share_access},
     signals, sync,
 };
-use crate::Decimal;
+use crate::decimal::Decimal;
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, FromRawFd, OwnedFd, RawFd};
 use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
@@ -212,6 +212,7 @@ pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
 /// A path's last component, which is the copy's name in a directory; of one that ends with a
 /// slash, `.`.
 #[inline(never)]
+#[must_use]
 pub fn last(path: &CStr) -> &CStr {
     split(path).map_or(path, |(_, name)| name)
 }

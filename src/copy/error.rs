@@ -82,8 +82,12 @@ pub enum Cause {
     DanglingLink,
     /// The source became shorter while it was copied, or a page of it could not be read.
     Shrunk,
+    /// The source ends before the size that its file system reports.
+    EndsEarly,
     /// The destination became shorter while it was written to in place.
     CutOff,
+    /// The destination has another length than what was copied to it.
+    OtherLength,
     /// One of the processes that copied was killed.
     Worker,
     /// The file system reported success and changed nothing.
@@ -108,6 +112,8 @@ impl Cause {
             Cause::Worker => OTHER + 4,
             Cause::JustCopied => OTHER + 5,
             Cause::Ignored => OTHER + 6,
+            Cause::EndsEarly => OTHER + 7,
+            Cause::OtherLength => OTHER + 8,
         }
     }
 
@@ -120,7 +126,9 @@ impl Cause {
             Some(3) => Cause::CutOff,
             Some(4) => Cause::Worker,
             Some(5) => Cause::JustCopied,
-            Some(_) => Cause::Ignored,
+            Some(6) => Cause::Ignored,
+            Some(7) => Cause::EndsEarly,
+            Some(_) => Cause::OtherLength,
         }
     }
 }
@@ -150,7 +158,9 @@ impl fmt::Display for Cause {
             Cause::SameFile => "it is the same file as the source",
             Cause::DanglingLink => "it is a symbolic link that leads nowhere",
             Cause::Shrunk => "it became shorter or unreadable while it was copied",
+            Cause::EndsEarly => "it ends before the size that its file system reports",
             Cause::CutOff => "it became shorter while it was written to",
+            Cause::OtherLength => "it is longer than what was copied",
             Cause::Worker => "a process that copied was killed",
             Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source of that name has just been copied there",

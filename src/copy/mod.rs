@@ -115,6 +115,11 @@ impl Failure {
         }
     }
 
+    /// Whether it failed for this reason.
+    fn is_because(self, cause: Cause) -> bool {
+        self.0.get() as u16 == cause.number()
+    }
+
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
         let bits = self.0.get();
         Error {
@@ -235,6 +240,7 @@ impl Copy<'_, '_> {
         if self.options.in_place {
             data::set_length(to, self.copied.bytes)?;
         }
+        data::check_length(to, self.copied.bytes)?;
         if self.options.preserve {
             attributes::preserve(from, to)?;
         }

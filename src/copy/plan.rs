@@ -96,7 +96,7 @@ pub fn best(plan: &Plan, reserved: bool) -> (Way, u32) {
         // Some file systems would first write zeros before what comes out of order.
         return (Way::Kernel, 0);
     }
-    let way = if plan.size < WRITTEN { Way::Kernel } else { Way::Write };
+    let way = if plan.size < WRITTEN && !plan.holes { Way::Kernel } else { Way::Write };
     (way, if plan.size >= SHARED && has_two_processors() { 2 } else { 1 })
 }
 

@@ -117,6 +117,7 @@ unsafe fn image(stack: *const usize) -> Image {
 /// # Safety
 ///
 /// Called once, first of all, with the stack pointer that the kernel gave.
+#[must_use]
 pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
     // SAFETY: the caller's promise.
     let Image { bias, dynamic, .. } = unsafe { image(stack) };
@@ -207,6 +208,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
 /// In the place of [`relocate`] in a program at a fixed address, which has nothing to
 /// relocate.
 #[doc(hidden)]
+#[must_use]
 pub extern "C" fn keep(stack: *const usize) -> *const usize {
     stack
 }
@@ -223,9 +225,14 @@ unsafe fn add(address: usize, bias: usize) {
     unsafe { *word = (*word).wrapping_add(bias) };
 }
 
-/// Whether the relocation is a relative one, or none. Any other ends the process.
+/// Returns whether the relocation is a relative one, and not an empty one. Any other ends the
+/// process, unless the program is linked with `std`: then it has relocations for the symbols of
+/// libc, which only `std`'s own panic handler uses.
 #[inline(always)]
 fn is_relative(info: usize) -> bool {
+    if cfg!(feature = "std") {
+        return info == R_RELATIVE as usize;
+    }
     // The type is the low byte where words have 32 bits, and half the word where they
     // have 64; the rest is a symbol, of which a relative one has none.
     if info != R_RELATIVE as usize && info != 0 {

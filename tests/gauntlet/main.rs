@@ -20,6 +20,8 @@ mod disk;
 mod durable;
 mod fuse;
 mod limits;
+mod mounts;
+mod odd_sources;
 mod options;
 mod place;
 mod process;
@@ -67,6 +69,7 @@ pub fn not_here(reason: impl Into<String>) -> ! {
 fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     sources::rows(&mut rows);
+    odd_sources::rows(&mut rows);
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);
