@@ -12,15 +12,19 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attributes;
 mod changes;
 mod command_line;
 mod dests;
 mod disk;
+mod durable;
+mod fuse;
 mod limits;
 mod mounts;
 mod odd_sources;
 mod options;
 mod place;
+mod process;
 mod refused;
 mod signals;
 mod sizes;
@@ -69,6 +73,9 @@ fn rows() -> Vec<Row> {
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);
+    durable::rows(&mut rows);
+    attributes::rows(&mut rows);
+    process::rows(&mut rows);
     limits::rows(&mut rows);
     changes::rows(&mut rows);
     signals::rows(&mut rows);
