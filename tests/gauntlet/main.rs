@@ -13,9 +13,12 @@
 mod common;
 
 mod changes;
+mod clones;
 mod command_line;
+mod compressed;
 mod dests;
 mod disk;
+mod hugetlbfs;
 mod limits;
 mod mounts;
 mod odd_sources;
@@ -66,6 +69,9 @@ fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     sources::rows(&mut rows);
     odd_sources::rows(&mut rows);
+    compressed::rows(&mut rows);
+    clones::rows(&mut rows);
+    hugetlbfs::rows(&mut rows);
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);
