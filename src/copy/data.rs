@@ -80,9 +80,11 @@ impl Copy<'_, '_> {
         let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
         job.prepare(options)?;
         if has_holes && options.fill_holes && !job.reserved {
-            // A loaded hole gets memory on a tmpfs, whose blocks it takes; a hole that is read
-            // takes none.
-            return self.stream_instead(from, to);
+            // The holes are to be written, too. Loading a hole of a tmpfs takes a block of it;
+            // reading does not.
+            self.stream_instead(from, to)?;
+            let ends = self.copied.bytes < size;
+            return if ends { Err(ends_early(from, size, None)) } else { Ok(()) };
         }
         let (mut way, mut jobs) = plan::best(&plan, job.reserved);
         if let Some(asked) = options.way {
@@ -226,12 +228,13 @@ pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
     if length > copied { Err(dest(Action::SetLength, Cause::OtherLength)) } else { Ok(()) }
 }
 
-/// Whether the source's file system knows where its holes are.
+/// Whether the source's file system can be believed where it reports a hole.
 ///
-/// These do, also of what is not yet on the disk. Others ask a server (FUSE, virtiofs, networks)
-/// or look at the disk, which have a hole where another process has written and nothing is
-/// written back yet: for them it is written back first. That takes no time on a file that
-/// nobody writes to, but on one that was just written it takes the disk's.
+/// The local ones know of data that is not yet on the disk. Others ask a server, which knows of
+/// a hole where another process has written data that is not yet written back: FUSE with
+/// `FUSE_WRITEBACK_CACHE` and virtiofs up to Linux 6.18, and an overlayfs above them. There, and
+/// on any file system that is not known, the data is written back first. This waits for the
+/// disk if the source was just written, and is a no-op otherwise.
 #[cold]
 #[inline(never)]
 fn knows_holes(from: BorrowedFd<'_>) -> bool {
@@ -244,13 +247,13 @@ fn knows_holes(from: BorrowedFd<'_>) -> bool {
         || syscall::sync_file_range(from, 0, 0, flags).is_ok()
 }
 
-/// Whether preallocated space costs more than it saves.
+/// Whether the destination's file system compresses, unless the space is preallocated.
 ///
-/// btrfs never compresses what is written to preallocated space: 64 MiB of text took 64 MiB
-/// where they take 2 without (Linux 6.18, `compress=zstd`). Without compression either is as
-/// fast there: data goes to new blocks anyway.
+/// That is btrfs. On Linux 6.18 with `compress=zstd`, 64 MiB of text took 64 MiB when preallocated,
+/// and 2 MiB when not. Without compression neither was faster than the other, because btrfs
+/// writes to new blocks anyway; so it is not asked for its mount options.
 #[inline(never)]
-fn is_better_not_reserved(to: BorrowedFd<'_>) -> bool {
+fn may_compress(to: BorrowedFd<'_>) -> bool {
     syscall::fstatfs(to).is_ok_and(|stat| stat.fs_type == BTRFS_SUPER_MAGIC)
 }
 
@@ -294,9 +297,13 @@ impl Job<'_> {
             // What was there before must not show through.
             set_length(self.to, 0)?;
         }
-        let maps = options.way == Some(Way::Map) && !self.plan.holes;
-        let reserve_all = if self.plan.holes { options.fill_holes } else { size >= RESERVED };
-        if maps || reserve_all && !is_better_not_reserved(self.to) {
+        let reserves = match (self.plan.holes, options.way) {
+            // All of it is to take space, and what has space and no data is zeros.
+            (true, _) => options.fill_holes,
+            (false, Some(Way::Map)) => true,
+            (false, _) => size >= RESERVED && !may_compress(self.to),
+        };
+        if reserves {
             self.reserved = reserve(self.to, size)?;
         }
         if options.in_place {
@@ -478,15 +485,16 @@ const BLOCK: usize = 4096;
 /// Whether `len` bytes of a mapped file, at most [`BLOCK`], can be loaded and are zero.
 fn is_zero(from: *const u8, len: usize) -> bool {
     // Most data does not begin with zeros, and then little of it is looked at.
-    begins_with_zeros::<8>(from, len) && begins_with_zeros::<{ BLOCK / 8 }>(from, len)
+    begins_with_zeros(from, len, &mut [0; 8])
+        && begins_with_zeros(from, len, &mut [0; BLOCK / size_of::<u64>()])
 }
 
-/// Whether the first `N` words of `len` bytes of a mapped file can be loaded and are zero.
+/// Whether as many of `len` bytes of a mapped file as fit into `words`, which are zero, can be
+/// loaded and are zero.
 #[inline(never)]
-fn begins_with_zeros<const N: usize>(from: *const u8, len: usize) -> bool {
-    let mut words = [0_u64; N];
-    let len = len.min(size_of_val(&words));
-    // SAFETY: no reference is made to the mapped bytes; the words are this function's own.
+fn begins_with_zeros(from: *const u8, len: usize, words: &mut [u64]) -> bool {
+    let len = len.min(size_of_val(words));
+    // SAFETY: no reference is made to the mapped bytes; the words are borrowed for this.
     let copied = unsafe { guard::copy(from, words.as_mut_ptr().cast(), len) };
     copied.is_ok() && words.iter().all(|&word| word == 0)
 }
