@@ -61,6 +61,7 @@ pub unsafe fn mmap(
 /// The child returns from this call as well: `stack` is 0, and memory is not shared
 /// (`CLONE_VM`).
 #[inline]
+#[must_use]
 pub unsafe fn clone(
     flags: usize,
     stack: usize,

@@ -10,8 +10,7 @@ use core::{
 };
 
 use baremap::{
-    eprintln, println,
-    rt::{ExitCode, Start},
+    rt::{ExitCode, Start, eprintln, println},
     syscall::{self, Errno, MapFlags, ProtFlags, WaitFlags, WaitStatus},
 };
 

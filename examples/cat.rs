@@ -7,9 +7,8 @@
 use core::ptr;
 
 use baremap::{
-    eprintln,
     fd::AsFd,
-    rt::{ExitCode, STDOUT, Start},
+    rt::{ExitCode, STDOUT, Start, eprintln},
     syscall::{self, Errno, MapFlags, Mode, OFlags, ProtFlags},
 };
 

@@ -16,7 +16,7 @@ fn main(_: Start) -> ExitCode {
     match known::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(errno) => {
-            baremap::eprintln!("jit: {errno}");
+            baremap::rt::eprintln!("jit: {errno}");
             ExitCode::FAILURE
         }
     }
@@ -24,13 +24,13 @@ fn main(_: Start) -> ExitCode {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 fn main(_: Start) -> ExitCode {
-    baremap::eprintln!("jit: knows the instructions of x86_64, aarch64 and riscv64 alone");
+    baremap::rt::eprintln!("jit: knows the instructions of x86_64, aarch64 and riscv64 alone");
     ExitCode::FAILURE
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 mod known {
-    use baremap::{map::CodeMut, println, syscall::Errno};
+    use baremap::{map::CodeMut, rt::println, syscall::Errno};
 
     type Function = extern "C" fn(u64) -> u64;
 

@@ -8,9 +8,8 @@
 use core::fmt::Write;
 
 use baremap::{
-    eprintln,
     map::{Mapping, MmapMut, maps},
-    rt::{ExitCode, Output, STDOUT, Start},
+    rt::{ExitCode, Output, STDOUT, Start, eprintln},
     syscall::{self, Errno, raw},
 };
 

@@ -11,9 +11,8 @@ use alloc::{borrow::ToOwned, collections::BTreeMap, string::String, vec::Vec};
 use core::{ffi::CStr, fmt::Write};
 
 use baremap::{
-    eprintln,
     fd::AsFd,
-    rt::{ExitCode, Output, STDOUT, Start},
+    rt::{ExitCode, Output, STDOUT, Start, eprintln},
     syscall::{self, Errno, Mode, OFlags},
 };
 

@@ -7,11 +7,9 @@
 use core::{ffi::CStr, ptr};
 
 use baremap::{
-    eprintln,
     fd::AsFd,
     map::MmapOptions,
-    println,
-    rt::{ExitCode, Start},
+    rt::{ExitCode, Start, eprintln, println},
     syscall::{self, Errno, FallocateFlags, Mode, OFlags},
 };
 

@@ -38,7 +38,16 @@
 #![no_std]
 // Inline assembly is not yet stable there.
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
-#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+#![warn(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
+
+// Other kernels number their calls differently: Linux's `close` is FreeBSD's `read`.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!("baremap supports only Linux and Android, because it makes Linux's system calls");
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;
@@ -57,7 +66,6 @@ pub mod map;
 pub mod rt;
 pub mod syscall;
 
-pub use decimal::Decimal;
 pub use map::{
     Advice, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
     RemapOptions, UncheckedAdvice,

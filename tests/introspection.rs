@@ -135,8 +135,22 @@ struct Told {
     name: Vec<u8>,
 }
 
+/// A mapping to be filled in, which may live longer than any name.
+fn nameless() -> Mapping<'static> {
+    Mapping::parse(b"0-0 ---p 0 0:0 0").unwrap()
+}
+
 fn told(mapping: Mapping<'_>) -> Told {
-    Told { mapping: Mapping { name: b"", ..mapping }, name: mapping.name.to_vec() }
+    let mut nameless = nameless();
+    nameless.start = mapping.start;
+    nameless.end = mapping.end;
+    nameless.prot = mapping.prot;
+    nameless.shared = mapping.shared;
+    nameless.offset = mapping.offset;
+    nameless.device = mapping.device;
+    nameless.inode = mapping.inode;
+    nameless.name_is_cut = mapping.name_is_cut;
+    Told { mapping: nameless, name: mapping.name.to_vec() }
 }
 
 fn all(mut maps: Maps) -> Vec<Told> {
@@ -182,17 +196,14 @@ fn by_hand(line: &str) -> Told {
     let name = words.next().unwrap_or_default().trim_start();
     let prot = [('r', ProtFlags::READ), ('w', ProtFlags::WRITE), ('x', ProtFlags::EXEC)];
     let prot = prot.into_iter().filter(|&(letter, _)| letters.contains(letter));
-    let mapping = Mapping {
-        start: hex(start),
-        end: hex(end),
-        prot: prot.map(|(_, prot)| prot).collect(),
-        shared: letters.ends_with('s'),
-        offset,
-        device: (hex(major) as u32, hex(minor) as u32),
-        inode,
-        name: b"",
-        name_is_cut: false,
-    };
+    let mut mapping = nameless();
+    mapping.start = hex(start);
+    mapping.end = hex(end);
+    mapping.prot = prot.map(|(_, prot)| prot).collect();
+    mapping.shared = letters.ends_with('s');
+    mapping.offset = offset;
+    mapping.device = (hex(major) as u32, hex(minor) as u32);
+    mapping.inode = inode;
     Told { mapping, name: name.as_bytes().to_vec() }
 }
 
@@ -265,7 +276,8 @@ fn mappings_of_every_kind() {
             wanted.extend(b" (deleted)");
         }
         for told in [at(maps().unwrap(), map.as_ptr()), at(self_text(), map.as_ptr())] {
-            let mapping = Mapping { name: &told.name, ..told.mapping };
+            let mut mapping: Mapping<'_> = told.mapping;
+            mapping.name = &told.name;
             assert_eq!(mapping.name, wanted);
             assert_eq!(mapping.is_deleted(), delete);
             assert_eq!((mapping.start, mapping.len()), (map.as_ptr() as u64, 2 * page() as u64));

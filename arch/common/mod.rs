@@ -191,6 +191,7 @@ pub fn kernel_restorer(_: &mut kernel_sigaction) {}
 /// (`CLONE_VM`).
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
+#[must_use]
 pub unsafe fn clone_tls_first(
     flags: usize,
     stack: usize,
@@ -210,6 +211,7 @@ pub unsafe fn clone_tls_first(
 /// (`CLONE_VM`).
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
+#[must_use]
 pub unsafe fn clone_tls_last(
     flags: usize,
     stack: usize,

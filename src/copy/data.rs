@@ -128,7 +128,7 @@ impl Copy<'_, '_> {
                 return self.stream_instead(from, to);
             }
         }
-        workers::run(jobs.max(1), position, &mut |board, here| {
+        workers::run(options.process, jobs.max(1), position, &mut |board, here| {
             while let Some(window) = board.take(|at| job.next(at)) {
                 job.copy_window(window)?;
                 let done = board.count(&window);

@@ -55,7 +55,7 @@ actions! {
     SyncDirectory = "write to the disk the directory of",
     CreateBeside = "create a file beside",
     Name = "give the copy the name",
-    KeepOwner = "keep the owner of",
+    KeepOwner = "keep the owner and the access list of",
     CloneTo = "clone to",
     KernelCopy = "copy within the kernel",
     Map = "map",
@@ -90,6 +90,8 @@ pub enum Cause {
     OtherLength,
     /// One of the processes that copied was killed.
     Worker,
+    /// The file system reported success and changed nothing.
+    Ignored,
     /// Another source of the same name has been copied there by the same command.
     JustCopied,
 }
@@ -109,8 +111,9 @@ impl Cause {
             Cause::CutOff => OTHER + 3,
             Cause::Worker => OTHER + 4,
             Cause::JustCopied => OTHER + 5,
-            Cause::EndsEarly => OTHER + 6,
-            Cause::OtherLength => OTHER + 7,
+            Cause::Ignored => OTHER + 6,
+            Cause::EndsEarly => OTHER + 7,
+            Cause::OtherLength => OTHER + 8,
         }
     }
 
@@ -123,7 +126,8 @@ impl Cause {
             Some(3) => Cause::CutOff,
             Some(4) => Cause::Worker,
             Some(5) => Cause::JustCopied,
-            Some(6) => Cause::EndsEarly,
+            Some(6) => Cause::Ignored,
+            Some(7) => Cause::EndsEarly,
             Some(_) => Cause::OtherLength,
         }
     }
@@ -158,6 +162,7 @@ impl fmt::Display for Cause {
             Cause::CutOff => "it became shorter while it was written to",
             Cause::OtherLength => "it is longer than what was copied",
             Cause::Worker => "a process that copied was killed",
+            Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source of that name has just been copied there",
         })
     }

@@ -56,6 +56,7 @@ impl Arena {
     }
 
     /// The reservation, contents and all: [`len`](slice::len) bytes of it are committed.
+    #[must_use]
     pub fn into_reservation(self) -> Reservation {
         self.reservation
     }
@@ -83,6 +84,7 @@ impl Arena {
     }
 
     /// How many bytes it can have: whole pages.
+    #[must_use]
     pub const fn capacity(&self) -> usize {
         self.reservation.len()
     }

@@ -73,16 +73,19 @@ pub enum MapIfSafeError {
 
 impl MapIfSafeError {
     /// Whether no file can be mapped so: never on Linux.
+    #[must_use]
     pub fn not_supported(&self) -> bool {
         false
     }
 
     /// Whether this file cannot.
+    #[must_use]
     pub fn not_safe(&self) -> bool {
         *self == MapIfSafeError::NotSafe
     }
 
     /// Whether it could, but mapping it failed.
+    #[must_use]
     pub fn map_failed(&self) -> bool {
         !self.not_safe()
     }

@@ -72,12 +72,14 @@ pub struct Fault {
 
 impl Fault {
     /// The first byte that could not be reached, from the beginning of the map.
+    #[must_use]
     pub const fn offset(&self) -> u64 {
         self.offset
     }
 
     /// How many bytes there were before it, of those that were asked for: they have been
     /// read or written.
+    #[must_use]
     pub const fn done(&self) -> usize {
         self.done
     }
@@ -86,6 +88,7 @@ impl Fault {
     /// for the same byte again, by a call that can fail. `ENOSPC`, `EDQUOT`: the disk is
     /// full; `EIO`: it is broken; `EBADF`: the file is not open for writing. `None` also if
     /// all was well again by then, or if nobody can tell.
+    #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         self.errno
     }
@@ -542,6 +545,13 @@ impl AsFd for FileMap {
     }
 }
 
+impl From<FileMap> for OwnedFd {
+    /// Unmaps the file and returns its descriptor.
+    fn from(map: FileMap) -> OwnedFd {
+        map.file
+    }
+}
+
 impl fmt::Debug for FileMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileMap")
@@ -558,6 +568,15 @@ pub struct Chunks<'a> {
     map: &'a FileMap,
     buffer: &'a mut [u8],
     offset: u64,
+}
+
+impl fmt::Debug for Chunks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks")
+            .field("map", self.map)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Chunks<'_> {

@@ -9,7 +9,7 @@ use core::{
 use linux_raw_sys::general::PATH_MAX;
 
 use super::{Error, Result};
-use crate::Decimal;
+use crate::decimal::Decimal;
 use crate::fd::{AsFd, OwnedFd};
 use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 
@@ -59,6 +59,7 @@ pub fn maps_of(process: Pid) -> Result<Maps> {
 /// One mapping, as the kernel describes it. `Display` writes it as a line of
 /// `/proc/PID/maps` (proc_pid_maps(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mapping<'name> {
     /// Its first address. Of another process, which may have longer ones.
     pub start: u64,
@@ -87,6 +88,7 @@ pub struct Mapping<'name> {
 impl<'name> Mapping<'name> {
     /// The mapping that a line of `/proc/PID/maps` tells, without the end of the line;
     /// `None` if it is no such line.
+    #[must_use]
     pub fn parse(line: &'name [u8]) -> Option<Mapping<'name>> {
         let (range, rest) = word(line)?;
         let (prot, rest) = word(rest)?;
@@ -122,21 +124,25 @@ impl<'name> Mapping<'name> {
     }
 
     /// Whether an address is in it.
+    #[must_use]
     pub const fn contains(&self, address: u64) -> bool {
         self.start <= address && address < self.end
     }
 
     /// Its length in bytes.
+    #[must_use]
     pub const fn len(&self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 
     /// Whether it has no bytes: none of the kernel's is so.
+    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the file has no name any more. (A file may be called `… (deleted)`, too.)
+    #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.inode != 0 && self.name.ends_with(b" (deleted)")
     }
@@ -276,6 +282,7 @@ enum Way {
 
 impl Maps {
     /// The mappings that a text tells in the form of `/proc/PID/maps`, as one that was saved.
+    #[must_use]
     pub fn from_text(file: OwnedFd) -> Maps {
         let way = Way::Text { unread: 0..0, skip: false };
         Maps { file, way, buffer: [0; ROOM] }

@@ -81,11 +81,13 @@ pub struct RemapOptions {
 
 impl RemapOptions {
     /// Where it is.
+    #[must_use]
     pub const fn new() -> RemapOptions {
         RemapOptions { may_move: false }
     }
 
     /// Whether it may move to where there is room.
+    #[must_use]
     pub const fn may_move(mut self, may_move: bool) -> RemapOptions {
         self.may_move = may_move;
         self
@@ -109,17 +111,20 @@ pub struct FlushOptions {
 
 impl FlushOptions {
     /// All of it, waiting for the disk.
+    #[must_use]
     pub const fn new() -> FlushOptions {
         FlushOptions { range: None, flags: MsyncFlags::SYNC }
     }
 
     /// Only the pages that have bytes of this range.
+    #[must_use]
     pub const fn range(mut self, offset: usize, len: usize) -> FlushOptions {
         self.range = Some((offset, len));
         self
     }
 
     /// Without waiting (`MS_ASYNC`), which on Linux is without doing anything.
+    #[must_use]
     pub const fn asynchronous(mut self) -> FlushOptions {
         self.flags = self.flags.difference(MsyncFlags::SYNC).union(MsyncFlags::ASYNC);
         self
@@ -127,6 +132,7 @@ impl FlushOptions {
 
     /// Other mappings of the file see the changes (`MS_INVALIDATE`), which on Linux they
     /// do anyway; but it is an error if the pages are locked.
+    #[must_use]
     pub const fn invalidate(mut self) -> FlushOptions {
         self.flags = self.flags.union(MsyncFlags::INVALIDATE);
         self

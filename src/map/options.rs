@@ -67,6 +67,7 @@ pub struct MmapOptions {
 
 impl MmapOptions {
     /// A whole file, or no memory, and nothing special.
+    #[must_use]
     pub const fn new() -> MmapOptions {
         MmapOptions {
             offset: 0,

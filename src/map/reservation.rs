@@ -107,21 +107,25 @@ impl Reservation {
     }
 
     /// The first byte. It may be read where pages are committed.
+    #[must_use]
     pub const fn as_ptr(&self) -> *const u8 {
         self.ptr
     }
 
     /// The first byte. It may be read and written where pages are committed.
+    #[must_use]
     pub const fn as_mut_ptr(&self) -> *mut u8 {
         self.ptr
     }
 
     /// How many bytes are reserved, committed or not: whole pages.
+    #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are none.
+    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -48,6 +48,7 @@ pub struct Run<S> {
 /// # Errors
 ///
 /// An item is `ENOMEM`: part of the range is not mapped. After it there is nothing more.
+#[must_use]
 pub fn residency(start: *const u8, len: usize) -> Residency {
     Residency(Runs::new(start, len, Mincore([0; AT_ONCE])))
 }

@@ -87,16 +87,19 @@ impl Ring {
     }
 
     /// How many bytes it has room for.
+    #[must_use]
     pub fn capacity(&self) -> usize {
         self.halves[0].len()
     }
 
     /// How many bytes can be read.
+    #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are none.
+    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -111,6 +114,7 @@ impl Ring {
     /// # Panics
     ///
     /// This process is a child of the one that made the ring.
+    #[must_use]
     pub fn readable(&self) -> &[u8] {
         assert!(self.is_here(), "a child does not have its parent's ring");
         let start = self.halves[0].as_ptr().wrapping_add(self.start);

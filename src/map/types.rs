@@ -193,21 +193,25 @@ impl MmapRaw {
     }
 
     /// The first byte. Dangling, as that of an empty slice, if the length is zero.
+    #[must_use]
     pub const fn as_ptr(&self) -> *const u8 {
         self.0.ptr()
     }
 
     /// The first byte, to write to if the mapping is writable.
+    #[must_use]
     pub const fn as_mut_ptr(&self) -> *mut u8 {
         self.0.ptr()
     }
 
     /// The length in bytes, as it was asked for.
+    #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether the length is zero.
+    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.len() == 0
     }

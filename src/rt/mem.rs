@@ -162,6 +162,7 @@ pub unsafe fn fill(dest: *mut u8, byte: u8, n: usize) {
 ///
 /// `a` and `b` can be read for `n` bytes.
 #[inline]
+#[must_use]
 pub unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> c_int {
     let mut i = 0;
     while i != n {
@@ -182,6 +183,7 @@ pub unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> c_int {
 ///
 /// The string can be read up to and with a NUL.
 #[inline]
+#[must_use]
 pub unsafe fn length(string: *const c_char) -> usize {
     let mut n = 0;
     // SAFETY: nothing beyond the NUL is read.

@@ -6,53 +6,71 @@
 //! ```ignore
 //! #![no_std]
 //! #![no_main]
+//!
+//! use baremap::rt::{Start, println};
+//!
 //! baremap::entry!(main);
 //!
-//! fn main(start: baremap::rt::Start) -> baremap::rt::ExitCode {
+//! fn main(start: Start) {
 //!     for argument in start.args() {
-//!         baremap::println!("{}", argument.to_bytes().escape_ascii());
+//!         println!("{}", argument.to_bytes().escape_ascii());
 //!     }
-//!     baremap::rt::ExitCode::SUCCESS
 //! }
 //! ```
 //!
-//! It is linked without start files and libraries, and `panic` is `"abort"`: the package
-//! in `examples/` has the lines for `Cargo.toml` and `build.rs`.
+//! It is linked without start files and libraries, which the crate `baremap-build` sees to, and
+//! `panic` is `"abort"`. The directory `template/` is a package that has both, and
+//! `docs/freestanding.md` a guide.
 
+#[cfg(target_arch = "aarch64")]
+mod auxv;
 #[cfg(test)]
 mod fuzz;
+mod linked;
 mod mem;
+#[doc(hidden)]
+pub mod overflow;
 mod panic;
 mod print;
 mod relocate;
 mod start;
 
 #[doc(hidden)]
+pub use crate::decimal::Decimal;
+#[cfg(target_arch = "aarch64")]
+#[doc(hidden)]
+pub use auxv::{getauxval, keep_auxv};
+#[doc(hidden)]
+pub use linked::check_linked;
+#[doc(hidden)]
 pub use mem::{compare, copy, copy_backward, fill, length};
 pub use panic::{abort, panic};
-pub use print::{Output, STDERR, STDIN, STDOUT, print, write_all};
+pub use print::{Output, STDERR, STDIN, STDOUT, eprint, eprintln, print, println, write_all};
 pub use relocate::{keep, relocate};
 pub use start::{Auxv, ExitCode, Start, Strings, Termination, run, run_bare};
 
 /// Makes a program of a `fn main(Start)`.
 ///
-/// `main` returns nothing or an [`ExitCode`](crate::rt::ExitCode). The macro
+/// `main` returns what [`Termination`](crate::rt::Termination) is implemented for: `()`,
+/// [`ExitCode`](crate::rt::ExitCode), `!`, or a `Result` whose error is printed. The macro
 /// defines, in the program, all that a standard library would: the symbol
 /// `_start`, the panic handler, and the memory functions that the compiler calls. A
 /// library must never use it.
 ///
+/// A program with debug assertions reports an overflow of its stack, by a handler of `SIGSEGV`.
+///
 /// `entry!(main, bare)` does without the runtime's help before `main`: the program
-/// must be linked at a fixed address (`-static`), for it is not relocated, and
-/// descriptors 0 to 2 stay closed if they are. It saves a kilobyte and two system
-/// calls.
+/// must be linked at a fixed address (`Freestanding::bare_bin` of the crate `baremap-build`), for
+/// it is not relocated, descriptors 0 to 2 stay closed if they are, and an overflow of the stack
+/// is not reported. It saves a kilobyte and two system calls.
 #[cfg(not(feature = "std"))]
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
-        $crate::__program!($crate::rt::relocate, $crate::rt::run, $main);
+        $crate::__program!($crate::rt::relocate, $crate::rt::run, $main, false);
     };
     ($main:path, bare) => {
-        $crate::__program!($crate::rt::keep, $crate::rt::run_bare, $main);
+        $crate::__program!($crate::rt::keep, $crate::rt::run_bare, $main, true);
     };
 }
 
@@ -60,9 +78,34 @@ macro_rules! entry {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __program {
-    ($relocate:path, $run:path, $main:path) => {
+    ($relocate:path, $run:path, $main:path, $bare:literal) => {
+        // What is forgotten in the package is said here, before the linker or a crash says less.
+        #[cfg(test)]
+        ::core::compile_error!(
+            "a freestanding program has no tests of its own: write `test = false` and \
+             `bench = false` under its [[bin]] in Cargo.toml, and put tests into src/lib.rs"
+        );
+        #[cfg(not(any(test, doc, panic = "abort")))]
+        ::core::compile_error!(
+            "a freestanding program cannot unwind: write `panic = \"abort\"` under \
+             [profile.dev] and [profile.release] in the Cargo.toml of the package or workspace"
+        );
+
+        #[cfg(not(test))]
         const _: () = {
-            use ::core::ffi::{c_char, c_int};
+            use ::core::ffi::{c_char, c_int, c_ulong, c_void};
+
+            $crate::rt::check_linked(
+                ::core::option_env!("BAREMAP_LINK"),
+                ::core::option_env!("CARGO_BIN_NAME"),
+                $bare,
+            );
+
+            /// What messages begin with.
+            const PROGRAM: &str = match ::core::option_env!("CARGO_BIN_NAME") {
+                Some(name) => name,
+                None => ::core::module_path!(),
+            };
 
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
@@ -71,13 +114,41 @@ macro_rules! __program {
             }
 
             unsafe extern "C" fn run(stack: *const usize) -> ! {
+                #[cfg(target_arch = "aarch64")]
                 // SAFETY: `_start` was entered by the kernel, and hands on the stack.
-                unsafe { $run(stack, $main) }
+                unsafe {
+                    $crate::rt::keep_auxv(stack)
+                };
+                #[cfg(debug_assertions)]
+                if !$bare {
+                    // SAFETY: as above, and `main` has not begun.
+                    unsafe { $crate::rt::overflow::install(stack, on_fault) };
+                }
+                // SAFETY: as above.
+                unsafe { $run(stack, $main, PROGRAM) }
+            }
+
+            #[cfg(debug_assertions)]
+            unsafe extern "C" fn on_fault(
+                _: c_int,
+                info: *mut $crate::syscall::SigInfo,
+                _: *mut c_void,
+            ) {
+                // SAFETY: the kernel passes it to a handler that was installed with SA_SIGINFO.
+                $crate::rt::overflow::report(unsafe { &*info }, PROGRAM);
             }
 
             #[panic_handler]
             fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
-                $crate::rt::panic(info)
+                $crate::rt::panic(info, PROGRAM)
+            }
+
+            /// The constructor of `compiler_builtins` for aarch64 names it, which asks for the
+            /// processor's atomic instructions.
+            #[cfg(target_arch = "aarch64")]
+            #[unsafe(no_mangle)]
+            extern "C" fn getauxval(kind: c_ulong) -> c_ulong {
+                $crate::rt::getauxval(kind)
             }
 
             /// Debug builds of `core` name it; nothing ever unwinds.

@@ -2,13 +2,14 @@
 
 use core::panic::PanicInfo;
 
+use super::eprintln;
 use crate::syscall::{self, Disposition, SaFlags, SigHow, SigSet, Sigaction, Signal};
 
-/// Says what happened, in which file and line, and aborts.
-pub fn panic(info: &PanicInfo<'_>) -> ! {
+/// Prints the name of the program, the file and the line, and the message, and aborts.
+pub fn panic(info: &PanicInfo<'_>, program: &str) -> ! {
     match info.location() {
-        Some(location) => crate::eprintln!("panicked at {location}: {}", info.message()),
-        None => crate::eprintln!("panicked: {}", info.message()),
+        Some(location) => eprintln!("{program}: panicked at {location}: {}", info.message()),
+        None => eprintln!("{program}: panicked: {}", info.message()),
     }
     abort()
 }

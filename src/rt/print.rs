@@ -34,6 +34,7 @@ pub struct Output<'fd> {
 
 impl<'fd> Output<'fd> {
     /// Text for this descriptor.
+    #[must_use]
     pub fn new(fd: BorrowedFd<'fd>) -> Output<'fd> {
         Output { fd, buffer: [0; 256], used: 0, result: Ok(()) }
     }
@@ -67,6 +68,12 @@ impl<'fd> Output<'fd> {
     }
 }
 
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("fd", &self.fd).finish_non_exhaustive()
+    }
+}
+
 impl Write for Output<'_> {
     /// Never fails here: an error is kept for [`finish`](Output::finish).
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -88,33 +95,46 @@ pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
     output.finish()
 }
 
+// Macros that a crate exports stand at its root, where `use baremap::*` would make them collide
+// with those of the standard library: there they have other names.
+
 /// Prints to standard output. An error is ignored: [`rt::print`](crate::rt::print)
-/// and [`rt::Output`](crate::rt::Output) tell it.
+/// and [`rt::Output`](crate::rt::Output) return it.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! print {
+macro_rules! __print {
     ($($text:tt)*) => {{
         let _ = $crate::rt::print($crate::rt::STDOUT, ::core::format_args!($($text)*));
     }};
 }
 
-/// Prints a line to standard output; see [`print!`](crate::print).
+/// Prints a line to standard output; see [`print!`](crate::rt::print!).
+#[doc(hidden)]
 #[macro_export]
-macro_rules! println {
-    () => { $crate::print!("\n") };
-    ($($text:tt)*) => { $crate::print!("{}\n", ::core::format_args!($($text)*)) };
+macro_rules! __println {
+    () => { $crate::rt::print!("\n") };
+    ($($text:tt)*) => { $crate::rt::print!("{}\n", ::core::format_args!($($text)*)) };
 }
 
-/// Prints to standard error; see [`print!`](crate::print).
+/// Prints to standard error. An error is ignored: [`rt::print`](crate::rt::print)
+/// and [`rt::Output`](crate::rt::Output) return it.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! eprint {
+macro_rules! __eprint {
     ($($text:tt)*) => {{
         let _ = $crate::rt::print($crate::rt::STDERR, ::core::format_args!($($text)*));
     }};
 }
 
-/// Prints a line to standard error; see [`print!`](crate::print).
+/// Prints a line to standard error; see [`eprint!`](crate::rt::eprint!).
+#[doc(hidden)]
 #[macro_export]
-macro_rules! eprintln {
-    () => { $crate::eprint!("\n") };
-    ($($text:tt)*) => { $crate::eprint!("{}\n", ::core::format_args!($($text)*)) };
+macro_rules! __eprintln {
+    () => { $crate::rt::eprint!("\n") };
+    ($($text:tt)*) => { $crate::rt::eprint!("{}\n", ::core::format_args!($($text)*)) };
 }
+
+#[doc(inline)]
+pub use crate::{
+    __eprint as eprint, __eprintln as eprintln, __print as print, __println as println,
+};

@@ -117,6 +117,7 @@ unsafe fn image(stack: *const usize) -> Image {
 /// # Safety
 ///
 /// Called once, first of all, with the stack pointer that the kernel gave.
+#[must_use]
 pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
     // SAFETY: the caller's promise.
     let Image { bias, dynamic, .. } = unsafe { image(stack) };
@@ -207,6 +208,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
 /// In the place of [`relocate`] in a program at a fixed address, which has nothing to
 /// relocate.
 #[doc(hidden)]
+#[must_use]
 pub extern "C" fn keep(stack: *const usize) -> *const usize {
     stack
 }

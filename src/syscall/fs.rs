@@ -248,6 +248,7 @@ pub fn flock(fd: BorrowedFd<'_>, lock: Flock) -> Result<()> {
 /// How many pages of a file's range are where. Source: the kernel's
 /// `include/uapi/linux/mman.h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cachestat {
     /// In memory.
     pub cache: u64,
@@ -494,25 +495,4 @@ pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result
 pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result<usize> {
     // SAFETY: the caller's promise.
     Errno::check(unsafe { syscall3(nr::fcntl, register(fd), command as usize, argument) })
-}
-
-/// Which of these descriptors, given by number, are not open.
-///
-/// One `ppoll` that waits for nothing; and one `fcntl` more for each that cannot be
-/// polled, which may be closed, or be open as no more than a path.
-pub fn not_open<const N: usize>(fds: [RawFd; N]) -> Result<[bool; N]> {
-    use linux_raw_sys::general::{F_GETFD, POLLNVAL, pollfd};
-
-    let mut polls = fds.map(|fd| pollfd { fd, events: 0, revents: 0 });
-    let mut now = Timespec::default();
-    let (polls_at, now_at) = (polls.as_mut_ptr() as usize, &raw mut now as usize);
-    // SAFETY: the array has N elements, and the kernel may change it and the time;
-    // there is no signal mask.
-    Errno::check(unsafe { syscall5(nr::ppoll, polls_at, N, now_at, 0, 0) })?;
-    Ok(polls.map(|poll| {
-        let suspect = poll.fd < 0 || poll.revents & POLLNVAL as i16 != 0;
-        // SAFETY: asks for flags, and touches no memory.
-        suspect
-            && nothing(unsafe { syscall2(nr::fcntl, poll.fd as usize, F_GETFD as usize) }).is_err()
-    }))
 }

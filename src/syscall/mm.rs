@@ -278,7 +278,8 @@ pub unsafe fn munlock(addr: *const u8, length: usize) -> Result<()> {
 /// `EINVAL`: `addr` is no page's. `ENOMEM`: part of the range is not mapped.
 /// `EFAULT`: `pages` has fewer bytes than the range has pages (found here).
 pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
-    if length > pages.len().saturating_mul(super::page_size()) {
+    // The page size is the kernel's, or smaller: then more room is asked for than is needed.
+    if length.div_ceil(super::page_size()) > pages.len() {
         return Err(Errno::EFAULT);
     }
     // SAFETY: the kernel writes one byte for each page, for which there is room.

@@ -15,18 +15,21 @@ use crate::{arch, fd::OwnedFd};
 pub type Pid = i32;
 
 /// The number of this process.
+#[must_use]
 pub fn getpid() -> Pid {
     // SAFETY: touches no memory.
     unsafe { syscall0(nr::getpid) as Pid }
 }
 
 /// The number of the parent process: another once that has ended. Source: getppid(2).
+#[must_use]
 pub fn getppid() -> Pid {
     // SAFETY: touches no memory.
     unsafe { syscall0(nr::getppid) as Pid }
 }
 
 /// The number of this thread.
+#[must_use]
 pub fn gettid() -> Pid {
     // SAFETY: touches no memory.
     unsafe { syscall0(nr::gettid) as Pid }
@@ -97,6 +100,7 @@ const POINTERS: CloneFlags = CloneFlags::SETTLS
 
 /// How a child ended, or why it is not running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitStatus {
     /// It exited, with this status.
     Exited(i32),

@@ -15,6 +15,7 @@ const SIZE_AND_NUMBER: u32 = 0x1fff_00ff;
 
 /// A mapping, as [`procmap_query`](self::procmap_query()) tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Procmap {
     /// Its first address.
     pub start: u64,

@@ -2,7 +2,7 @@
 
 use core::{
     ffi::{c_int, c_void},
-    mem, ptr,
+    fmt, mem, ptr,
 };
 
 use linux_raw_sys::general::{self, kernel_sigset_t, siginfo_t, stack_t};
@@ -19,12 +19,14 @@ pub struct SigSet(kernel_sigset_t);
 
 impl SigSet {
     /// No signal.
+    #[must_use]
     pub const fn empty() -> SigSet {
         // SAFETY: an array of integers, for which zeros are a value.
         SigSet(unsafe { mem::zeroed() })
     }
 
     /// All signals. (Two of them nobody can block.)
+    #[must_use]
     pub const fn full() -> SigSet {
         let mut set = SigSet::empty();
         let mut word = 0;
@@ -36,6 +38,7 @@ impl SigSet {
     }
 
     /// This set with one signal more. A number that is no signal's changes nothing.
+    #[must_use]
     pub const fn with(mut self, signal: Signal) -> SigSet {
         let bit = signal.0.wrapping_sub(1);
         let word = (bit / usize::BITS) as usize;
@@ -46,12 +49,21 @@ impl SigSet {
     }
 
     /// Whether the signal is in the set.
+    #[must_use]
     pub const fn contains(&self, signal: Signal) -> bool {
         let bit = signal.0.wrapping_sub(1);
         let word = (bit / usize::BITS) as usize;
         word < self.0.sig.len() && self.0.sig[word] & 1 << (bit % usize::BITS) != 0
     }
 }
+
+impl PartialEq for SigSet {
+    fn eq(&self, other: &SigSet) -> bool {
+        self.0.sig == other.0.sig
+    }
+}
+
+impl Eq for SigSet {}
 
 /// What is told of a signal. Source: sigaction(2).
 #[repr(transparent)]
@@ -61,12 +73,14 @@ assert_eq_size!(SigInfo, [u8; 128]);
 
 impl SigInfo {
     /// The signal.
+    #[must_use]
     pub fn signal(&self) -> Signal {
         // SAFETY: every signal's structure begins with these three fields.
         Signal(unsafe { self.0.__bindgen_anon_1.__bindgen_anon_1.si_signo } as u32)
     }
 
     /// Why it was raised; what the number means depends on the signal.
+    #[must_use]
     pub fn code(&self) -> i32 {
         // SAFETY: as for `signal`.
         unsafe { self.0.__bindgen_anon_1.__bindgen_anon_1.si_code }
@@ -74,6 +88,7 @@ impl SigInfo {
 
     /// The address that faulted. Of use only for `SIGSEGV`, `SIGBUS`, `SIGILL`,
     /// `SIGFPE` and `SIGTRAP`.
+    #[must_use]
     pub fn addr(&self) -> *mut u8 {
         // SAFETY: whatever is there can be seen as an address.
         unsafe { self.0.__bindgen_anon_1.__bindgen_anon_1._sifields._sigfault._addr.cast() }
@@ -86,6 +101,15 @@ impl SigInfo {
             let child = &self.0.__bindgen_anon_1.__bindgen_anon_1._sifields._sigchld;
             (child._pid, child._status)
         }
+    }
+}
+
+impl fmt::Debug for SigInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigInfo")
+            .field("signal", &self.signal())
+            .field("code", &self.code())
+            .finish_non_exhaustive()
     }
 }
 

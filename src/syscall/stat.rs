@@ -11,6 +11,7 @@ use crate::fd::BorrowedFd;
 
 /// What is known of a file. Source: stat(3type), inode(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stat {
     /// The device that the file is on, as the kernel encodes it in 64 bits.
     pub dev: u64,
@@ -43,6 +44,7 @@ pub struct Stat {
 /// What sort of a file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
+#[non_exhaustive]
 pub enum FileType {
     Regular,
     Directory,
@@ -56,6 +58,7 @@ pub enum FileType {
 
 impl Stat {
     /// What sort of a file it is.
+    #[must_use]
     pub fn file_type(&self) -> FileType {
         match (self.mode & Mode::TYPE).bits() {
             kernel::S_IFREG => FileType::Regular,
@@ -70,11 +73,13 @@ impl Stat {
     }
 
     /// The mode without the type: permissions, set-id bits and the sticky bit.
+    #[must_use]
     pub fn permissions(&self) -> Mode {
         self.mode - Mode::TYPE
     }
 
     /// Whether both are the same file, under whatever names.
+    #[must_use]
     pub fn is_same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
@@ -130,6 +135,7 @@ fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> 
 
 /// What is known of a file system: as much of it as mappings need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StatFs {
     /// Which kind it is, as one of the numbers of statfs(2), such as `TMPFS_MAGIC`.
     pub fs_type: u32,

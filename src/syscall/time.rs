@@ -26,6 +26,7 @@ const_assert_eq!(
 
 /// A clock. Source: clock_gettime(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(u32)]
 pub enum ClockId {
     /// `CLOCK_REALTIME`: the time of day, since 1970; it can be set.

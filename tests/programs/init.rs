@@ -7,8 +7,7 @@ use core::{
 };
 
 use baremap::{
-    println,
-    rt::{STDOUT, Start},
+    rt::{STDOUT, Start, println},
     syscall::{self, Errno, raw},
 };
 use linux_raw_sys::{

@@ -1,6 +1,8 @@
 //! What memmap2's documentation shows, page by page, in programs of its kind; and all of
 //! its names with their types.
 
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each test maps a file of its own")]
+
 use std::{
     fmt::{Debug, Display},
     fs::{self, File, OpenOptions},

@@ -57,6 +57,23 @@ pub fn packages(names: &[&str]) -> Result<(), String> {
     get(&missing)
 }
 
+/// Installs the standard libraries of other targets, those of which are missing.
+pub fn rust_targets(names: &[&str]) -> Result<(), String> {
+    let installed = sysroot("rustc").join("lib/rustlib");
+    let missing: Vec<&str> =
+        names.iter().copied().filter(|name| !installed.join(name).join("lib").exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let advice = format!("rustup target add {}", missing.join(" "));
+    println!("xtask: {advice}");
+    let add = || Command::new("rustup").args(["target", "add"]).args(&missing).status();
+    if retry(|| add().is_ok_and(|status| status.success())) {
+        return Ok(());
+    }
+    Err(format!("a target is missing and could not be installed; run: {advice}"))
+}
+
 fn there(program: &str) -> bool {
     let dirs = env::var_os("PATH").unwrap_or_default();
     let mut dirs = env::split_paths(&dirs).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));

@@ -6,18 +6,14 @@
 use std::{
     error::Error,
     fs::{self, File},
-    io::Cursor,
     path::Path,
     process::{Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use cpio::{NewcBuilder, newc::ModeFileType, write_cpio};
-use flate2::{Compression, write::GzEncoder};
-
 use crate::{
-    DEBIAN_RUSTC, cargo, cross_rows, fetch, install,
+    DEBIAN_RUSTC, cargo, cross_rows, fetch, initramfs, install,
     matrix::{Matrix, Outcome},
     report::Report,
     root,
@@ -102,7 +98,8 @@ fn boot_one(
     fs::create_dir_all(&dir)?;
     let name = format!("{}-{}", row.name(), kernel.flavour());
     let initramfs = dir.join(format!("{name}.cpio.gz"));
-    write_initramfs(&initramfs, fs::read(row.dir().join("conformance"))?)?;
+    let init = ("init".to_owned(), fs::read(row.dir().join("conformance"))?);
+    initramfs::write(&initramfs, vec![init])?;
 
     let log = dir.join(format!("{name}.log"));
     let console = File::create(&log)?;
@@ -146,25 +143,4 @@ fn boot_one(
         let last = lines[lines.len().saturating_sub(40)..].join("\n");
         format!("{error}; the emulator's status: {status:?}\n{last}\n({})", log.display())
     })?)
-}
-
-/// All that the system has: the program, a console, and where it mounts.
-fn write_initramfs(path: &Path, program: Vec<u8>) -> Result<(), Box<dyn Error>> {
-    let entry = |name: &str, mode| NewcBuilder::new(name).mode(mode).nlink(1);
-    let directory = |name| {
-        let entry = entry(name, 0o755).set_mode_file_type(ModeFileType::Directory);
-        (entry, Cursor::new(Vec::new()))
-    };
-    let console = entry("dev/console", 0o600).rdev_major(5).rdev_minor(1);
-    let init = entry("init", 0o755).set_mode_file_type(ModeFileType::Regular);
-    let archive = GzEncoder::new(File::create(path)?, Compression::fast());
-    let entries = [
-        directory("dev"),
-        directory("proc"),
-        directory("tmp"),
-        (console.set_mode_file_type(ModeFileType::Char), Cursor::new(Vec::new())),
-        (init, Cursor::new(program)),
-    ];
-    write_cpio(entries.into_iter(), archive)?.finish()?;
-    Ok(())
 }

@@ -5,15 +5,20 @@ mod bars;
 mod bench;
 mod fetch;
 mod gauntlet;
+mod initramfs;
 mod install;
 mod kernels;
+mod manual;
 mod matrix;
 mod peak;
+mod platforms;
 mod plot;
+mod power_cut;
 mod report;
 mod rows;
 mod size;
 mod test;
+mod vm;
 
 use std::{
     env, fs,
@@ -27,7 +32,11 @@ const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
        cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
-       --update writes the matrix in README.md instead of comparing it
+       --update writes the matrix in docs/architectures.md instead of comparing it
+       cargo xtask manual [--update]             mapcp's manual page, --help and completions
+       --update writes them instead of comparing them
+       cargo xtask power-cut [--update] [--runs N] [--mapcp PATH] [KERNEL...] [FILE_SYSTEM...]
+       what a power cut leaves of a copy; --update writes it to docs/power-cut.md
        cargo xtask size [--update]               bytes of the programs, by function
        --update writes them to docs/size.tsv, to be compared with later
        cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
@@ -46,6 +55,8 @@ fn main() -> ExitCode {
         ["test"] => test::test(update),
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["manual"] => manual::manual(update),
+        ["power-cut", ref words @ ..] => power_cut::power_cut(words, update),
         ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),
         _ => {

@@ -10,6 +10,7 @@ use crate::{
     install::install,
     kernels,
     matrix::Matrix,
+    platforms,
     report::Report,
     root,
     rows::{HOST, MATRIX, Row},
@@ -26,6 +27,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     let emulators = MATRIX.iter().flat_map(Row::emulators);
     install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
     kernels::install(&booted)?;
+    platforms::install()?;
     let mut report = Report::default();
     let mut matrix = Matrix::default();
 
@@ -42,12 +44,14 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         lint
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    platforms::check(&mut report);
     for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
         doc.args(features).env("RUSTDOCFLAGS", "-Dwarnings");
         report.step(&format!("documentation, {}", features[1]), doc);
     }
 
+    report.step("manual page and completions", cargo(&["run", "-p", "xtask", "--", "manual"]));
     report.step("build, debug", cargo(&["build", "--workspace"]));
     report.step("tests, freestanding", cargo(&["test", "--no-fail-fast", "--features", "alloc"]));
     report.step("tests, std", {

@@ -3,8 +3,7 @@
 use core::fmt::{self, Write};
 
 use baremap::{
-    Decimal, eprint,
-    rt::STDERR,
+    rt::{Decimal, STDERR, eprint},
     syscall::{self, ClockId},
 };
 

@@ -1,0 +1,324 @@
+//! Link arguments of freestanding programs on baremap, for the `build.rs` of their package.
+//!
+//! ```no_run
+//! // build.rs
+//! fn main() {
+//!     baremap_build::freestanding();
+//! }
+//! ```
+//!
+//! Every binary of the package is then linked without start files and libraries, static and
+//! position independent. [`Freestanding`] names single binaries instead. Tests, examples and
+//! libraries of the package are linked as usual.
+//!
+//! `entry!` of baremap compares the program with what was emitted here, so that a forgotten
+//! call is an error of the compiler and not a program that crashes when it starts.
+
+#![warn(missing_docs)]
+
+use std::{
+    env,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Emits the link arguments of freestanding programs for every binary of the package.
+///
+/// # Panics
+///
+/// Panics outside of a build script, because the variables that cargo sets for one are missing.
+pub fn freestanding() {
+    Freestanding::new().emit();
+}
+
+/// The freestanding binaries of a package, where it has others as well, and how they are linked.
+///
+/// ```no_run
+/// baremap_build::Freestanding::new().bin("init").bare_bin("tiny").emit();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is emitted before `emit`"]
+pub struct Freestanding {
+    bins: Vec<Bin>,
+    packed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Bin {
+    /// `None` stands for every binary of the package.
+    name: Option<String>,
+    bare: bool,
+}
+
+impl Default for Freestanding {
+    fn default() -> Self {
+        Freestanding::new()
+    }
+}
+
+impl Freestanding {
+    /// Creates the default: every binary of the package is freestanding, unless
+    /// [`bin`](Self::bin) or [`bare_bin`](Self::bare_bin) names some.
+    pub fn new() -> Freestanding {
+        Freestanding { bins: Vec::new(), packed: true }
+    }
+
+    /// Adds a binary whose entry point is `entry!(main)`: static and position independent.
+    pub fn bin(mut self, name: impl Into<String>) -> Self {
+        self.bins.push(Bin { name: Some(name.into()), bare: false });
+        self
+    }
+
+    /// Adds a binary whose entry point is `entry!(main, bare)`: static and at a fixed address,
+    /// because such a program does not relocate itself.
+    pub fn bare_bin(mut self, name: impl Into<String>) -> Self {
+        self.bins.push(Bin { name: Some(name.into()), bare: true });
+        self
+    }
+
+    /// Sets whether relocations are packed (`DT_RELR`), which makes the file smaller. They are
+    /// by default.
+    pub fn packed_relocations(mut self, packed: bool) -> Self {
+        self.packed = packed;
+        self
+    }
+
+    /// Prints the directives to cargo. A build script calls it once.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a build script, because the variables that cargo sets for one are
+    /// missing, and if `OUT_DIR` cannot be written to.
+    pub fn emit(mut self) {
+        if self.bins.is_empty() {
+            self.bins.push(Bin { name: None, bare: false });
+        }
+        let target = Target::of_build_script();
+        let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+        print!("{}", self.directives(&target, &out_dir));
+    }
+
+    fn directives(&self, target: &Target, out_dir: &Path) -> String {
+        let mut text = String::from("cargo::rerun-if-changed=build.rs\n");
+        // Another linker wants other arguments. Cargo runs a build script again for a changed
+        // variable only if it is named.
+        let table = target.triple.to_uppercase().replace(['-', '.'], "_");
+        let of_target = ["RUSTFLAGS", "LINKER"].map(|what| format!("CARGO_TARGET_{table}_{what}"));
+        for variable in ["RUSTFLAGS"].into_iter().chain(of_target.iter().map(String::as_str)) {
+            let _ = writeln!(text, "cargo::rerun-if-env-changed={variable}");
+        }
+        let script = out_dir.join("baremap-release.ld");
+        if target.without_unwind_tables {
+            fs::write(&script, include_str!("release.ld")).expect("OUT_DIR can be written to");
+        }
+        if target.has_start_files {
+            let _ = writeln!(text, "cargo::error={START_FILES}");
+        }
+        let mut linked = Vec::new();
+        for Bin { name, bare } in &self.bins {
+            let key = match name {
+                Some(name) => format!("cargo::rustc-link-arg-bin={name}"),
+                None => "cargo::rustc-link-arg-bins".to_owned(),
+            };
+            for argument in target.arguments(*bare, self.packed, &script) {
+                let _ = writeln!(text, "{key}={argument}");
+            }
+            let kind = if *bare { "bare" } else { "pie" };
+            linked.push(format!("{kind}:{}", name.as_deref().unwrap_or("*")));
+        }
+        // What `entry!` compares the program with.
+        let _ = writeln!(text, "cargo::rustc-env=BAREMAP_LINK={}", linked.join(" "));
+        text
+    }
+}
+
+/// For the targets that come with a C library of their own, musl's.
+const START_FILES: &str = "this target links the start files of its own C library, with another \
+    `_start`; add to .cargo/config.toml, under the target's table: \
+    rustflags = [\"-Clink-self-contained=no\"]";
+
+/// What the arguments depend on.
+#[derive(Clone, Debug)]
+struct Target {
+    triple: String,
+    architecture: String,
+    /// Whether the linker itself gets the arguments, and not a C compiler that drives it.
+    direct: bool,
+    /// Whether the compiler adds start files whatever the linker's arguments say.
+    has_start_files: bool,
+    /// Whether the program is built for use and not for a debugger.
+    without_unwind_tables: bool,
+}
+
+impl Target {
+    fn of_build_script() -> Target {
+        let var = |name| env::var(name).unwrap_or_default();
+        let flags = var("CARGO_ENCODED_RUSTFLAGS");
+        let flags = Flags::parse(&flags);
+        let linker = var("RUSTC_LINKER");
+        let static_libc = var("CARGO_CFG_TARGET_FEATURE").split(',').any(|f| f == "crt-static");
+        Target {
+            triple: var("TARGET"),
+            architecture: var("CARGO_CFG_TARGET_ARCH"),
+            direct: flags.direct.unwrap_or_else(|| is_linker(&linker)),
+            has_start_files: var("CARGO_CFG_TARGET_ENV") == "musl"
+                && static_libc
+                && !flags.without_start_files,
+            without_unwind_tables: var("PROFILE") == "release" && var("DEBUG") == "false",
+        }
+    }
+
+    fn arguments(&self, bare: bool, packed: bool, script: &Path) -> Vec<String> {
+        // On mips the linkers list no relocations that a program could do by itself.
+        let fixed = bare || self.architecture.starts_with("mips");
+        // No start files, no libraries, no program interpreter. The entry point is named where
+        // a linker has another default, as lld has for mips.
+        let start: &[&str] = match (self.direct, fixed) {
+            (true, false) => &["-static", "-pie", "--no-dynamic-linker"],
+            (true, true) => &["-static", "-no-pie"],
+            (false, false) => &["-nostartfiles", "-nostdlib", "-static-pie"],
+            (false, true) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie"],
+        };
+        let mut options = vec!["-e_start", "-z", "text", "--build-id=none"];
+        if packed && !fixed {
+            options.extend(["-z", "pack-relative-relocs"]);
+        }
+        if bare {
+            // Nothing is relocated, and the runtime would not protect it.
+            options.extend(["-z", "norelro"]);
+        }
+        // Where pages may have 64 KiB, a segment that becomes read-only has to end on such a
+        // boundary: a page that it shares with writable data would have to stay writable.
+        let small_pages = ["riscv32", "riscv64", "s390x", "x86", "x86_64"];
+        if !small_pages.contains(&self.architecture.as_str()) {
+            options.extend(["-z", "common-page-size=65536"]);
+        }
+        let mut options: Vec<String> = options.into_iter().map(str::to_owned).collect();
+        if self.without_unwind_tables {
+            options.extend(["-T".to_owned(), script.display().to_string()]);
+        }
+        let mut arguments: Vec<String> = start.iter().map(|&word| word.to_owned()).collect();
+        if self.direct {
+            arguments.extend(options);
+        } else {
+            // One argument each: a path may contain a comma, which would split it.
+            arguments.extend(options.into_iter().flat_map(|word| ["-Xlinker".to_owned(), word]));
+        }
+        arguments
+    }
+}
+
+/// What the compiler's flags say about linking. The last flag of a kind counts.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Flags {
+    direct: Option<bool>,
+    without_start_files: bool,
+}
+
+impl Flags {
+    /// Reads the value of `CARGO_ENCODED_RUSTFLAGS`.
+    fn parse(flags: &str) -> Flags {
+        let (mut linker, mut flavor, mut result) = (None, None, Flags::default());
+        let mut words = flags.split('\x1f');
+        while let Some(word) = words.next() {
+            let option = match word {
+                "-C" | "--codegen" => words.next().unwrap_or_default(),
+                _ => match word.strip_prefix("-C").or_else(|| word.strip_prefix("--codegen=")) {
+                    Some(option) => option,
+                    None => continue,
+                },
+            };
+            match option.split_once('=') {
+                Some(("linker", program)) => linker = Some(is_linker(program)),
+                Some(("linker-flavor", name)) => {
+                    flavor = Some(!matches!(name, "gcc" | "em") && !name.ends_with("cc"))
+                }
+                Some(("link-self-contained", value)) => {
+                    result.without_start_files = matches!(value, "n" | "no" | "off" | "false");
+                }
+                _ => {}
+            }
+        }
+        result.direct = flavor.or(linker);
+        result
+    }
+}
+
+/// Returns whether a program is a linker and not a C compiler that drives one.
+fn is_linker(program: &str) -> bool {
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    name == "ld" || name.starts_with("ld.") || name.ends_with("-ld") || name.ends_with("lld")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(architecture: &str, direct: bool) -> Target {
+        Target {
+            triple: "t".to_owned(),
+            architecture: architecture.to_owned(),
+            direct,
+            has_start_files: false,
+            without_unwind_tables: false,
+        }
+    }
+
+    #[test]
+    fn a_compiler_gets_what_a_linker_gets() {
+        for (bare, mode) in [(false, "-static-pie"), (true, "-no-pie")] {
+            let lists = [false, true].map(|direct| {
+                target("x86_64", direct).arguments(bare, true, Path::new("/a,b/script"))
+            });
+            let [mut driver, mut linker] = lists;
+            assert!(driver.iter().any(|word| word == mode), "{driver:?}");
+            driver.retain(|word| word != "-Xlinker");
+            let own = |word: &str| {
+                word.contains("static")
+                    || word.contains("pie")
+                    || word.starts_with("-no")
+                    || word == "--no-dynamic-linker"
+            };
+            driver.retain(|word| !own(word));
+            linker.retain(|word| !own(word));
+            assert_eq!(driver, linker);
+        }
+    }
+
+    #[test]
+    fn the_linker_is_the_one_that_the_flags_or_the_configuration_name() {
+        for (flags, direct) in [
+            ("", None),
+            ("-Clinker=rust-lld", Some(true)),
+            ("-C\x1flinker=/usr/bin/ld.lld\x1f-O", Some(true)),
+            ("--codegen\x1flinker=x86_64-linux-gnu-ld", Some(true)),
+            ("-Clinker=aarch64-linux-gnu-gcc", Some(false)),
+            ("-Clinker=cc\x1f-Clinker-flavor=ld.lld", Some(true)),
+            ("-Clinker=rust-lld\x1f--codegen=linker-flavor=gcc", Some(false)),
+            ("-Clinker=rust-lld\x1f-Clinker=cc", Some(false)),
+            ("-Clink-arg=-Clinker=rust-lld", None),
+        ] {
+            assert_eq!(Flags::parse(flags).direct, direct, "{flags:?}");
+        }
+        assert!(Flags::parse("-Clink-self-contained=no").without_start_files);
+        assert!(!Flags::parse("-Clink-self-contained=+linker").without_start_files);
+    }
+
+    #[test]
+    fn each_binary_that_is_named_has_its_arguments_and_no_other_has() {
+        let dir = std::env::temp_dir();
+        let all = Freestanding { bins: vec![Bin { name: None, bare: false }], packed: true };
+        let text = all.directives(&target("x86_64", false), &dir);
+        assert!(text.contains("cargo::rustc-link-arg-bins=-static-pie\n"), "{text}");
+        assert!(text.contains("cargo::rustc-env=BAREMAP_LINK=pie:*\n"), "{text}");
+
+        let named = Freestanding::new().bin("one").bare_bin("two").packed_relocations(false);
+        let text = named.directives(&target("aarch64", true), &dir);
+        assert!(text.contains("cargo::rustc-link-arg-bin=one=-pie\n"), "{text}");
+        assert!(text.contains("cargo::rustc-link-arg-bin=two=-no-pie\n"), "{text}");
+        assert!(!text.contains("link-arg-bins") && !text.contains("relocs"), "{text}");
+        assert!(text.contains("cargo::rustc-env=BAREMAP_LINK=pie:one bare:two\n"), "{text}");
+        assert!(!text.contains("cargo::error"), "{text}");
+    }
+}

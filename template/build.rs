@@ -1,0 +1,3 @@
+fn main() {
+    baremap_build::freestanding();
+}
