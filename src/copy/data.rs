@@ -69,7 +69,8 @@ impl Copy<'_, '_> {
                     if length(from) < size {
                         return Err(source(Action::Copy, Cause::Shrunk));
                     }
-                    return self.done(size, Way::Clone);
+                    self.done(size, Way::Clone);
+                    return Ok(());
                 }
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
@@ -150,7 +151,7 @@ impl Copy<'_, '_> {
         if let Some(failure) = job.missing(size - 1) {
             return Err(failure);
         }
-        self.done(size, job.way)?;
+        self.done(size, job.way);
         if options.in_place {
             // The last look before the file gets its length, which is the next call.
             job.check_length()?;
@@ -159,11 +160,10 @@ impl Copy<'_, '_> {
     }
 
     /// All `size` bytes are copied.
-    fn done(&mut self, size: u64, way: Way) -> Outcome<()> {
+    fn done(&mut self, size: u64, way: Way) {
         // A helper may have copied all of it, or the file system.
         (self.watch)(size, Some(size));
         (self.copied.bytes, self.copied.way) = (size, Some(way));
-        Ok(())
     }
 
     /// Copies what can only be read, or only be written, from the one's position to the

@@ -1,6 +1,12 @@
 //! A destination on hugetlbfs, whose files cannot be written to but by a mapping.
 
-use std::fs;
+use std::{ffi::CString, fs, os::unix::ffi::OsStrExt};
+
+use baremap::{
+    fd::AsFd,
+    map::{FileMap, MmapOptions},
+    syscall::{self, FallocateFlags, Mode, OFlags},
+};
 
 use crate::{
     Rows,
@@ -21,6 +27,7 @@ pub fn rows(rows: &mut Rows) {
         let huge_pages = HugePages::new(16);
         let mount = Mount::new(place, "huge", &["-t", "hugetlbfs", "none"]);
         each_way(place, &mount);
+        mapped(&mount);
         drop(mount);
         drop(huge_pages);
     });
@@ -94,4 +101,27 @@ fn each_way(place: &Place, mount: &Mount) {
     assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
     drop(t);
     assert_eq!(free(), before);
+}
+
+/// What the library does with a file that ends within a huge page.
+fn mapped(mount: &Mount) {
+    let path = mount.path("mapped");
+    let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let open = |access| syscall::open(&c_path, access, Mode::RUSR | Mode::WUSR).unwrap();
+    let is_long = |len: u64| assert_eq!(path.metadata().unwrap().len(), len);
+    let file = open(OFlags::RDWR | OFlags::CREATE);
+    syscall::fallocate(file.as_fd(), FallocateFlags::empty(), 0, 3_000_000).unwrap();
+
+    assert_eq!(FileMap::open(&c_path).unwrap().read_at(&mut [1; 9], 2_999_999), Ok(1));
+    assert!(FileMap::new(open(OFlags::RDWR)).is_err());
+    is_long(3_000_000);
+    // SAFETY: nobody else has the file, and it does not become shorter.
+    drop(unsafe { MmapOptions::new().map(&file) }.unwrap());
+    is_long(3_000_000);
+    let for_reading = open(OFlags::RDONLY);
+    // SAFETY: as above.
+    drop(unsafe { MmapOptions::new().map_copy(&for_reading) }.unwrap());
+    is_long(4 << 20); // as its documentation says
+    assert_eq!(FileMap::new(file).unwrap().len(), 4 << 20);
+    fs::remove_file(path).unwrap();
 }
