@@ -194,6 +194,9 @@ impl MmapOptions {
 
     /// Maps a file to be read and written. What is written goes to the file.
     ///
+    /// On hugetlbfs the mapping lengthens the file to the whole huge pages that it covers, before
+    /// anything is written to it, and ftruncate(2) to the old length is `EINVAL` (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// As for [`map`](MmapOptions::map); `EACCES`: the descriptor is not open for both;
@@ -209,6 +212,9 @@ impl MmapOptions {
 
     /// Maps a file to be read, and written to in memory alone: a page that is written to
     /// becomes a copy.
+    ///
+    /// On hugetlbfs even this mapping lengthens the file to the whole huge pages that it covers,
+    /// also by a descriptor that is open for reading alone (Linux 6.18).
     ///
     /// # Errors
     ///
@@ -335,6 +341,9 @@ impl MmapOptions {
 
     /// Maps a file to be read and written, by pointers.
     ///
+    /// On hugetlbfs the mapping lengthens the file to the whole huge pages that it covers, before
+    /// anything is written to it, and ftruncate(2) to the old length is `EINVAL` (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// As for [`map_mut`](MmapOptions::map_mut).
@@ -434,7 +443,7 @@ fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
 }
 
 /// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
-fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
+pub(super) fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
     let page = page_size();
     // Few other file systems have blocks so large, and need to be asked.
     if stat.blksize <= page as u64 {
