@@ -13,6 +13,7 @@ mod plot;
 mod report;
 mod rows;
 mod size;
+mod template;
 mod test;
 
 use std::{
@@ -28,6 +29,7 @@ Usage: cargo xtask test [--update]               every test
        cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in README.md instead of comparing it
+       cargo xtask template                      a user's first program, and rustup's targets
        cargo xtask size [--update]               bytes of the programs, by function
        --update writes them to docs/size.tsv, to be compared with later
        cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["test"] => test::test(update),
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["template"] if !update => template::template(),
         ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),
         _ => {
@@ -83,13 +86,18 @@ fn cross(arguments: &[&str]) -> Command {
 fn cross_rows<'a>(arguments: &[&str], rows: impl IntoIterator<Item = &'a Row>) -> Command {
     let mut build = cross(arguments);
     for row in rows.into_iter().filter(|row| row.target != HOST) {
-        build.args(["--target", row.target]);
-        let name = row.target.to_uppercase().replace('-', "_");
-        build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
-        let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
-        build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
+        link_with_lld(&mut build, row);
     }
     build
+}
+
+/// Adds a target, whose programs rustup's own lld links.
+fn link_with_lld(build: &mut Command, row: &Row) {
+    build.args(["--target", row.target]);
+    let name = row.target.to_uppercase().replace('-', "_");
+    build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
+    let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
+    build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
 }
 
 /// Where a compiler keeps its libraries; empty if it does not run.
