@@ -346,7 +346,8 @@ impl FileMap {
     /// # Errors
     ///
     /// A page was missing, now or before. [`Fault::done`] tells how many bytes there were
-    /// before it. `ENOMEM`: no memory to take note of this.
+    /// before it. `ENOMEM` if there is no memory for the handler's table, or the process may
+    /// have no more mappings.
     ///
     /// # Safety
     ///
