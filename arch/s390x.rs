@@ -51,7 +51,7 @@ pub unsafe fn mmap(
     let block = [addr, length, prot, flags, fd, offset as usize];
     // SAFETY: the block outlives the call, and the assembly is taken to read all
     // memory; the rest is the caller's promise.
-    unsafe { syscall1(nr::mmap, block.as_ptr() as usize) }
+    unsafe { syscall1(nr::mmap, block.as_ptr().expose_provenance()) }
 }
 
 /// A raw `clone`; here the kernel takes the stack first and the thread pointer last.

@@ -11,7 +11,11 @@ use core::{
 
 use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
 
-use super::{Advice, Error, Region, Result, guard, options::map_file, watch::Watch};
+use super::{
+    Advice, Region, Result, guard,
+    options::{map_file, size},
+    watch::Watch,
+};
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::syscall::{
     self, Errno, FallocateFlags, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size,
@@ -421,7 +425,7 @@ impl FileMap {
     ///
     /// `EIO`, `ENOSPC`, `EDQUOT`: the disk is broken, or full.
     pub fn flush(&self) -> Result<()> {
-        self.region.flush(0, self.len(), MsyncFlags::SYNC).map_err(Error::from)
+        self.region.flush(0, self.len(), MsyncFlags::SYNC)
     }
 
     /// Tells the kernel how the bytes will be used.
@@ -432,10 +436,10 @@ impl FileMap {
     /// [`Advice::DontFork`]: a child would copy from and to whatever has the addresses then.
     pub fn advise(&self, advice: Advice) -> Result<()> {
         if advice == Advice::DontFork {
-            return Err(Errno::EINVAL.into());
+            return Err(Errno::EINVAL);
         }
         // SAFETY: none of these changes contents.
-        unsafe { self.region.advise(0, self.len(), advice.raw()?) }.map_err(Error::from)
+        unsafe { self.region.advise(0, self.len(), advice.raw()?) }
     }
 
     /// Reads, writes and seeks from the beginning on.
@@ -532,7 +536,7 @@ fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
 
 fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> syscall::Result<Region> {
     let stat = syscall::fstat(file)?;
-    let len = match usize::try_from(stat.size.saturating_sub(start)) {
+    let len = match usize::try_from(size(&stat)?.saturating_sub(start)) {
         Ok(rest) => cmp::min(rest, limit),
         Err(_) => limit, // too long for any map, unless it is to be of a part
     };
@@ -580,7 +584,7 @@ impl fmt::Debug for Chunks<'_> {
 }
 
 impl Chunks<'_> {
-    /// The next bytes, and where they are; `None` at the end.
+    /// Returns the next bytes and their offset, or `None` at the end.
     ///
     /// # Errors
     ///
@@ -643,7 +647,7 @@ mod hosted {
 
         /// Writes back to the disk.
         fn flush(&mut self) -> io::Result<()> {
-            self.map.flush()
+            Ok(self.map.flush()?)
         }
     }
 

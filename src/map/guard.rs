@@ -50,7 +50,7 @@ use core::{
 
 use linux_raw_sys::general::{BUS_MCEERR_AO, BUS_MCEERR_AR};
 
-use super::{Error, watch};
+use super::watch;
 use crate::arch;
 use crate::syscall::{
     self, BUS_ADRERR, Disposition, InfoHandler, SaFlags, SigHow, SigInfo, SigSet, Sigaction, Signal,
@@ -65,7 +65,7 @@ use crate::syscall::{
 ///
 /// `EPERM` and the like: a seccomp filter does not allow it.
 pub fn install() -> super::Result<()> {
-    ready().map_err(Error::from)
+    ready()
 }
 
 /// Copies `len` bytes, forwards, or so many as there are: `Err` tells how many are left.
