@@ -22,7 +22,80 @@ syscalls! {
     |number, result, a, b, c, d, e, f|
     text: ("svc 0"),
     options: (nostack),
-    always: { in("x8") number, },
+    always: {
+        in("x8") number,
+        // Linux discards the predicates, and of the vectors what is beyond 128 bits. The
+        // compiler knows those by the names of their lower halves alone, which do not change:
+        // they are named only where it makes use of longer ones.
+        lateout("p0") _, lateout("p1") _, lateout("p2") _, lateout("p3") _, lateout("p4") _,
+        lateout("p5") _, lateout("p6") _, lateout("p7") _, lateout("p8") _, lateout("p9") _,
+        lateout("p10") _, lateout("p11") _, lateout("p12") _, lateout("p13") _,
+        lateout("p14") _, lateout("p15") _, lateout("ffr") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v0") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v1") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v2") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v3") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v4") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v5") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v6") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v7") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v8") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v9") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v10") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v11") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v12") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v13") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v14") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v15") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v16") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v17") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v18") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v19") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v20") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v21") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v22") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v23") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v24") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v25") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v26") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v27") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v28") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v29") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v30") _,
+        #[cfg(target_feature = "sve")]
+        lateout("v31") _,
+    },
     arguments: {
         { inlateout("x0") a => result, } else { lateout("x0") result, }
         { in("x1") b, } { in("x2") c, }
@@ -122,7 +195,7 @@ guarded_copy! {
         "b 2b",
         "3:",
         "cmp x2, 8",
-        "b.lo baremap_0_1_copy_bytes",
+        "b.lo 20f",
         "ldr x4, [x1]",                 // 8 bytes
         "str x4, [x0]",
         "add x1, x1, 8",
@@ -131,13 +204,13 @@ guarded_copy! {
         "b 3b",
     }
     bytes: {
-        "cbz x2, baremap_0_1_copy_done",
+        "cbz x2, 30f",
         "ldrb w4, [x1]",
         "strb w4, [x0]",
         "add x1, x1, 1",
         "add x0, x0, 1",
         "sub x2, x2, 1",
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "mov x0, x2",
@@ -147,3 +220,5 @@ guarded_copy! {
 
 /// `uc_mcontext.pc`.
 pub const PROGRAM_COUNTER: usize = 440;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

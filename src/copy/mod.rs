@@ -6,8 +6,10 @@
 //!   was there.
 //! * Space is reserved before the destination is mapped, so that a full disk is an
 //!   error and not a fault. Where it cannot be, the mapped source is written to it.
-//! * Holes stay holes: the data between them is written, too.
-//! * What cannot be mapped is read.
+//! * Holes stay holes: neither they nor pages of zeros beside them are written. They are trusted
+//!   only when what others have written is written back, where a server knows of them.
+//! * What cannot be mapped is read, and so is a file that ends before its size.
+//! * The destination has the length of what was copied, or the copy fails.
 //! * The way is the one that was measured to be the fastest ([`Way`]), and large files are
 //!   copied by several processes.
 

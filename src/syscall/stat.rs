@@ -126,7 +126,7 @@ pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
 #[inline(never)]
 fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut stat = MaybeUninit::uninit();
-    let (path, flags) = (path.as_ptr() as usize, flags.register());
+    let (path, flags) = (path.as_ptr().expose_provenance(), flags.register());
     // SAFETY: the path is a C string, and there is room for the structure.
     nothing(unsafe { arch::newfstatat(register(dir), path, stat.as_mut_ptr(), flags) })?;
     // SAFETY: the kernel has filled it.
@@ -157,7 +157,7 @@ pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
 fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut buffer = MaybeUninit::<kernel::statx>::uninit();
     let mask = kernel::STATX_BASIC_STATS as usize;
-    let (path, to) = (path.as_ptr() as usize, buffer.as_mut_ptr() as usize);
+    let (path, to) = (path.as_ptr().expose_provenance(), buffer.as_mut_ptr().expose_provenance());
     // SAFETY: the path is a C string, and there is room for the structure.
     nothing(unsafe { syscall5(nr::statx, register(dir), path, flags.register(), mask, to) })?;
     // SAFETY: the kernel has filled it.

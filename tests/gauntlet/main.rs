@@ -14,11 +14,14 @@ mod common;
 
 mod attributes;
 mod changes;
+mod clones;
 mod command_line;
+mod compressed;
 mod dests;
 mod disk;
 mod durable;
 mod fuse;
+mod hugetlbfs;
 mod limits;
 mod mounts;
 mod odd_sources;
@@ -70,6 +73,9 @@ fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     sources::rows(&mut rows);
     odd_sources::rows(&mut rows);
+    compressed::rows(&mut rows);
+    clones::rows(&mut rows);
+    hugetlbfs::rows(&mut rows);
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);

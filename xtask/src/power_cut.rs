@@ -9,6 +9,7 @@
 
 mod booted;
 mod host;
+mod write_log;
 
 use std::{
     collections::BTreeMap,

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     DEBIAN_RUSTC, cargo, cross, cross_rows,
-    install::install,
+    install::{install, rust_targets},
     kernels,
     matrix::Matrix,
     platforms,
@@ -25,7 +25,8 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
+    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
     platforms::install()?;
     let mut report = Report::default();
@@ -44,6 +45,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         lint
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    platforms::lint(&mut report);
     platforms::check(&mut report);
     for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
