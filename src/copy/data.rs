@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use linux_raw_sys::general::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, XFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 
 use super::plan::{self, Plan, RESERVED, Window};
@@ -219,6 +219,16 @@ fn fs_type(file: BorrowedFd<'_>) -> u32 {
     syscall::fstatfs(file).map_or(0, |stat| stat.fs_type)
 }
 
+/// Whether a file is on a file system of the kernel's own that is known: it reports holes as they
+/// are, a write that fails is an error of the write, and a file is as long as was written. Others
+/// ask a server, which may fail when the file is closed.
+#[inline(never)]
+pub fn is_local(file: BorrowedFd<'_>) -> bool {
+    const KNOWN: [u32; 5] =
+        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC];
+    KNOWN.contains(&fs_type(file))
+}
+
 /// Whether the source's file system can be believed where it reports a hole.
 ///
 /// The local ones know of data that is not yet on the disk. Others ask a server, which knows of
@@ -229,12 +239,10 @@ fn fs_type(file: BorrowedFd<'_>) -> u32 {
 #[cold]
 #[inline(never)]
 fn knows_holes(from: BorrowedFd<'_>) -> bool {
-    const LOCAL: [u32; 4] =
-        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC];
     let flags = SyncFileRangeFlags::WAIT_BEFORE
         | SyncFileRangeFlags::WRITE
         | SyncFileRangeFlags::WAIT_AFTER;
-    LOCAL.contains(&fs_type(from)) || syscall::sync_file_range(from, 0, 0, flags).is_ok()
+    is_local(from) || syscall::sync_file_range(from, 0, 0, flags).is_ok()
 }
 
 /// Whether the destination's file system compresses, unless the space is preallocated.

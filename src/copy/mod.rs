@@ -206,7 +206,10 @@ impl Copy<'_, '_> {
             Err(failure) => return Err(failure),
         };
         self.fill(from, temporary.as_fd())?;
-        temporary.check_written().map_err(|e| dest(Action::Write, e))?;
+        if !data::is_local(temporary.as_fd()) {
+            data::check_length(temporary.as_fd(), self.copied.bytes)?;
+            temporary.check_written().map_err(|e| dest(Action::Write, e))?;
+        }
         let names = match self.options.sync {
             // Before there is anything to be sorry for.
             true => Some(self.to.open_names().map_err(|e| dest(Action::SyncDirectory, e))?),
@@ -241,8 +244,8 @@ impl Copy<'_, '_> {
         self.contents(from, to)?;
         if self.options.in_place {
             data::set_length(to, self.copied.bytes)?;
+            data::check_length(to, self.copied.bytes)?;
         }
-        data::check_length(to, self.copied.bytes)?;
         if self.options.preserve {
             attributes::preserve(from, to)?;
         }
