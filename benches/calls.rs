@@ -3,6 +3,11 @@
 //! The figures are medians of the rounds, and ratios of what was measured in the same round:
 //! how much longer the others take than we do.
 
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each call works on files and memory of the bench"
+)]
+
 mod common;
 
 use std::{

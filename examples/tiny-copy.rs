@@ -14,9 +14,8 @@
 use core::{mem, ptr};
 
 use baremap::{
-    Decimal,
     fd::{AsFd, BorrowedFd},
-    rt::{self, ExitCode, STDERR, STDOUT, Start},
+    rt::{self, Decimal, ExitCode, STDERR, STDOUT, Start},
     syscall::{self, Errno, MapFlags, Mode, OFlags, ProtFlags, Result},
 };
 

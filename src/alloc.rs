@@ -45,6 +45,7 @@ pub struct Allocator {
 
 impl Allocator {
     /// An allocator that has no memory yet.
+    #[must_use]
     pub const fn new() -> Allocator {
         Allocator { small: Talck::new(Talc::new(Pages)) }
     }

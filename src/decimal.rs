@@ -4,10 +4,6 @@
 use core::fmt;
 
 /// An unsigned number in decimal digits, without `core::fmt`.
-///
-/// ```
-/// assert_eq!(baremap::Decimal::new(104_857_600).as_str(), "104857600");
-/// ```
 #[derive(Clone, Copy)]
 pub struct Decimal {
     /// The digits stand at the end; `u64::MAX` has twenty.
@@ -18,6 +14,7 @@ pub struct Decimal {
 impl Decimal {
     /// The digits of a number.
     #[inline(never)]
+    #[must_use]
     pub fn new(mut number: u64) -> Decimal {
         let mut digits = [b'0'; 20];
         let mut start = digits.len();
@@ -33,6 +30,7 @@ impl Decimal {
     }
 
     /// The digits, at least one.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         let digits = self.digits.get(self.start..).unwrap_or_default();
         // SAFETY: nothing but the characters 0 to 9.

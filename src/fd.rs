@@ -23,6 +23,10 @@ pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(AT_FDCWD) }
 mod own {
     use core::{fmt, marker::PhantomData, mem};
 
+    use linux_raw_sys::general::F_DUPFD_CLOEXEC;
+
+    use crate::syscall::{self, Result};
+
     /// A descriptor's number.
     pub type RawFd = i32;
 
@@ -71,8 +75,41 @@ mod own {
         /// # Safety
         ///
         /// `fd` stays open as long as the lifetime says, and is not −1.
+        #[must_use]
         pub const unsafe fn borrow_raw(fd: RawFd) -> Self {
             BorrowedFd(fd, PhantomData)
+        }
+    }
+
+    impl BorrowedFd<'_> {
+        /// Duplicates the descriptor, as [`OwnedFd::try_clone`] does.
+        ///
+        /// # Errors
+        ///
+        /// `EMFILE` if the process has as many descriptors as it may. `EBADF` if this is
+        /// [`CWD`](super::CWD).
+        pub fn try_clone_to_owned(&self) -> Result<OwnedFd> {
+            // SAFETY: the command takes a number, and the new descriptor is not used elsewhere.
+            unsafe {
+                let fd = syscall::fcntl(*self, F_DUPFD_CLOEXEC, FIRST as usize)?;
+                Ok(OwnedFd::from_raw_fd(fd as RawFd))
+            }
+        }
+    }
+
+    /// The lowest number of a duplicate, as in the standard library: the standard descriptors
+    /// may be closed, and no other file may take their place.
+    const FIRST: RawFd = 3;
+
+    impl OwnedFd {
+        /// Duplicates the descriptor. Both have one position, one set of status flags and one
+        /// lock. The duplicate is closed when another program is executed.
+        ///
+        /// # Errors
+        ///
+        /// `EMFILE` if the process has as many descriptors as it may.
+        pub fn try_clone(&self) -> Result<OwnedFd> {
+            self.as_fd().try_clone_to_owned()
         }
     }
 
@@ -96,6 +133,12 @@ mod own {
     }
 
     impl<T: AsFd + ?Sized> AsFd for &T {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            T::as_fd(self)
+        }
+    }
+
+    impl<T: AsFd + ?Sized> AsFd for &mut T {
         fn as_fd(&self) -> BorrowedFd<'_> {
             T::as_fd(self)
         }

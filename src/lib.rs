@@ -30,15 +30,23 @@
 //! * `freestanding` (default): `rt`, `entry!` and the programs.
 //! * `alloc`: `alloc::Allocator`, with which a freestanding program has `Vec`, `String` and
 //!   the like.
-//! * `std`: the descriptor types of [`fd`] are those of the standard library, and
-//!   [`syscall::Errno`] is a [`core::error::Error`] that converts to
-//!   `std::io::Error`. A freestanding program cannot have it.
+//! * `std`: the descriptor types of [`fd`] are those of the standard library, and every error
+//!   converts to `std::io::Error`. A freestanding program cannot have it.
 //! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
 
 #![no_std]
 // Inline assembly is not yet stable there.
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
-#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+#![warn(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
+
+// Other kernels number their calls differently: Linux's `close` is FreeBSD's `read`.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!("baremap supports only Linux and Android, because it makes Linux's system calls");
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;
@@ -57,10 +65,9 @@ pub mod map;
 pub mod rt;
 pub mod syscall;
 
-pub use decimal::Decimal;
 pub use map::{
-    Advice, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
-    RemapOptions, UncheckedAdvice,
+    Advice, FileMap, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw,
+    MmapRawDescriptor, RemapOptions, UncheckedAdvice,
 };
 
 #[doc = include_str!("../docs/soundness.md")]

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::dest::{first, give};
-use super::{Action, Outcome, Source, dest, source};
+use super::{Action, Cause, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
 use crate::syscall::{self, Errno, Mode, XattrFlags};
@@ -22,11 +22,25 @@ pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     }
     // After the owner, whose change takes capabilities; and before the permissions.
     extended(from.file, to)?;
-    if share_access(from.file, to).is_err() {
-        mode -= Mode::RWXG;
+    match share_access(from.file, to) {
+        Ok(()) => {}
+        // The file system of the copy has no access lists.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => mode -= Mode::RWXG,
+        Err(errno) => return Err(dest(Action::SetAttribute, errno)),
     }
-    syscall::fchmod(to, mode).map_err(|e| dest(Action::SetMode, e))?;
+    set_mode(to, mode)?;
     syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))
+}
+
+/// Sets a file's permissions, and checks that they are set: some file systems accept any change
+/// and ignore it (bindfs, and vboxsf behind Vagrant's shared folders).
+#[inline(never)]
+pub fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> Outcome<()> {
+    let set = syscall::fchmod(file, mode);
+    if syscall::fstat(file).is_ok_and(|stat| stat.permissions() == mode) {
+        return Ok(());
+    }
+    Err(dest(Action::SetMode, set.err().map_or(Cause::Ignored, Cause::Errno)))
 }
 
 /// The attribute that is a file's access list. Source: acl(5).
@@ -37,8 +51,23 @@ const ACCESS: &CStr = c"system.posix_acl_access";
 /// permissions for the group: with a list, they say what anybody on it may have at most.
 #[inline(never)] // its buffer is no burden on other paths
 pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
-    let mut list = [0; 1024];
-    match syscall::fgetxattr(from, ACCESS, &mut list) {
+    match share_access_in(&mut [0; 1024], from, to) {
+        Err(Errno::ERANGE) => {
+            // No value is larger than this.
+            let mut buffer = MmapMut::map_anon(LARGEST).map_err(|_| Errno::ENOMEM)?;
+            share_access_in(&mut buffer, from, to)
+        }
+        result => result,
+    }
+}
+
+/// Does what [`share_access`] does, with a buffer for the list. `ERANGE` if it is too small.
+fn share_access_in(
+    list: &mut [u8],
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+) -> syscall::Result<()> {
+    match syscall::fgetxattr(from, ACCESS, list) {
         Ok(count) => {
             let list = list.get(..count).unwrap_or_default();
             syscall::fsetxattr(to, ACCESS, list, XattrFlags::empty())

@@ -1,12 +1,19 @@
 //! Moving the bytes.
 
+use core::cmp::Ordering;
+
+use linux_raw_sys::general::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
+};
+
 use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
 use super::{Action, Cause, Copy, Failure, Options, Outcome, Source, Way, dest, source};
 use crate::fd::BorrowedFd;
-use crate::map::{Region, guard, unreadable, unwritable};
+use crate::map::{Region, guard, unreadable};
 use crate::syscall::{
-    self, Advice, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, Whence, page_size,
+    self, Advice, Errno, FallocateFlags, FileType, MapFlags, ProtFlags, SyncFileRangeFlags, Whence,
+    page_size,
 };
 
 /// Two files, and how the one becomes as the other.
@@ -25,7 +32,26 @@ impl Copy<'_, '_> {
     /// Copies the whole of `from` to the start of `to`, which is empty, unless the copy is in
     /// place; then what it has behind them stays.
     #[inline(never)]
-    pub fn contents(&mut self, whole: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+    pub fn contents(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        match self.all_contents(from, to) {
+            // The size was an estimate, as with some FUSE servers: only reading finds the end.
+            Err(failure) if failure.is_because(Cause::EndsEarly) && self.options.way.is_none() => {
+                self.stream_instead(from.file, to)
+            }
+            result => result,
+        }
+    }
+
+    /// Streams the whole source after another way has failed. (Looking for data moved the
+    /// source's position. The destination's is still at the start.)
+    #[cold]
+    fn stream_instead(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+        set_length(to, 0)?;
+        let _ = syscall::lseek(from, 0, Whence::SET);
+        self.stream(from, to)
+    }
+
+    fn all_contents(&mut self, whole: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let Source { file: from, stat } = whole;
         let (from, options, size) = (*from, self.options, stat.size);
         // Files in /proc have contents, and no size.
@@ -40,28 +66,32 @@ impl Copy<'_, '_> {
                     }
                     // It may have become longer since it was examined.
                     set_length(to, size)?;
-                    return self.done(whole, Way::Clone);
+                    if length(from) < size {
+                        return Err(source(Action::Copy, Cause::Shrunk));
+                    }
+                    self.done(size, Way::Clone);
+                    return Ok(());
                 }
                 Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
             }
         }
-        // With less space than bytes it has holes. (Or the file system compresses: then there
-        // is one stretch of data, as large as the file.)
-        let has_holes = stat.blocks.saturating_mul(512) < size;
-        let holes = has_holes && !options.fill_holes;
+        // A file with less space than bytes has holes, or its file system compresses.
+        let has_holes = stat.blocks.saturating_mul(512) < size && knows_holes(from);
         if !workers::can_count(size) {
             return Err(source(Action::Copy, Errno::EFBIG));
         }
-        let plan = Plan { size, holes, page: page_size() as u64 };
+        let plan = Plan { size, holes: has_holes, page: page_size() as u64 };
         let way = Way::Write;
         let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
         job.prepare(options)?;
-        let (mut way, mut jobs) = plan::best(&plan, job.reserved);
-        // Within the kernel a file system may share holes, too.
-        if has_holes && !holes {
-            way = Way::Write;
+        if has_holes && options.fill_holes && !job.reserved {
+            // The holes are to be written, too. Loading a hole of a tmpfs takes a block of it;
+            // reading does not.
+            self.stream_instead(from, to)?;
+            return job.missing(size - 1).map_or(Ok(()), Err);
         }
+        let (mut way, mut jobs) = plan::best(&plan, job.reserved);
         if let Some(asked) = options.way {
             way = asked;
         }
@@ -99,13 +129,11 @@ impl Copy<'_, '_> {
                     return Err(failure);
                 }
                 // It cannot be mapped at all. So it is with files in /sys, whose size is not
-                // that of their contents either. (Looking for data moved the position.)
-                set_length(to, 0)?;
-                let _ = syscall::lseek(from, 0, Whence::SET);
-                return self.stream(from, to);
+                // that of their contents either.
+                return self.stream_instead(from, to);
             }
         }
-        workers::run(jobs.max(1), position, &mut |board, here| {
+        workers::run(options.process, jobs.max(1), position, &mut |board, here| {
             while let Some(window) = board.take(|at| job.next(at)) {
                 job.copy_window(window)?;
                 let done = board.count(&window);
@@ -115,11 +143,15 @@ impl Copy<'_, '_> {
             }
             Ok(())
         })?;
-        if has_holes && !holes && job.way == Way::Kernel {
-            // It may have shared the holes, too.
+        if has_holes && options.fill_holes && job.way == Way::Kernel {
+            // A file system that shares blocks may have shared the parts of pages that are holes.
             reserve(to, size)?;
         }
-        self.done(whole, job.way)?;
+        // What is beyond the source's end was taken for a hole, or for the rest of a page.
+        if let Some(failure) = job.missing(size - 1) {
+            return Err(failure);
+        }
+        self.done(size, job.way);
         if options.in_place {
             // The last look before the file gets its length, which is the next call.
             job.check_length()?;
@@ -127,16 +159,11 @@ impl Copy<'_, '_> {
         Ok(())
     }
 
-    /// All is copied, if the source still has all that it had: what is beyond its end was taken
-    /// for a hole, or for the rest of a page.
-    fn done(&mut self, from: &Source<'_>, way: Way) -> Outcome<()> {
-        if length(from.file) < from.stat.size {
-            return Err(source(Action::Copy, Cause::Shrunk));
-        }
+    /// All `size` bytes are copied.
+    fn done(&mut self, size: u64, way: Way) {
         // A helper may have copied all of it, or the file system.
-        (self.watch)(from.stat.size, Some(from.stat.size));
-        (self.copied.bytes, self.copied.way) = (from.stat.size, Some(way));
-        Ok(())
+        (self.watch)(size, Some(size));
+        (self.copied.bytes, self.copied.way) = (size, Some(way));
     }
 
     /// Copies what can only be read, or only be written, from the one's position to the
@@ -173,8 +200,64 @@ pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
+/// Fails if a file has another length than what was copied to it.
+///
+/// A writable mapping lengthens a file of hugetlbfs to whole huge pages (Linux 6.18), and what
+/// is written to a file of a network may be lost.
+#[inline(never)]
+pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
+    match length(to).cmp(&copied) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(dest(Action::Write, Cause::CutOff)),
+        Ordering::Greater => Err(dest(Action::SetLength, Cause::OtherLength)),
+    }
+}
+
+/// Which kind of file system a file is on; zero if the kernel does not say.
+#[inline(never)]
+fn fs_type(file: BorrowedFd<'_>) -> u32 {
+    syscall::fstatfs(file).map_or(0, |stat| stat.fs_type)
+}
+
+/// Whether a file is on a file system of the kernel's own that is known: it reports holes as they
+/// are, a write that fails is an error of the write, and a file is as long as was written. Others
+/// ask a server, which may fail when the file is closed.
+#[inline(never)]
+pub fn is_local(file: BorrowedFd<'_>) -> bool {
+    const KNOWN: [u32; 5] =
+        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC];
+    KNOWN.contains(&fs_type(file))
+}
+
+/// Whether the source's file system can be believed where it reports a hole.
+///
+/// The local ones know of data that is not yet on the disk. Others ask a server, which knows of
+/// a hole where another process has written data that is not yet written back: FUSE with
+/// `FUSE_WRITEBACK_CACHE` and virtiofs up to Linux 6.18, and an overlayfs above them. There, and
+/// on any file system that is not known, the data is written back first. This waits for the
+/// disk if the source was just written, and is a no-op otherwise.
+#[cold]
+#[inline(never)]
+fn knows_holes(from: BorrowedFd<'_>) -> bool {
+    let flags = SyncFileRangeFlags::WAIT_BEFORE
+        | SyncFileRangeFlags::WRITE
+        | SyncFileRangeFlags::WAIT_AFTER;
+    is_local(from) || syscall::sync_file_range(from, 0, 0, flags).is_ok()
+}
+
+/// Whether the destination's file system compresses, unless the space is preallocated.
+///
+/// That is btrfs. On Linux 6.18 with `compress=zstd`, 64 MiB of text took 64 MiB when preallocated,
+/// and 2 MiB when not. Without compression neither was faster than the other, because btrfs
+/// writes to new blocks anyway; so it is not asked for its mount options.
+fn may_compress(to: BorrowedFd<'_>) -> bool {
+    fs_type(to) == BTRFS_SUPER_MAGIC
+}
+
 /// Reserves space for the destination, and tells whether it could: some file systems cannot. That
 /// there is none is an error.
+///
+/// (Not all have it then: btrfs reserves nothing for blocks that the destination shares.)
 #[inline(never)]
 fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
     loop {
@@ -211,7 +294,13 @@ impl Job<'_> {
             // What was there before must not show through.
             set_length(self.to, 0)?;
         }
-        if !self.plan.holes && (size >= RESERVED || options.way == Some(Way::Map)) {
+        let reserves = match (self.plan.holes, options.way) {
+            // All of it is to take space, and what has space and no data is zeros.
+            (true, _) => options.fill_holes,
+            (false, Some(Way::Map)) => true,
+            (false, _) => size >= RESERVED && !may_compress(self.to),
+        };
+        if reserves {
             self.reserved = reserve(self.to, size)?;
         }
         if options.in_place {
@@ -242,8 +331,10 @@ impl Job<'_> {
             advise(&map, Advice::POPULATE_READ);
             if self.way == Way::Map {
                 self.copy_mapped(window, &map)?;
+            } else if self.plan.holes {
+                self.write_data(window, &map)?;
             } else {
-                self.write(window, &map)?;
+                self.write(window, map.ptr())?;
             }
         }
         Ok(())
@@ -281,32 +372,74 @@ impl Job<'_> {
         // SAFETY: both are mapped, and `window.len` long; they are different files. No
         // reference is made to either: others may change the source meanwhile.
         let copied = unsafe { guard::copy(map.ptr(), target.ptr(), window.len) };
-        copied.map_err(|left| self.missing(window.end() - left as u64))
+        let Err(left) = copied else { return Ok(()) };
+        // What memory could not give or take, a call can; or it says why not.
+        let done = window.len - left;
+        let rest = Window { start: window.start + done as u64, len: left };
+        self.write(rest, map.ptr().wrapping_add(done))
     }
 
-    /// Writes a window of the mapped source.
-    fn write(&self, window: Window, map: &Region) -> Outcome<()> {
-        let mut done = 0;
-        while done < window.len {
-            let (at, rest) = (map.ptr().wrapping_add(done), window.len - done);
-            let offset = window.start + done as u64;
-            // SAFETY: this program never writes to the source; its pages need not exist.
-            match unsafe { syscall::pwrite_raw(self.to, at, rest, offset) } {
-                // Never so for a count above zero; were it, this would not end.
-                Ok(0) => return Err(dest(Action::Write, Errno::EIO)),
-                Ok(count) => done += count,
-                Err(Errno::EINTR) => {}
-                // It is the source: there is no other memory in it.
-                Err(Errno::EFAULT) => {
-                    return Err(match unreadable(self.from, offset) {
-                        Some(Some(errno)) => source(Action::Read, errno),
-                        _ => source(Action::Copy, Cause::Shrunk),
-                    });
-                }
-                Err(errno) => return Err(dest(Action::Write, errno)),
+    /// Writes what is not zero of a window of the mapped source, as GNU cp does with files that
+    /// have less space than bytes: compressed images of erofs and squashfs (before Linux 6.13)
+    /// have holes, and lseek(2) finds none.
+    fn write_data(&self, window: Window, map: &Region) -> Outcome<()> {
+        let mut start = 0;
+        while start < window.len {
+            let from = map.ptr().wrapping_add(start);
+            let mut len = 0;
+            while len < window.len - start
+                && !is_zero(from.wrapping_add(len), BLOCK.min(window.len - start - len))
+            {
+                len += BLOCK;
             }
+            let len = len.min(window.len - start);
+            self.write(Window { start: window.start + start as u64, len }, from)?;
+            start += len + BLOCK;
         }
         Ok(())
+    }
+
+    /// Writes a part of the source, which is mapped at `from`.
+    fn write(&self, part: Window, from: *const u8) -> Outcome<()> {
+        let mut done = 0;
+        while done < part.len {
+            let (at, rest) = (from.wrapping_add(done), part.len - done);
+            let offset = part.start + done as u64;
+            // SAFETY: this program never writes to the source; its pages need not exist.
+            let written = match unsafe { syscall::pwrite_raw(self.to, at, rest, offset) } {
+                // It is the source: there is no other memory in it.
+                Err(Errno::EFAULT) => self.write_unmapped(offset, rest)?,
+                written => written,
+            };
+            done += check_written(written)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the first of `len` bytes that no memory could be found for in the source's mapping,
+    /// and writes them: in a full tmpfs a hole can be read, but not loaded.
+    #[cold]
+    #[inline(never)] // its buffer is no burden on other paths
+    fn write_unmapped(&self, offset: u64, len: usize) -> Outcome<syscall::Result<usize>> {
+        let mut buffer = [0; BLOCK];
+        let (room, _) = buffer.split_at_mut(len.min(BLOCK));
+        match syscall::pread(self.from, room, offset) {
+            Ok(count @ 1..) => {
+                Ok(syscall::pwrite(self.to, room.get(..count).unwrap_or_default(), offset))
+            }
+            // It is tried again where it can be read by now.
+            _ => self.missing(offset).map_or(Ok(Err(Errno::EINTR)), Err),
+        }
+    }
+
+    /// Why a byte of the source cannot be read; `None` if it can be.
+    #[inline(never)]
+    fn missing(&self, place: u64) -> Option<Failure> {
+        Some(match unreadable(self.from, place)? {
+            Some(errno) => source(Action::Read, errno),
+            None if length(self.from) < self.plan.size => source(Action::Copy, Cause::Shrunk),
+            None => source(Action::Copy, Cause::EndsEarly),
+        })
     }
 
     /// Copies a window within the kernel. That it would not is a failure of
@@ -318,37 +451,55 @@ impl Job<'_> {
             let rest = (window.end() - offset) as usize;
             match syscall::copy_file_range(self.from, offset, self.to, offset, rest) {
                 Ok(0) => {
-                    return Err(match unreadable(self.from, offset) {
-                        Some(_) => source(Action::Copy, Cause::Shrunk),
-                        None => source(Action::KernelCopy, Errno::EOPNOTSUPP),
-                    });
+                    let refused = source(Action::KernelCopy, Errno::EOPNOTSUPP);
+                    return Err(self.missing(offset).unwrap_or(refused));
                 }
                 Ok(count) => offset += count as u64,
                 Err(Errno::EINTR) => {}
                 Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
                     return Err(dest(Action::Write, errno));
                 }
-                Err(Errno::EIO) => return Err(self.missing(offset)),
+                Err(Errno::EIO) => {
+                    let broken = dest(Action::Write, Errno::EIO);
+                    return Err(self.missing(offset).unwrap_or(broken));
+                }
                 Err(errno) => return Err(source(Action::KernelCopy, errno)),
             }
         }
         Ok(())
     }
+}
 
-    /// Which side a byte is missing of, and why.
-    #[cold]
-    fn missing(&self, offset: u64) -> Failure {
-        if self.in_place
-            && let Err(failure) = self.check_length()
-        {
-            return failure;
-        }
-        match unreadable(self.from, offset) {
-            Some(None) => source(Action::Copy, Cause::Shrunk),
-            Some(Some(errno)) => source(Action::Read, errno),
-            None => dest(Action::Write, unwritable(self.to, offset).unwrap_or(Errno::EIO)),
-        }
+/// How many bytes of a write were written; none after an interruption.
+fn check_written(result: syscall::Result<usize>) -> Outcome<usize> {
+    match result {
+        // Never so for a count above zero; were it, the copy would not end.
+        Ok(0) => Err(dest(Action::Write, Errno::EIO)),
+        Ok(count) => Ok(count),
+        Err(Errno::EINTR) => Ok(0),
+        Err(errno) => Err(dest(Action::Write, errno)),
     }
+}
+
+/// The size in bytes of the blocks that are left out where they are zero, as most file systems
+/// have them.
+const BLOCK: usize = 4096;
+
+/// Whether `len` bytes of a mapped file, at most [`BLOCK`], can be loaded and are zero.
+fn is_zero(from: *const u8, len: usize) -> bool {
+    // Most data does not begin with zeros, and then little of it is looked at.
+    begins_with_zeros(from, len, &mut [0; 8])
+        && begins_with_zeros(from, len, &mut [0; BLOCK / size_of::<u64>()])
+}
+
+/// Whether as many of `len` bytes of a mapped file as fit into `words`, which are zero, can be
+/// loaded and are zero.
+#[inline(never)]
+fn begins_with_zeros(from: *const u8, len: usize, words: &mut [u64]) -> bool {
+    let len = len.min(size_of_val(words));
+    // SAFETY: no reference is made to the mapped bytes; the words are borrowed for this.
+    let copied = unsafe { guard::copy(from, words.as_mut_ptr().cast(), len) };
+    copied.is_ok() && words.iter().all(|&word| word == 0)
 }
 
 /// From so many bytes on a mapped destination is given large pages, as large as the file is long:

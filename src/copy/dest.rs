@@ -3,14 +3,18 @@
 use core::ffi::CStr;
 
 use super::error::{Action, Cause, Path, hex};
-use super::{Failure, Outcome, attributes::share_access, signals};
-use crate::Decimal;
-use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, OwnedFd, RawFd};
+use super::{
+    Failure, Outcome, ProcessControl,
+    attributes::{set_mode, share_access},
+    signals, sync,
+};
+use crate::decimal::Decimal;
+use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, FromRawFd, OwnedFd, RawFd};
 use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
     SyncFileRangeFlags,
 };
-use linux_raw_sys::general::{NAME_MAX, PATH_MAX};
+use linux_raw_sys::general::{F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
 
 /// How many symbolic links are followed before it is a circle, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -107,13 +111,30 @@ impl<'a> Destination<'a> {
         syscall::openat(self.dir(), self.name, flags, Mode::empty())
     }
 
-    /// Opens the existing file as [`open`](Self::open) does, if it still is the one that was
-    /// examined: another may be the source.
-    pub fn open_same(&self, access: OFlags) -> Result<OwnedFd> {
-        let file = self.open(access)?;
-        let found = syscall::fstat(file.as_fd())?;
-        let same = self.stat.as_ref().is_some_and(|stat| found.is_same_file(stat));
-        if same { Ok(file) } else { Err(Errno::ESTALE) }
+    /// Opens the existing file for writing. Fails if it has become the source, or another kind
+    /// of file than the one that was examined.
+    ///
+    /// A file of an overlay's lower layer is copied up when it is opened, and has another inode
+    /// number from then on. So the numbers of both files are compared after that.
+    #[inline(never)]
+    pub fn open_to_write(&self, access: OFlags, source: BorrowedFd<'_>) -> Outcome<OwnedFd> {
+        let open = || {
+            let file = self.open(access)?;
+            let found = syscall::fstat(file.as_fd())?;
+            if !self.stat.as_ref().is_some_and(|stat| found.is_same_file(stat)) {
+                let now = self.examine(AtFlags::SYMLINK_NOFOLLOW)?;
+                if !now.is_same_file(&found) || self.file_type() != Some(now.file_type()) {
+                    return Err(Errno::ESTALE);
+                }
+            }
+            let is_source = syscall::fstat(source)?.is_same_file(&found);
+            Ok(if is_source { None } else { Some(file) })
+        };
+        match open() {
+            Ok(Some(file)) => Ok(file),
+            Ok(None) => Err(failed(Cause::SameFile)),
+            Err(errno) => Err(super::dest(Action::Open, errno)),
+        }
     }
 
     /// Opens the directory, to have its names written to the disk.
@@ -191,6 +212,7 @@ pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
 /// A path's last component, which is the copy's name in a directory; of one that ends with a
 /// slash, `.`.
 #[inline(never)]
+#[must_use]
 pub fn last(path: &CStr) -> &CStr {
     split(path).map_or(path, |(_, name)| name)
 }
@@ -250,6 +272,9 @@ pub enum Kind {
     Unnamed,
     /// It has one, for file systems that know nothing else; removed on drop.
     Named,
+    /// It has one, and all its permissions from the start, for file systems that ignore changes
+    /// of them.
+    NamedWithMode,
 }
 
 /// A file in the destination's directory that is to become the destination.
@@ -259,21 +284,47 @@ pub struct Temporary<'a> {
     name: Option<&'a Name>,
 }
 
+/// The permissions that a mode gives, without the set-id bits: they were given to other contents.
+fn permissions(stat: &Stat) -> Mode {
+    stat.mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)
+}
+
 impl<'a> Temporary<'a> {
-    /// Makes one, with the permissions of the source, or nobody's to read if it is to replace a
-    /// file. If it has a name, that is put into `name`.
+    /// Creates a file with all that the new file has beside its contents: the permissions of the
+    /// source, or the owner and the permissions of the file that it replaces.
     #[inline(never)]
     pub fn create(
         to: &'a Destination<'a>,
         source: &Stat,
         kind: Kind,
+        process: Option<ProcessControl>,
+        name: &'a mut Name,
+    ) -> Outcome<Temporary<'a>> {
+        let replaced = to.stat();
+        let mode = match replaced {
+            None => permissions(source),
+            Some(existing) if kind == Kind::NamedWithMode => permissions(existing),
+            // Nobody else may read it before it has its owner.
+            Some(_) => Mode::RUSR | Mode::WUSR,
+        };
+        let made = Temporary::create_with(to, mode, kind, process, name);
+        let temporary = made.map_err(|e| super::dest(Action::CreateBeside, e))?;
+        if let Some(existing) = replaced {
+            temporary.resemble(existing, kind)?;
+        }
+        Ok(temporary)
+    }
+
+    /// Creates a file with these permissions less the umask. If it has a name, that is put into
+    /// `name`.
+    #[inline(never)]
+    fn create_with(
+        to: &'a Destination<'a>,
+        mode: Mode,
+        kind: Kind,
+        process: Option<ProcessControl>,
         name: &'a mut Name,
     ) -> Result<Temporary<'a>> {
-        // A file that replaces another is nobody's to read before it has its owner.
-        let mode = match to.stat() {
-            Some(_) => Mode::RUSR | Mode::WUSR,
-            None => source.mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO),
-        };
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         if kind == Kind::Unnamed {
             let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
@@ -294,8 +345,10 @@ impl<'a> Temporary<'a> {
         })?;
         let file = made.ok_or(Errno::EEXIST)?;
         let name: &Name = name;
-        // SAFETY: the temporary lends them both, and forgets the name when it is dropped.
-        unsafe { signals::remove_if_ended(to.dir(), name.as_c_str()) };
+        if let Some(process) = process {
+            // SAFETY: the temporary lends them both, and forgets the name when it is dropped.
+            unsafe { signals::remove_on_signal(process, to.dir(), name.as_c_str()) };
+        }
         Ok(Temporary { to, file, name: Some(name) })
     }
 
@@ -305,65 +358,96 @@ impl<'a> Temporary<'a> {
     }
 
     /// Gives it the owner and the permissions of the file that it is to replace.
-    pub fn resemble(&self, existing: &Stat) -> Result<()> {
+    fn resemble(&self, existing: &Stat, kind: Kind) -> Outcome<()> {
         let file = self.as_fd();
-        give(file, existing)?;
-        // Not the set-id bits: they were given to other contents.
-        let mut bits = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        let mut mode = permissions(existing);
         let open = |access| self.to.open(access | OFlags::NONBLOCK);
-        let old = open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY));
-        if old.and_then(|old| share_access(old.as_fd(), file)).is_err() {
-            bits -= Mode::RWXG;
-        }
-        syscall::fchmod(file, existing.mode & bits)
+        let mut keep = || {
+            let is_given = give(file, existing)?;
+            if is_given && kind == Kind::NamedWithMode {
+                // The group of this process could have opened it before.
+                return Err(Errno::EPERM);
+            }
+            match open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY)) {
+                Ok(old) => return share_access(old.as_fd(), file),
+                // It was removed meanwhile. Its access list, if it had one, limited the group.
+                Err(Errno::ENOENT) => mode -= Mode::RWXG,
+                Err(errno) => return Err(errno),
+            }
+            Ok(())
+        };
+        keep().map_err(|e| super::dest(Action::KeepOwner, e))?;
+        set_mode(file, mode)
+    }
+
+    /// Closes a duplicate of the descriptor. On a network or in user space, a write may fail only
+    /// then, and what the copy would replace must still be there.
+    pub fn check_written(&self) -> Result<()> {
+        // SAFETY: it only makes a descriptor.
+        let fd = unsafe { syscall::fcntl(self.as_fd(), F_DUPFD_CLOEXEC, 0) }?;
+        // SAFETY: it is new.
+        syscall::close(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
 
     /// Puts it in the destination's place. At no moment is there no file, or a part of one, by
-    /// the destination's name. `EEXIST`: there is a file by now, which is not to be replaced.
-    pub fn publish(&mut self, replace: bool) -> Result<()> {
+    /// the destination's name. A failure of [`Action::Name`] with `EEXIST`: there is a file by
+    /// now, which is not to be replaced.
+    ///
+    /// With `is_synced`, each change of the name is followed by an fsync of the file, though that
+    /// has its contents on the disk: btrfs before 6.18 logs nothing for a file without a name, and
+    /// ext2 and ext4 without a journal write the number of links with the file alone.
+    pub fn publish(&mut self, replace: bool, is_synced: bool) -> Outcome<()> {
+        let named = |e| super::dest(Action::Name, e);
         let (dir, dest) = (self.to.dir(), self.to.name);
         if let Some(name) = self.name {
-            // File systems that need the name may be on a network, where a write fails
-            // only now; what it would replace is not lost for that.
-            syscall::fdatasync(self.as_fd())?;
             let name = name.as_c_str();
             let _held = signals::hold();
             if replace {
-                rename(dir, name, dest)?;
+                rename(dir, name, dest).map_err(named)?;
             } else {
                 match syscall::renameat2(dir, name, dir, dest, RenameFlags::NOREPLACE) {
                     // A link never replaces; the other name is removed on drop.
                     Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
-                        return syscall::linkat(dir, name, dir, dest, AtFlags::empty());
+                        let linked = syscall::linkat(dir, name, dir, dest, AtFlags::empty());
+                        linked.map_err(named)?;
+                        return sync(self.as_fd(), is_synced);
                     }
-                    result => result?,
+                    result => result.map_err(named)?,
                 }
             }
             // Another copy may have taken the name already: it is not ours to remove.
             signals::forget(name);
             self.name = None;
-            return Ok(());
+            return sync(self.as_fd(), is_synced);
         }
         if self.to.stat.is_none() {
             match self.link(dest) {
                 // Somebody was faster: then theirs is replaced.
                 Err(Errno::EEXIST) if replace => {}
-                result => return result,
+                result => {
+                    result.map_err(named)?;
+                    return sync(self.as_fd(), is_synced);
+                }
             }
         }
         // A link cannot replace a file, a name can. Others must know that it is in use.
         let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
         let mut name = Name::new();
         let held = signals::hold();
-        self.to.take_name(&mut name, &mut |name| self.link(name))?;
-        rename(dir, name.as_c_str(), dest).inspect_err(|_| self.to.unlink(&name))?;
+        self.to.take_name(&mut name, &mut |name| self.link(name)).map_err(named)?;
+        sync(self.as_fd(), is_synced)
+            .and_then(|()| rename(dir, name.as_c_str(), dest).map_err(named))
+            .inspect_err(|_| self.to.unlink(&name))?;
         drop(held);
-        // What it replaced was on the disk for long, so its data shall not wait for half a
-        // minute: ext4 sees to that by itself for small files alone. (That it has arrived nobody
-        // knows who did not ask for it.) Not before the name changes: that frees the old file's
-        // blocks, and where the disk is told so, it would first take all the new ones.
-        let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
-        Ok(())
+        if !is_synced {
+            // What it replaced was on the disk for long, so its data shall not wait for half a
+            // minute: ext4 sees to that by itself for small files alone. (That it has arrived
+            // nobody knows who did not ask for it.) Not before the name changes: that frees the
+            // old file's blocks, and where the disk is told so, it would first take all the new
+            // ones.
+            let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
+        }
+        sync(self.as_fd(), is_synced)
     }
 
     /// Gives a file without a name its first one.
@@ -390,14 +474,15 @@ impl Drop for Temporary<'_> {
     }
 }
 
-/// Gives a file to the owner and the group of another.
+/// Gives a file to the owner and the group of another. Returns whether it had others before.
 #[inline(never)]
-pub fn give(file: BorrowedFd<'_>, other: &Stat) -> Result<()> {
+pub fn give(file: BorrowedFd<'_>, other: &Stat) -> Result<bool> {
     let own = syscall::fstat(file)?;
     if (own.uid, own.gid) == (other.uid, other.gid) {
-        return Ok(());
+        return Ok(false);
     }
-    syscall::fchown(file, Some(other.uid), Some(other.gid))
+    syscall::fchown(file, Some(other.uid), Some(other.gid))?;
+    Ok(true)
 }
 
 fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
@@ -413,17 +498,23 @@ impl Destination<'_> {
     #[inline(never)]
     fn take_name(&self, name: &mut Name, take: &mut dyn FnMut(&CStr) -> Result<()>) -> Result<()> {
         let mut number = hash(self.name.to_bytes());
+        let mut is_short = false;
         for _ in 0..NAMES {
-            name.set(&[b".mapcp-", &digits(number)])?;
-            for _ in 0..2 {
-                match take(name.as_c_str()) {
-                    Err(Errno::EEXIST) if self.remove_leftover(name).is_ok() => {}
-                    Err(Errno::EEXIST) => break,
-                    result => return result,
-                }
+            let digits = digits(number);
+            if is_short {
+                name.set(&[&digits[8..], b".mcp"])?;
+            } else {
+                name.set(&[b".mapcp-", &digits])?;
             }
-            // Another copy to the same destination goes on at the same time.
-            number = number.wrapping_add(1);
+            match take(name.as_c_str()) {
+                // Another may come first to the name that is free now.
+                Err(Errno::EEXIST) if self.remove_leftover(name).is_ok() => {}
+                // Another copy to the same destination goes on at the same time.
+                Err(Errno::EEXIST) => number = number.wrapping_add(1),
+                // Names of msdos begin with no dot, and have eight characters and three.
+                Err(Errno::EINVAL | Errno::ENAMETOOLONG) if !is_short => is_short = true,
+                result => return result,
+            }
         }
         Err(Errno::EEXIST)
     }
@@ -454,11 +545,12 @@ impl Destination<'_> {
     }
 }
 
-/// The name of a temporary file: `.mapcp-` and sixteen hexadecimal digits.
+/// The name of a temporary file: `.mapcp-` and sixteen hexadecimal digits, or eight digits and
+/// `.mcp`.
 pub type Name = Text<24>;
 
-/// So many copies to one destination can take their place in one moment.
-const NAMES: usize = 16;
+/// How many names are tried. Each copy to one destination at the same time may take one.
+const NAMES: u32 = 1 << 16;
 
 /// A number for a name, by which a later copy finds what an earlier one has left (FNV-1a).
 fn hash(name: &[u8]) -> u64 {

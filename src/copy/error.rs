@@ -55,7 +55,7 @@ actions! {
     SyncDirectory = "write to the disk the directory of",
     CreateBeside = "create a file beside",
     Name = "give the copy the name",
-    KeepOwner = "keep the owner of",
+    KeepOwner = "keep the owner and the access list of",
     CloneTo = "clone to",
     KernelCopy = "copy within the kernel",
     Map = "map",
@@ -82,10 +82,16 @@ pub enum Cause {
     DanglingLink,
     /// The source became shorter while it was copied, or a page of it could not be read.
     Shrunk,
+    /// The source ends before the size that its file system reports.
+    EndsEarly,
     /// The destination became shorter while it was written to in place.
     CutOff,
+    /// The destination has another length than what was copied to it.
+    OtherLength,
     /// One of the processes that copied was killed.
     Worker,
+    /// The file system reported success and changed nothing.
+    Ignored,
     /// Another source of the same name has been copied there by the same command.
     JustCopied,
 }
@@ -105,6 +111,9 @@ impl Cause {
             Cause::CutOff => OTHER + 3,
             Cause::Worker => OTHER + 4,
             Cause::JustCopied => OTHER + 5,
+            Cause::Ignored => OTHER + 6,
+            Cause::EndsEarly => OTHER + 7,
+            Cause::OtherLength => OTHER + 8,
         }
     }
 
@@ -116,7 +125,10 @@ impl Cause {
             Some(2) => Cause::Shrunk,
             Some(3) => Cause::CutOff,
             Some(4) => Cause::Worker,
-            Some(_) => Cause::JustCopied,
+            Some(5) => Cause::JustCopied,
+            Some(6) => Cause::Ignored,
+            Some(7) => Cause::EndsEarly,
+            Some(_) => Cause::OtherLength,
         }
     }
 }
@@ -146,8 +158,11 @@ impl fmt::Display for Cause {
             Cause::SameFile => "it is the same file as the source",
             Cause::DanglingLink => "it is a symbolic link that leads nowhere",
             Cause::Shrunk => "it became shorter or unreadable while it was copied",
+            Cause::EndsEarly => "it ends before the size that its file system reports",
             Cause::CutOff => "it became shorter while it was written to",
+            Cause::OtherLength => "it is not that of what was copied",
             Cause::Worker => "a process that copied was killed",
+            Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source of that name has just been copied there",
         })
     }

@@ -6,8 +6,10 @@
 //!   was there.
 //! * Space is reserved before the destination is mapped, so that a full disk is an
 //!   error and not a fault. Where it cannot be, the mapped source is written to it.
-//! * Holes stay holes: the data between them is written, too.
-//! * What cannot be mapped is read.
+//! * Holes stay holes: neither they nor pages of zeros beside them are written. They are trusted
+//!   only when what others have written is written back, where a server knows of them.
+//! * What cannot be mapped is read, and so is a file that ends before its size.
+//! * The destination has the length of what was copied, or the copy fails.
 //! * The way is the one that was measured to be the fastest ([`Way`]), and large files are
 //!   copied by several processes.
 
@@ -26,7 +28,7 @@ use core::{ffi::CStr, num::NonZeroU32};
 
 pub use dest::last;
 pub use error::{Action, Cause, Error, Path, Quoted};
-pub use options::{Options, Way};
+pub use options::{Options, ProcessControl, Way};
 
 use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
@@ -54,11 +56,11 @@ pub type Watch<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// its access list and its owner; if `dest` is a symbolic link, the file that it leads to is. In a directory
 /// the copy gets the source's name. A device or a FIFO is written to.
 ///
-/// While a file has a temporary name (the file system has no `O_TMPFILE`), `SIGHUP`, `SIGINT`,
-/// `SIGQUIT` and `SIGTERM` get a handler that removes it, if their action is the default one.
-/// The handler belongs to the thread that copies: a program with others blocks these signals
-/// there. Large files are copied by several processes (fork(2)); a hosted program that minds asks
-/// for one job.
+/// By default, the copy forks no processes and installs no signal handlers, and any number of
+/// threads can copy at the same time. If the process is killed while the copy has a temporary
+/// name (on a file system without `O_TMPFILE`), the name is left until the next copy to `dest`
+/// removes it. [`Options::process`] permits handlers that remove it, and worker processes.
+/// [`Way::Map`] installs the handler of [`map::guard`](crate::map::guard).
 ///
 /// # Errors
 ///
@@ -105,6 +107,19 @@ impl Failure {
     /// Whether this was tried.
     fn is(self, action: Action) -> bool {
         self.0.get() >> 17 == action as u32 + 1
+    }
+
+    /// The kernel's error, if this was tried.
+    fn errno(self, action: Action) -> Option<Errno> {
+        match Cause::from_number(self.0.get() as u16) {
+            Cause::Errno(errno) if self.is(action) => Some(errno),
+            _ => None,
+        }
+    }
+
+    /// Whether it failed for this reason.
+    fn is_because(self, cause: Cause) -> bool {
+        self.0.get() as u16 == cause.number()
     }
 
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
@@ -181,36 +196,41 @@ impl Copy<'_, '_> {
     /// Makes a temporary file all that the destination is to be, and puts it in its place.
     fn replace(&mut self, from: &Source<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
-        let mut temporary = match Temporary::create(self.to, &from.stat, kind, &mut name) {
+        let process = self.options.process;
+        let mut temporary = match Temporary::create(self.to, &from.stat, kind, process, &mut name) {
             Ok(temporary) => temporary,
             Err(_) if kind == Kind::Unnamed => return self.replace(from, Kind::Named),
-            Err(errno) => return Err(dest(Action::CreateBeside, errno)),
+            Err(failure) if kind == Kind::Named && failure.is(Action::SetMode) => {
+                return self.replace(from, Kind::NamedWithMode);
+            }
+            Err(failure) => return Err(failure),
         };
-        // Before there is anything in it to be read by others.
-        if let Some(existing) = self.to.stat() {
-            temporary.resemble(existing).map_err(|e| dest(Action::KeepOwner, e))?;
-        }
         self.fill(from, temporary.as_fd())?;
+        if !data::is_local(temporary.as_fd()) {
+            data::check_length(temporary.as_fd(), self.copied.bytes)?;
+            temporary.check_written().map_err(|e| dest(Action::Write, e))?;
+        }
         let names = match self.options.sync {
             // Before there is anything to be sorry for.
             true => Some(self.to.open_names().map_err(|e| dest(Action::SyncDirectory, e))?),
             false => None,
         };
-        match temporary.publish(!self.options.no_clobber) {
-            Ok(()) => {}
-            Err(Errno::EEXIST) if self.options.no_clobber => {
-                self.copied.way = None;
-                return Ok(());
+        if let Err(failure) = temporary.publish(!self.options.no_clobber, self.options.sync) {
+            match failure.errno(Action::Name) {
+                Some(Errno::EEXIST) if self.options.no_clobber => {
+                    self.copied.way = None;
+                    return Ok(());
+                }
+                // Without /proc, older kernels have no way to name it: copy it once more.
+                Some(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
+                    if kind == Kind::Unnamed =>
+                {
+                    // (What is to be read is read from its start.)
+                    let _ = syscall::lseek(temporary.as_fd(), 0, Whence::SET);
+                    return self.replace(&Source::new(temporary.as_fd())?, Kind::Named);
+                }
+                _ => return Err(failure),
             }
-            // Without /proc, older kernels have no way to name it: copy it once more.
-            Err(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
-                if kind == Kind::Unnamed =>
-            {
-                // (What is to be read is read from its start.)
-                let _ = syscall::lseek(temporary.as_fd(), 0, Whence::SET);
-                return self.replace(&Source::new(temporary.as_fd())?, Kind::Named);
-            }
-            Err(errno) => return Err(dest(Action::Name, errno)),
         }
         if let Some(names) = names {
             syscall::fsync(names.as_fd()).map_err(|e| dest(Action::SyncDirectory, e))?;
@@ -224,27 +244,17 @@ impl Copy<'_, '_> {
         self.contents(from, to)?;
         if self.options.in_place {
             data::set_length(to, self.copied.bytes)?;
+            data::check_length(to, self.copied.bytes)?;
         }
         if self.options.preserve {
             attributes::preserve(from, to)?;
         }
-        self.sync(to)
-    }
-
-    fn sync(&self, file: BorrowedFd<'_>) -> Outcome<()> {
-        if !self.options.sync {
-            return Ok(());
-        }
-        match syscall::fsync(file) {
-            // EINVAL: what never has anything on a disk.
-            Ok(()) | Err(Errno::EINVAL) => Ok(()),
-            Err(errno) => Err(dest(Action::Sync, errno)),
-        }
+        sync(to, self.options.sync)
     }
 
     /// Writes into the existing file.
     fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
-        let file = self.to.open_same(OFlags::RDWR).map_err(|e| dest(Action::Open, e))?;
+        let file = self.to.open_to_write(OFlags::RDWR, from.file)?;
         self.fill(from, file.as_fd())?;
         // On a network a write may fail only now.
         syscall::close(file).map_err(|e| dest(Action::Write, e))
@@ -252,8 +262,21 @@ impl Copy<'_, '_> {
 
     /// Writes to an existing device or FIFO.
     fn device(&mut self, from: &Source<'_>) -> Outcome<()> {
-        let device = self.to.open_same(OFlags::WRONLY).map_err(|e| dest(Action::Open, e))?;
+        let device = self.to.open_to_write(OFlags::WRONLY, from.file)?;
         self.stream(from.file, device.as_fd())?;
-        self.sync(device.as_fd())
+        sync(device.as_fd(), self.options.sync)?;
+        syscall::close(device).map_err(|e| dest(Action::Write, e))
+    }
+}
+
+/// Has a file written to the disk, if that is asked for.
+fn sync(file: BorrowedFd<'_>, is_asked: bool) -> Outcome<()> {
+    if !is_asked {
+        return Ok(());
+    }
+    match syscall::fsync(file) {
+        // EINVAL: what never has anything on a disk.
+        Ok(()) | Err(Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(dest(Action::Sync, errno)),
     }
 }

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-/// How a file is copied; the default asks for nothing.
+/// How a file is copied. The default has no options set, and leaves the process alone.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// An existing destination is left as it is.
     pub no_clobber: bool,
@@ -17,10 +18,38 @@ pub struct Options {
     pub fill_holes: bool,
     /// The one way to copy; `None` takes the best.
     pub way: Option<Way>,
-    /// How many processes work at one file; zero takes the best number.
+    /// The number of processes that copy one large file; zero chooses the fastest. Without
+    /// [`process`](Self::process), there is always one.
     pub jobs: u32,
+    /// Permission to fork and to install signal handlers. The default is `None`.
+    pub process: Option<ProcessControl>,
     /// The copy is on the disk before it takes its name, and the name before it is done.
     pub sync: bool,
+}
+
+/// Permission for a copy to act on the whole process.
+///
+/// With it, [`copy`](super::copy) forks worker processes for large files. While the copy has a
+/// temporary name (on a file system without `O_TMPFILE`), signals that would end the process run
+/// a handler that removes the name and then ends the process. The handlers stay installed.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessControl(());
+
+impl ProcessControl {
+    /// Permits copies to act on the whole process.
+    ///
+    /// # Safety
+    ///
+    /// While a copy uses this permission:
+    ///
+    /// * The process has one thread.
+    /// * No memory that the program relies on is unmapped or zeroed in a child
+    ///   (`MADV_DONTFORK`, `MADV_WIPEONFORK`).
+    /// * The program waits for no children of its own, and does not mind that each signal whose
+    ///   action was the default one now has a handler.
+    pub const unsafe fn new() -> ProcessControl {
+        ProcessControl(())
+    }
 }
 
 /// A way to copy a file's bytes.
@@ -31,12 +60,13 @@ pub enum Way {
     Clone,
     /// The kernel copies (`copy_file_range`).
     Kernel,
-    /// Both files are mapped, and memory is copied. Files with holes are written.
+    /// Both files are mapped, and memory is copied. Files with holes are written, and so is a
+    /// destination for which no space can be reserved.
     Map,
     /// The source is mapped, and written to the destination.
     Write,
-    /// The source is read into a buffer, and that is written: devices, FIFOs, empty files and
-    /// those that cannot be mapped.
+    /// The source is read into a buffer, and that is written: devices, FIFOs, empty files, those
+    /// that cannot be mapped, and those that end before their size.
     Read,
 }
 

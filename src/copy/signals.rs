@@ -3,12 +3,16 @@
 use core::{
     ffi::{CStr, c_int},
     ptr,
-    sync::atomic::{AtomicI32, AtomicPtr, Ordering::*},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::*},
 };
 
+use linux_raw_sys::general::{SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
+
+use super::ProcessControl;
 use crate::fd::{AsRawFd, BorrowedFd};
 use crate::syscall::{
-    self, AtFlags, Disposition, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigprocmask,
+    self, AtFlags, Disposition, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigaction,
+    rt_sigprocmask,
 };
 
 /// As long as it lives no signal comes that can be held back.
@@ -34,59 +38,84 @@ impl Drop for Held {
 static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static DIR: AtomicI32 = AtomicI32::new(0);
 
-/// The signals by which people and systems end a program that may clean up before.
-const SIGNALS: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+/// Whether the handler is installed.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// Has a name removed if one of these signals comes, which then ends the process as it would
-/// have; unless the program has ignored or handled it before. One name at a time: a copy that
-/// another thread makes meanwhile goes without.
+/// One bit for each signal whose default action does not end the process. Source: signal(7).
+const HARMLESS: u32 = 1 << SIGCHLD
+    | 1 << SIGCONT
+    | 1 << SIGTSTP
+    | 1 << SIGTTIN
+    | 1 << SIGTTOU
+    | 1 << SIGURG
+    | 1 << SIGWINCH;
+
+/// Removes a name if a signal ends the process, which then ends as it would have without this.
+/// Signals that the program handles or ignores keep their action.
 ///
 /// # Safety
 ///
-/// Both arguments live until [`forget`] is called with that name, and no other thread takes these
-/// signals.
+/// Both arguments live until [`forget`] is called with that name. Signals are [held](hold).
 #[cold]
-pub unsafe fn remove_if_ended(dir: BorrowedFd<'_>, name: &CStr) {
-    // Called with signals held: none comes between the two.
-    let null = ptr::null_mut();
-    if NAME.compare_exchange(null, name.as_ptr().cast_mut().cast(), AcqRel, Relaxed).is_err() {
+#[inline(never)]
+pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CStr) {
+    DIR.store(dir.as_raw_fd(), Release);
+    NAME.store(name.as_ptr().cast_mut().cast(), Release);
+    if INSTALLED.swap(true, Relaxed) {
         return;
     }
-    DIR.store(dir.as_raw_fd(), Release);
     let action = Sigaction {
         disposition: Disposition::Handler(end),
-        flags: SaFlags::RESETHAND,
+        flags: SaFlags::empty(),
         mask: SigSet::full(),
     };
-    for signal in SIGNALS {
-        // SAFETY: nothing is set.
-        let before = unsafe { syscall::rt_sigaction(signal, None) };
-        if let Ok(Sigaction { disposition: Disposition::Default, .. }) = before {
-            // SAFETY: the handler removes a name and raises a signal: two kinds of calls.
-            let _ = unsafe { syscall::rt_sigaction(signal, Some(&action)) };
+    for number in 1..=8 * size_of::<SigSet>() as u32 {
+        if HARMLESS.checked_shr(number).is_some_and(|bits| bits & 1 != 0) {
+            continue;
+        }
+        // SAFETY: the handler makes system calls alone, and the process is the caller's to
+        // change. SIGKILL and SIGSTOP cannot be handled, which is an error of the call.
+        let before = unsafe { rt_sigaction(Signal(number), Some(&action)) };
+        if let Ok(before) = before
+            && !matches!(before.disposition, Disposition::Default)
+        {
+            // SAFETY: it was so before, and the signal has been held since.
+            let _ = unsafe { rt_sigaction(Signal(number), Some(&before)) };
         }
     }
 }
 
 /// The name is nobody's to remove any more.
 pub fn forget(name: &CStr) {
-    let ours = name.as_ptr().cast_mut().cast();
-    let _ = NAME.compare_exchange(ours, ptr::null_mut(), AcqRel, Relaxed);
+    let own = name.as_ptr().cast_mut().cast();
+    let _ = NAME.compare_exchange(own, ptr::null_mut(), AcqRel, Relaxed);
 }
 
-/// In a process that only helps, no name is to be removed.
+/// In a worker process, no name is to be removed.
 pub fn forget_all() {
     NAME.store(ptr::null_mut(), Release);
 }
 
-unsafe extern "C" fn end(signal: c_int) {
+unsafe extern "C" fn end(number: c_int) {
     let name = NAME.load(Acquire);
     if !name.is_null() {
-        // SAFETY: the promise of `remove_if_ended`: a C string, and an open descriptor.
+        // SAFETY: the promise of `remove_on_signal`: a C string, and an open descriptor.
         let (name, dir) =
             unsafe { (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire))) };
         let _ = syscall::unlinkat(dir, name, AtFlags::empty());
     }
-    // By now the action is the default one; and after this function the signal comes.
-    let _ = syscall::raise(Signal(signal as u32));
+    let signal = Signal(number as u32);
+    let action = Sigaction {
+        disposition: Disposition::Default,
+        flags: SaFlags::empty(),
+        mask: SigSet::empty(),
+    };
+    // SAFETY: the default action is no function.
+    let _ = unsafe { rt_sigaction(signal, Some(&action)) };
+    let _ = syscall::raise(signal);
+    // SAFETY: nothing comes after it.
+    let _ = unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::empty())) };
+    // The first process of a PID namespace outlives signals with the default action. Without its
+    // name, the copy cannot go on.
+    syscall::exit_group(128 + number);
 }

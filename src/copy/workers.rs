@@ -9,7 +9,7 @@ use core::{
 use linux_raw_sys::prctl::PR_SET_PDEATHSIG;
 
 use super::plan::Window;
-use super::{Action, Cause, Failure, Outcome, dest, signals};
+use super::{Action, Cause, Failure, Outcome, ProcessControl, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
@@ -20,8 +20,8 @@ pub struct Board {
     next: AtomicUsize,
     /// How much is copied.
     done: AtomicUsize,
-    /// How many helpers came to the end.
-    finished: AtomicU32,
+    /// How many helpers have begun to work and have not finished.
+    working: AtomicU32,
     /// The first failure, which is the one that is told; zero as long as there is none.
     failure: AtomicU32,
 }
@@ -45,7 +45,7 @@ impl Board {
         Board {
             next: AtomicUsize::new(units(position)),
             done: AtomicUsize::new(units(position)),
-            finished: AtomicU32::new(0),
+            working: AtomicU32::new(0),
             failure: AtomicU32::new(0),
         }
     }
@@ -72,6 +72,16 @@ impl Board {
         (self.done.fetch_add(units, Relaxed) + units) as u64 * UNIT
     }
 
+    /// What came of the work, after all helpers have ended.
+    fn result(&self) -> Outcome<()> {
+        match NonZeroU32::new(self.failure.load(Acquire)) {
+            Some(bits) => Err(Failure(bits)),
+            // One was killed, and what it had taken is copied by nobody.
+            None if self.working.load(Acquire) != 0 => Err(dest(Action::CopyTo, Cause::Worker)),
+            None => Ok(()),
+        }
+    }
+
     /// Does work that is done at this board; a failure ends that of all.
     fn work(&self, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>, here: bool) {
         if let Err(Failure(bits)) = work(self, here) {
@@ -80,16 +90,18 @@ impl Board {
     }
 }
 
-/// Does the work in `count` processes, of which this is one: with fewer if there cannot be so
-/// many. All before `position` is done already. `work` is told whether it runs in this process.
-/// A failure of one is that of all.
+/// Does the work in up to `count` processes, of which this is one; in this one alone without
+/// permission to fork. All before `position` is done already. `work` is told whether it runs in
+/// this process. A failure of one is that of all.
 pub fn run(
+    process: Option<ProcessControl>,
     count: u32,
     position: u64,
     work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
 ) -> Outcome<()> {
     let own = Board::new(position);
-    if count > 1
+    if let Some(process) = process
+        && count > 1
         && let Ok(map) = MmapRaw::map_anon_shared(size_of::<Board>())
     {
         let board = map.as_mut_ptr().cast();
@@ -98,60 +110,64 @@ pub fn run(
             ptr::write(board, own);
             &*board
         };
-        return run_at(board, count, work);
+        together(process, count, board, work, true);
+        return board.result();
     }
-    run_at(&own, 1, work)
+    own.work(work, true);
+    own.result()
 }
 
-#[inline(never)]
-fn run_at(
-    board: &Board,
+/// Works with one helper fewer than `count`, and returns when all of them have ended.
+///
+/// Each process forks one helper, and waits for it. After `unshare --pid` the first helper is
+/// PID 1 of a namespace, and the kernel kills all others in it when PID 1 ends: here it ends last.
+fn together(
+    process: ProcessControl,
     count: u32,
+    board: &Board,
     work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
-) -> Outcome<()> {
-    let helpers = together(count, board, work);
-    match NonZeroU32::new(board.failure.load(Acquire)) {
-        Some(bits) => Err(Failure(bits)),
-        // One was killed, and what it had taken is copied by nobody.
-        None if board.finished.load(Acquire) != helpers => Err(dest(Action::CopyTo, Cause::Worker)),
-        None => Ok(()),
-    }
-}
-
-/// Works with one helper less than `count`, and returns how many there were when all are done.
-fn together(count: u32, board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> u32 {
+    here: bool,
+) {
+    let mut helper = None;
     if count > 1 {
         let parent = syscall::getpid();
-        // SAFETY: the copy only copies a part of the file, and exits.
+        // SAFETY: this is the only thread, as whoever made the permission promised, and the
+        // child uses no memory that is missing there. It copies a part of the file, and exits.
         match unsafe { syscall::fork() } {
-            Ok(None) => help(parent, board, work),
-            Ok(Some(pid)) => {
-                let others = together(count - 1, board, work);
-                wait(pid);
-                return others + 1;
-            }
+            Ok(None) => help(process, parent, count - 1, board, work),
+            Ok(pid) => helper = pid,
             Err(_) => {}
         }
     }
-    board.work(work, true);
-    0
+    board.work(work, here);
+    if let Some(pid) = helper {
+        wait(pid);
+    }
 }
 
 /// No more than so many at one file.
 pub const MAX_WORKERS: u32 = 64;
 
-/// The whole life of a helper.
+/// The whole life of a helper, which has helpers of its own up to `count` with it.
 #[cold]
-fn help(parent: Pid, board: &Board, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>) -> ! {
+fn help(
+    process: ProcessControl,
+    parent: Pid,
+    count: u32,
+    board: &Board,
+    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
+) -> ! {
     signals::forget_all();
     // Whom it helps may be killed; then its work is of no use.
     // SAFETY: the argument is a number.
     let _ = unsafe { syscall::prctl(PR_SET_PDEATHSIG, [Signal::KILL.0 as usize, 0, 0, 0]) };
-    // It may have been by then.
-    if syscall::getppid() == parent {
-        board.work(work, false);
+    // It may have been by then. (A parent outside of this PID namespace has the number 0.)
+    let now = syscall::getppid();
+    if now == parent || now == 0 {
+        board.working.fetch_add(1, Relaxed);
+        together(process, count, board, work, false);
+        board.working.fetch_sub(1, Release);
     }
-    board.finished.fetch_add(1, Release);
     syscall::exit_group(0);
 }
 

@@ -76,6 +76,7 @@ pub enum UncheckedAdvice {
 
 impl Advice {
     /// Whether this kernel knows it, for one mapping or another.
+    #[must_use]
     pub fn is_supported(self) -> bool {
         is_supported(syscall::Advice(self as u32))
     }
@@ -92,6 +93,7 @@ impl Advice {
 
 impl UncheckedAdvice {
     /// Whether this kernel knows it, for one mapping or another.
+    #[must_use]
     pub fn is_supported(self) -> bool {
         is_supported(self.raw())
     }

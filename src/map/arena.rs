@@ -56,6 +56,7 @@ impl Arena {
     }
 
     /// The reservation, contents and all: [`len`](slice::len) bytes of it are committed.
+    #[must_use]
     pub fn into_reservation(self) -> Reservation {
         self.reservation
     }
@@ -69,7 +70,7 @@ impl Arena {
     /// [`decommit`](Reservation::decommit). The length is then as it was.
     pub fn resize(&mut self, len: usize) -> Result<()> {
         if len > self.capacity() {
-            return Err(Errno::ENOMEM.into());
+            return Err(Errno::ENOMEM);
         }
         let len = whole_pages(len)?;
         if len > self.len {
@@ -83,6 +84,7 @@ impl Arena {
     }
 
     /// How many bytes it can have: whole pages.
+    #[must_use]
     pub const fn capacity(&self) -> usize {
         self.reservation.len()
     }

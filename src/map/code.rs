@@ -96,6 +96,7 @@ impl Code {
     ///
     /// There is code of a function of type `F` there, which is `extern` with the name of its
     /// convention. It is not called, nor running, when this value is dropped or made writable.
+    #[must_use]
     pub unsafe fn function<F: Copy>(&self, offset: usize) -> F {
         const { assert!(size_of::<F>() == size_of::<usize>(), "F is no function pointer") };
         let address: *const u8 = &self[offset];

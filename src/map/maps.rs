@@ -8,8 +8,8 @@ use core::{
 
 use linux_raw_sys::general::PATH_MAX;
 
-use super::{Error, Result};
-use crate::Decimal;
+use super::Result;
+use crate::decimal::Decimal;
 use crate::fd::{AsFd, OwnedFd};
 use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 
@@ -21,8 +21,7 @@ use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 /// let here = &raw const PAGE as u64;
 /// # static PAGE: [u8; 3] = *b"abc";
 /// let mut maps = maps()?;
-/// while let Some(mapping) = maps.next() {
-///     let mapping = mapping?;
+/// while let Some(mapping) = maps.next()? {
 ///     if mapping.contains(here) {
 ///         println!("{mapping}");
 ///         assert!(mapping.name.starts_with(b"/"));
@@ -35,7 +34,7 @@ use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 ///
 /// Those of opening `/proc/self/maps`: `ENOENT` where there is no `/proc`.
 pub fn maps() -> Result<Maps> {
-    Maps::open(c"/proc/self/maps").map_err(Error::from)
+    Maps::open(c"/proc/self/maps")
 }
 
 /// The mappings of another process.
@@ -53,12 +52,13 @@ pub fn maps_of(process: Pid) -> Result<Maps> {
         used += part.len();
     }
     let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::ENOENT)?;
-    Maps::open(path).map_err(Error::from)
+    Maps::open(path)
 }
 
 /// One mapping, as the kernel describes it. `Display` writes it as a line of
 /// `/proc/PID/maps` (proc_pid_maps(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mapping<'name> {
     /// Its first address. Of another process, which may have longer ones.
     pub start: u64,
@@ -87,6 +87,7 @@ pub struct Mapping<'name> {
 impl<'name> Mapping<'name> {
     /// The mapping that a line of `/proc/PID/maps` tells, without the end of the line;
     /// `None` if it is no such line.
+    #[must_use]
     pub fn parse(line: &'name [u8]) -> Option<Mapping<'name>> {
         let (range, rest) = word(line)?;
         let (prot, rest) = word(rest)?;
@@ -122,21 +123,25 @@ impl<'name> Mapping<'name> {
     }
 
     /// Whether an address is in it.
+    #[must_use]
     pub const fn contains(&self, address: u64) -> bool {
         self.start <= address && address < self.end
     }
 
     /// Its length in bytes.
+    #[must_use]
     pub const fn len(&self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 
     /// Whether it has no bytes: none of the kernel's is so.
+    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the file has no name any more. (A file may be called `… (deleted)`, too.)
+    #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.inode != 0 && self.name.ends_with(b" (deleted)")
     }
@@ -276,6 +281,7 @@ enum Way {
 
 impl Maps {
     /// The mappings that a text tells in the form of `/proc/PID/maps`, as one that was saved.
+    #[must_use]
     pub fn from_text(file: OwnedFd) -> Maps {
         let way = Way::Text { unread: 0..0, skip: false };
         Maps { file, way, buffer: [0; ROOM] }
@@ -286,7 +292,7 @@ impl Maps {
         Ok(Maps { way: Way::Query { next: 0 }, ..Maps::from_text(file) })
     }
 
-    /// The next mapping; `None` after the last.
+    /// Returns the next mapping, or `None` after the last.
     ///
     /// # Errors
     ///
@@ -294,20 +300,20 @@ impl Maps {
     /// [`procmap_query`](syscall::procmap_query()) and [`read`](syscall::read), as `ESRCH`: the
     /// process has ended. After an error there is nothing more.
     #[allow(clippy::should_implement_trait, reason = "what it returns is borrowed")]
-    pub fn next(&mut self) -> Option<Result<Mapping<'_>>> {
+    pub fn next(&mut self) -> Result<Option<Mapping<'_>>> {
         let found = match self.query() {
             Some(found) => found,
             None => self.line(),
         };
         match found {
-            Ok(Some((mapping, name))) => Some(Ok(Mapping { name: &self.buffer[name], ..mapping })),
+            Ok(Some((mapping, name))) => Ok(Some(Mapping { name: &self.buffer[name], ..mapping })),
             Ok(None) => {
                 self.way = Way::End;
-                None
+                Ok(None)
             }
             Err(errno) => {
                 self.way = Way::End;
-                Some(Err(errno.into()))
+                Err(errno)
             }
         }
     }

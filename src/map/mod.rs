@@ -1,10 +1,9 @@
 //! Mappings that own their memory: unmapped when dropped.
 //!
-//! The names are those of the crate memmap2, and a program that uses it compiles with the
-//! feature `std` after a change of its `use` line and little else; what differs is told in
-//! [a chapter](crate::coming_from_memmap2). Without that feature the same types work with
-//! this crate's own descriptors and [`Errno`](crate::syscall::Errno), in programs that have
-//! no standard library.
+//! The names are those of the crate memmap2. Errors are [`Errno`](crate::syscall::Errno), in
+//! programs with and without a standard library. A program that uses memmap2 compiles without
+//! a change with the crate `baremap-memmap2`, which has the same types with `std::io` results;
+//! [a chapter](crate::coming_from_memmap2) describes both.
 //!
 //! [`MmapOptions`] says what to map, and makes one of three: [`Mmap`] to be read,
 //! [`MmapMut`] to be written as well, and [`MmapRaw`] with pointers instead of slices.
@@ -20,8 +19,6 @@
 //!
 //! What is there: [`maps`] tells all mappings of a process, and [`residency`] and [`pagemap`]
 //! which pages are in memory.
-
-#![allow(clippy::useless_conversion, reason = "with the feature `std` the errors are others")]
 
 mod advice;
 mod arena;
@@ -40,6 +37,7 @@ mod residency;
 mod ring;
 mod shared;
 mod types;
+mod watch;
 
 pub use advice::{Advice, UncheckedAdvice};
 pub use arena::Arena;
@@ -57,7 +55,7 @@ pub use ring::Ring;
 pub use shared::Memfd;
 pub use types::{Mmap, MmapMut, MmapRaw};
 
-pub(crate) use file::{unreadable, unwritable};
+pub(crate) use file::unreadable;
 pub(crate) use region::Region;
 
 use crate::syscall::MsyncFlags;
@@ -81,11 +79,13 @@ pub struct RemapOptions {
 
 impl RemapOptions {
     /// Where it is.
+    #[must_use]
     pub const fn new() -> RemapOptions {
         RemapOptions { may_move: false }
     }
 
     /// Whether it may move to where there is room.
+    #[must_use]
     pub const fn may_move(mut self, may_move: bool) -> RemapOptions {
         self.may_move = may_move;
         self
@@ -109,17 +109,20 @@ pub struct FlushOptions {
 
 impl FlushOptions {
     /// All of it, waiting for the disk.
+    #[must_use]
     pub const fn new() -> FlushOptions {
         FlushOptions { range: None, flags: MsyncFlags::SYNC }
     }
 
     /// Only the pages that have bytes of this range.
+    #[must_use]
     pub const fn range(mut self, offset: usize, len: usize) -> FlushOptions {
         self.range = Some((offset, len));
         self
     }
 
     /// Without waiting (`MS_ASYNC`), which on Linux is without doing anything.
+    #[must_use]
     pub const fn asynchronous(mut self) -> FlushOptions {
         self.flags = self.flags.difference(MsyncFlags::SYNC).union(MsyncFlags::ASYNC);
         self
@@ -127,6 +130,7 @@ impl FlushOptions {
 
     /// Other mappings of the file see the changes (`MS_INVALIDATE`), which on Linux they
     /// do anyway; but it is an error if the pages are locked.
+    #[must_use]
     pub const fn invalidate(mut self) -> FlushOptions {
         self.flags = self.flags.union(MsyncFlags::INVALIDATE);
         self

@@ -8,7 +8,7 @@ use core::{
 };
 
 use super::{
-    Advice, ConversionError, Error, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
+    Advice, ConversionError, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
     RemapOptions, Result, UncheckedAdvice, region::Region,
 };
 use crate::arch;
@@ -156,7 +156,7 @@ impl MmapMut {
     /// As for [`make_exec`](Self::make_exec), with the map.
     pub fn try_make_exec(self) -> core::result::Result<Mmap, ConversionError<MmapMut>> {
         if !self.is_empty() {
-            let (start, length) = (self.0.ptr() as usize, self.0.len());
+            let (start, length) = (self.0.ptr().expose_provenance(), self.0.len());
             // SAFETY: mapped and readable; no contents change.
             if let Err(errno) = Errno::check(unsafe { arch::flush_icache(start, length) }) {
                 return Err(ConversionError { map: self, errno });
@@ -192,22 +192,26 @@ impl MmapRaw {
         MmapOptions::new().map_raw(file)
     }
 
-    /// The first byte. Dangling, as that of an empty slice, if the length is zero.
+    /// The first byte, which must not be accessed if the length is zero.
+    #[must_use]
     pub const fn as_ptr(&self) -> *const u8 {
         self.0.ptr()
     }
 
     /// The first byte, to write to if the mapping is writable.
+    #[must_use]
     pub const fn as_mut_ptr(&self) -> *mut u8 {
         self.0.ptr()
     }
 
     /// The length in bytes, as it was asked for.
+    #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether the length is zero.
+    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.len() == 0
     }
@@ -234,7 +238,7 @@ macro_rules! common {
             pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> Result<()> {
                 let advice = advice.raw()?;
                 // SAFETY: none of this advice changes contents.
-                unsafe { self.0.advise(offset, len, advice) }.map_err(Error::from)
+                unsafe { self.0.advise(offset, len, advice) }
             }
 
             /// Gives advice that changes contents.
@@ -267,7 +271,7 @@ macro_rules! common {
                 len: usize,
             ) -> Result<()> {
                 // SAFETY: the caller's promise.
-                unsafe { self.0.advise(offset, len, advice.raw()) }.map_err(Error::from)
+                unsafe { self.0.advise(offset, len, advice.raw()) }
             }
 
             /// Keeps the pages in memory.
@@ -277,7 +281,7 @@ macro_rules! common {
             /// `ENOMEM`: more than `RLIMIT_MEMLOCK`, or beyond the end of the file.
             /// `EPERM`: the limit is zero.
             pub fn lock(&self) -> Result<()> {
-                self.0.lock().map_err(Error::from)
+                self.0.lock()
             }
 
             /// Lets them leave memory again.
@@ -286,15 +290,19 @@ macro_rules! common {
             ///
             /// None that a mapping of one's own could cause.
             pub fn unlock(&self) -> Result<()> {
-                self.0.unlock().map_err(Error::from)
+                self.0.unlock()
             }
 
-            /// Makes the map longer or shorter. New bytes are the file's next ones, or zero.
+            /// Makes the map longer or shorter. New bytes are the file's next bytes. In memory
+            /// new pages are zero.
+            ///
+            /// A map of no bytes grows as any other: it keeps one page of addresses and, in
+            /// memory, what its first page has.
             ///
             /// # Errors
             ///
             /// `ENOMEM`: it cannot grow where it is, and may not move, or there is no
-            /// room at all. `EINVAL`: it had no bytes, and so there is nothing to grow.
+            /// room at all. `EINVAL`: its pages are huge, and do not grow.
             /// `EOVERFLOW`: more than `isize::MAX` bytes. `EFAULT`: advice for a part of it
             /// has made several mappings of it. `EAGAIN`: it is locked, and would pass the
             /// limit. The map is then as it was.
@@ -305,7 +313,7 @@ macro_rules! common {
             /// Pointers into a map that may move, or shrinks, are not used after.
             pub unsafe fn remap(&mut self, new_len: usize, options: RemapOptions) -> Result<()> {
                 // SAFETY: `&mut self` excludes references; pointers are the caller's promise.
-                unsafe { self.0.remap(new_len, options.may_move) }.map_err(Error::from)
+                unsafe { self.0.remap(new_len, options.may_move) }
             }
         }
 
@@ -339,7 +347,7 @@ macro_rules! writable {
             ///
             /// `EINVAL` also if the range is not inside the map.
             pub fn flush_range(&self, offset: usize, len: usize) -> Result<()> {
-                self.0.flush(offset, len, MsyncFlags::SYNC).map_err(Error::from)
+                self.0.flush(offset, len, MsyncFlags::SYNC)
             }
 
             /// Has the kernel write changed pages back in its own time: what Linux does
@@ -358,7 +366,7 @@ macro_rules! writable {
             ///
             /// `EINVAL`: the range is not inside the map.
             pub fn flush_async_range(&self, offset: usize, len: usize) -> Result<()> {
-                self.0.flush(offset, len, MsyncFlags::ASYNC).map_err(Error::from)
+                self.0.flush(offset, len, MsyncFlags::ASYNC)
             }
 
             /// Writes changed pages back as the options say.
@@ -372,7 +380,7 @@ macro_rules! writable {
                     Some(range) => range,
                     None => (0, self.0.len()),
                 };
-                self.0.flush(offset, len, options.flags).map_err(Error::from)
+                self.0.flush(offset, len, options.flags)
             }
         }
     )*};

@@ -377,7 +377,7 @@ fn fuzz_relocation_table() {
             let child = match unsafe { syscall::fork() }.unwrap() {
                 None => {
                     // SAFETY: the image is one of a program.
-                    unsafe { super::relocate(stack.as_ptr()) };
+                    let _ = unsafe { super::relocate(stack.as_ptr()) };
                     syscall::exit_group(0)
                 }
                 Some(child) => child,

@@ -34,6 +34,7 @@ pub struct Output<'fd> {
 
 impl<'fd> Output<'fd> {
     /// Text for this descriptor.
+    #[must_use]
     pub fn new(fd: BorrowedFd<'fd>) -> Output<'fd> {
         Output { fd, buffer: [0; 256], used: 0, result: Ok(()) }
     }
@@ -64,6 +65,12 @@ impl<'fd> Output<'fd> {
             self.result = write_all(self.fd, self.buffer.get(..self.used).unwrap_or_default());
         }
         self.used = 0;
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("fd", &self.fd).finish_non_exhaustive()
     }
 }
 

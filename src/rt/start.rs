@@ -8,20 +8,21 @@ use core::{
 };
 
 use linux_raw_sys::auxvec::{AT_NULL, AT_PAGESZ};
-use linux_raw_sys::general::F_GETFD;
+use linux_raw_sys::general::{F_GETFD, POLLNVAL, pollfd};
 
 use super::{
     print::{STDERR, STDIN, STDOUT, print},
     relocate,
 };
 use crate::fd::{IntoRawFd, RawFd};
-use crate::syscall::{self, Mode, OFlags};
+use crate::syscall::raw::{nr, syscall2, syscall5};
+use crate::syscall::{self, Errno, Mode, OFlags, Timespec};
 
 /// What the kernel gave the program at its start: arguments, environment and the
 /// auxiliary vector, where it left them, at the top of the stack.
 ///
 /// Strings are bytes that end with a NUL; nothing says that they are UTF-8.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Start {
     pub(super) stack: *const usize,
 }
@@ -29,18 +30,21 @@ pub struct Start {
 impl Start {
     /// The arguments. The first is the program's name, by convention only: there may
     /// be none at all.
+    #[must_use]
     pub fn args(self) -> Strings {
         // SAFETY: the block is a count and then that many pointers.
         Strings { next: unsafe { self.stack.add(1) }.cast() }
     }
 
     /// The environment, as `NAME=value`.
+    #[must_use]
     pub fn env(self) -> Strings {
         // SAFETY: after the count, the arguments and their null stands the environment.
         Strings { next: unsafe { self.stack.add(1 + *self.stack + 1) }.cast() }
     }
 
     /// The auxiliary vector, as type and value. Source: getauxval(3).
+    #[must_use]
     pub fn auxv(self) -> Auxv {
         // SAFETY: the stack is that of `run`.
         Auxv { next: unsafe { relocate::auxv(self.stack) } }
@@ -48,7 +52,7 @@ impl Start {
 }
 
 /// Strings of the arguments or the environment, in order.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Strings {
     /// The next element of an array that ends with null.
     next: *const *const c_char,
@@ -73,7 +77,7 @@ impl Iterator for Strings {
 impl FusedIterator for Strings {}
 
 /// The auxiliary vector, as type (`AT_…`) and value.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Auxv {
     /// The next pair of an array that ends with the type `AT_NULL`.
     next: *const [usize; 2],
@@ -215,7 +219,7 @@ pub unsafe fn run_bare<T: Termination>(
 /// On `/dev/null`, and the wrong way round: reading from a closed input and writing
 /// to a closed output fail with `EBADF`, as they would have, and are not lost.
 fn open_standard_descriptors() {
-    let closed = syscall::not_open([0, 1, 2]).unwrap_or_else(|_| {
+    let closed = not_open([0, 1, 2]).unwrap_or_else(|_| {
         // A filter does not allow it, or the process may have fewer than three descriptors.
         // SAFETY: only asks.
         [STDIN, STDOUT, STDERR].map(|fd| unsafe { syscall::fcntl(fd, F_GETFD, 0) }.is_err())
@@ -233,12 +237,60 @@ fn open_standard_descriptors() {
     }
 }
 
+/// Returns for each of these numbers whether no descriptor with it is open.
+///
+/// It takes one `ppoll` that does not wait, and one `fcntl` for each number that `ppoll` does
+/// not know: that of a closed descriptor, of one that is open as a path only, or below zero.
+fn not_open<const N: usize>(fds: [RawFd; N]) -> syscall::Result<[bool; N]> {
+    let mut polls = fds.map(|fd| pollfd { fd, events: 0, revents: 0 });
+    let mut now = Timespec::default();
+    let (polls_at, now_at) =
+        (polls.as_mut_ptr().expose_provenance(), (&raw mut now).expose_provenance());
+    // SAFETY: the array has N elements, and the kernel may change it and the time. There is
+    // no signal mask.
+    Errno::check(unsafe { syscall5(nr::ppoll, polls_at, N, now_at, 0, 0) })?;
+    Ok(polls.map(|poll| {
+        let suspect = poll.fd < 0 || poll.revents & POLLNVAL as i16 != 0;
+        // SAFETY: asks for flags, and touches no memory.
+        let flags = || unsafe { syscall2(nr::fcntl, poll.fd as usize, F_GETFD as usize) };
+        suspect && Errno::check(flags()).is_err()
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fd::AsRawFd;
     use core::ptr;
     use proptest::prelude::*;
     use std::{ffi::CString, vec::Vec};
+    use std::{fs::File, io};
+
+    /// Returns which descriptors fcntl(2) does not know.
+    fn not_open_by_fcntl<const N: usize>(fds: [RawFd; N]) -> [bool; N] {
+        // SAFETY: only asks.
+        fds.map(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1)
+    }
+
+    #[test]
+    fn finds_closed_descriptors() {
+        // Ends of pipes without another end: poll(2) reports events of them.
+        let (reader, writer) = (io::pipe().unwrap().0, io::pipe().unwrap().1);
+        let file = File::open("/dev/null").unwrap();
+        // A path has no answer from poll(2), and numbers below zero are passed over.
+        let path = syscall::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let closed = RawFd::MAX; // above every limit
+        let [reader, writer] = [io_number(&reader), io_number(&writer)];
+        let fds = [io_number(&file), closed, reader, closed - 1, writer, path.as_raw_fd(), -1];
+        let oracle = not_open_by_fcntl(fds);
+        assert_eq!(oracle, [false, true, false, true, false, false, true]);
+        assert_eq!(not_open(fds), Ok(oracle));
+        assert_eq!(not_open([]), Ok([]));
+    }
+
+    fn io_number(file: &impl std::os::fd::AsRawFd) -> RawFd {
+        file.as_raw_fd()
+    }
 
     proptest! {
         /// What is put on a stack the way the kernel does it is what is read.

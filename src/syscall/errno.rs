@@ -4,7 +4,7 @@ use core::fmt;
 
 use linux_raw_sys::errno;
 
-use crate::Decimal;
+use crate::decimal::Decimal;
 
 /// A kernel error number, 1 to 4095.
 ///
@@ -24,22 +24,26 @@ impl Errno {
     pub const EWOULDBLOCK: Errno = Errno::EAGAIN;
 
     /// The error with this number.
+    #[must_use]
     pub const fn new(number: u16) -> Errno {
         Errno(number)
     }
 
     /// The number, as this architecture counts.
+    #[must_use]
     pub const fn number(self) -> u16 {
         self.0
     }
 
     /// The name, such as `ENOENT`; `None` for a number that has none.
+    #[must_use]
     pub fn name(self) -> Option<&'static str> {
         self.field(0)
     }
 
     /// The kernel's text, such as `No such file or directory`; `None` for a number
     /// that has none.
+    #[must_use]
     pub fn text(self) -> Option<&'static str> {
         self.field(1)
     }

@@ -11,6 +11,7 @@ use crate::fd::BorrowedFd;
 
 /// What is known of a file. Source: stat(3type), inode(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stat {
     /// The device that the file is on, as the kernel encodes it in 64 bits.
     pub dev: u64,
@@ -43,6 +44,7 @@ pub struct Stat {
 /// What sort of a file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
+#[non_exhaustive]
 pub enum FileType {
     Regular,
     Directory,
@@ -56,6 +58,7 @@ pub enum FileType {
 
 impl Stat {
     /// What sort of a file it is.
+    #[must_use]
     pub fn file_type(&self) -> FileType {
         match (self.mode & Mode::TYPE).bits() {
             kernel::S_IFREG => FileType::Regular,
@@ -70,11 +73,13 @@ impl Stat {
     }
 
     /// The mode without the type: permissions, set-id bits and the sticky bit.
+    #[must_use]
     pub fn permissions(&self) -> Mode {
         self.mode - Mode::TYPE
     }
 
     /// Whether both are the same file, under whatever names.
+    #[must_use]
     pub fn is_same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
@@ -121,7 +126,7 @@ pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
 #[inline(never)]
 fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut stat = MaybeUninit::uninit();
-    let (path, flags) = (path.as_ptr() as usize, flags.register());
+    let (path, flags) = (path.as_ptr().expose_provenance(), flags.register());
     // SAFETY: the path is a C string, and there is room for the structure.
     nothing(unsafe { arch::newfstatat(register(dir), path, stat.as_mut_ptr(), flags) })?;
     // SAFETY: the kernel has filled it.
@@ -130,6 +135,7 @@ fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> 
 
 /// What is known of a file system: as much of it as mappings need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StatFs {
     /// Which kind it is, as one of the numbers of statfs(2), such as `TMPFS_MAGIC`.
     pub fs_type: u32,
@@ -151,7 +157,7 @@ pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
 fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut buffer = MaybeUninit::<kernel::statx>::uninit();
     let mask = kernel::STATX_BASIC_STATS as usize;
-    let (path, to) = (path.as_ptr() as usize, buffer.as_mut_ptr() as usize);
+    let (path, to) = (path.as_ptr().expose_provenance(), buffer.as_mut_ptr().expose_provenance());
     // SAFETY: the path is a C string, and there is room for the structure.
     nothing(unsafe { syscall5(nr::statx, register(dir), path, flags.register(), mask, to) })?;
     // SAFETY: the kernel has filled it.

@@ -86,6 +86,11 @@ impl Place {
         Volume::new(&self.kind, bytes, &dir).unwrap_or_else(|reason| crate::not_here(reason))
     }
 
+    /// A path on the file system of the directory `target`, for images and mounts.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.scratch.path(name)
+    }
+
     /// A directory on another file system than this one.
     pub fn elsewhere(&self) -> PathBuf {
         let shm = Path::new("/dev/shm");

@@ -290,8 +290,8 @@ pub fn bench(words: &[&str]) -> Result<ExitCode, String> {
         write("throughput.svg", plot::throughput(&cells)?)?;
         write("small.svg", plot::small(&cells)?)?;
         write("memory.svg", plot::memory(&cells)?)?;
-        let section = bench.section(&machine, &cells, &bars);
-        replace("README.md", BEGIN, END, &section)?;
+        replace("README.md", BEGIN, END, &bench.summary(&machine, &cells))?;
+        replace("docs/benchmarks.md", BEGIN, END, &bench.section(&machine, &cells, &bars))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -695,28 +695,20 @@ impl Bench {
         table
     }
 
-    /// What README.md shows.
+    /// What README.md shows: the plot, and a table of the peers that its readers know.
+    fn summary(&self, machine: &Machine, cells: &[&Cell]) -> String {
+        let plot = "![Throughput by file size](docs/throughput.svg)";
+        let table = table(cells, &[CP, C, MAPCP]);
+        format!("{}\n\n{plot}\n\n{table}", machine.sentence())
+    }
+
+    /// What docs/benchmarks.md shows.
     fn section(&self, machine: &Machine, cells: &[&Cell], bars: &str) -> String {
-        let peers = [CP, C, "rsync", "xcp", MAP, MAPCP];
         let mut text = machine.sentence();
-        text += "\n\n![Throughput over size](docs/throughput.svg)\n\n";
-        let place = cells.first().map_or("", |cell| &cell.place);
-        text += &format!("On {place}, SOURCE in memory, no DEST:\n\n| size |");
-        peers.iter().for_each(|peer| text += &format!(" {} |", code(peer)));
-        text += " faster than GNU cp | than 49-1 in C |\n|---|---|---|---|---|---|---|---|---|\n";
-        for cell in cells {
-            text += &format!("| {} |", name(cell.size));
-            for peer in peers {
-                let figure = cell.get(peer).map(|measured| time(measured.median()));
-                text += &format!(" {} |", figure.unwrap_or_default());
-            }
-            for other in [CP, C] {
-                let ratio = cell.ratio(MAPCP, other).map(|ratio| format!("{ratio:.2}×"));
-                text += &format!(" {} |", ratio.unwrap_or_default());
-            }
-            text += "\n";
-        }
-        text += &format!("\nWhat is asked for, and what was measured:\n\n{bars}\n");
+        text += "\n\n![Throughput by file size](throughput.svg)\n\n\
+                 ![Small files](small.svg)\n\n![Resident memory](memory.svg)\n\n";
+        text += &table(cells, &[CP, C, "rsync", "xcp", MAP, MAPCP]);
+        text += &format!("\nEach bar, and what was measured:\n\n{bars}\n");
         self.notes.iter().for_each(|note| text += &format!("- {note}\n"));
         text
     }
@@ -749,6 +741,30 @@ impl Bench {
             rows.join(",\n")
         )
     }
+}
+
+/// The medians of these programs for each size, and how many times as fast `mapcp` is as GNU cp
+/// and as the exercise.
+fn table(cells: &[&Cell], peers: &[&str]) -> String {
+    let place = cells.first().map_or("", |cell| &cell.place);
+    let mut text = format!("On {place}, SOURCE in the page cache, no DEST:\n\n| size |");
+    peers.iter().for_each(|peer| text += &format!(" {} |", code(peer)));
+    text += " by GNU cp | by 49-1 in C |\n|---|---|---|";
+    peers.iter().for_each(|_| text += "---|");
+    text += "\n";
+    for cell in cells {
+        text += &format!("| {} |", name(cell.size));
+        for peer in peers {
+            let figure = cell.get(peer).map(|measured| time(measured.median()));
+            text += &format!(" {} |", figure.unwrap_or_default());
+        }
+        for other in [CP, C] {
+            let ratio = cell.ratio(MAPCP, other).map(|ratio| format!("{ratio:.2}×"));
+            text += &format!(" {} |", ratio.unwrap_or_default());
+        }
+        text += "\n";
+    }
+    text
 }
 
 struct Machine {

@@ -43,6 +43,11 @@ pub fn emulator(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
     })
 }
 
+/// A shell and the common tools in one static program, for this machine's architecture.
+pub fn busybox() -> Result<PathBuf, Box<dyn Error>> {
+    file(["amd64", "bookworm", "busybox-static"], "*/bin/busybox", "busybox", |_| Ok(()))
+}
+
 /// A file out of a package, which is told as architecture, suite and name. It is fetched
 /// unless it was before.
 fn file(
@@ -92,15 +97,39 @@ fn unpack_zboot(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(fs::write(path, unpacked)?)
 }
 
+/// Unpacks the parts of a package that match these patterns of tar's, and returns the directory
+/// that they are in. The package is fetched unless it was before.
+pub fn unpack(package: [&str; 3], patterns: &[&str], dir: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let dir = root().join("target/kernels").join(dir);
+    let (whole, part) = (dir.join("unpacked"), dir.join("part"));
+    if !whole.exists() {
+        let deb = download(package, &dir)?;
+        fs::create_dir_all(&part)?;
+        // Some releases of Debian compress the modules. A kernel loads them as they are.
+        let script = "deb=$0; dir=$1; shift; \
+                      dpkg --fsys-tarfile \"$deb\" | tar -x -C \"$dir\" --wildcards \"$@\" && \
+                      find \"$dir\" -name '*.xz' -exec unxz {} +";
+        let mut unpack = Command::new("sh");
+        unpack.args(["-c", script]).args([&deb, &part]).args(patterns);
+        let status = unpack.status()?;
+        if !status.success() {
+            return Err(format!("{} could not be unpacked: {status}", deb.display()).into());
+        }
+        fs::rename(part, &whole)?;
+        fs::remove_file(deb)?;
+    }
+    Ok(whole)
+}
+
 /// Fetches the newest package of a name, in which `*` stands for the version.
 fn download(package: [&str; 3], dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let [architecture, suite, name] = package;
     let apt = Apt::new(architecture, suite)?;
-    let (prefix, suffix) = name.split_once('*').unwrap_or((name, ""));
+    let prefix = name.split('*').next().unwrap_or_default();
     let find = || -> Option<String> {
         let names = apt.command("apt-cache").args(["pkgnames", prefix]).output().ok()?;
         let names = String::from_utf8(names.stdout).ok()?;
-        let fits = names.lines().filter(|name| name.ends_with(suffix));
+        let fits = names.lines().filter(|found| is_named(found, name));
         fits.max_by_key(|name| numbers(name)).map(str::to_owned)
     };
     // Not all of the suites exist everywhere: what counts is whether there is the package.
@@ -123,6 +152,16 @@ fn download(package: [&str; 3], dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     }
     let deb = fs::read_dir(dir)?.next().ok_or("apt downloaded nothing")??;
     Ok(deb.path())
+}
+
+/// Returns whether a package has this name, in which `*` stands for the version.
+///
+/// A version ends with a digit: `linux-image-6.1.*-amd64` does not stand for the flavour
+/// `linux-image-6.1.0-49-cloud-amd64`.
+fn is_named(found: &str, name: &str) -> bool {
+    let Some((prefix, suffix)) = name.split_once('*') else { return found == name };
+    let version = found.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+    version.is_some_and(|version| version.ends_with(|last: char| last.is_ascii_digit()))
 }
 
 /// The numbers in a name, by which a newer one is greater.

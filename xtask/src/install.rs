@@ -18,6 +18,8 @@ pub fn package(program: &str) -> &str {
         "mkfs.xfs" => "xfsprogs",
         "mkfs.btrfs" => "btrfs-progs",
         "mkfs.vfat" => "dosfstools",
+        "mkfs.erofs" => "erofs-utils",
+        "mksquashfs" => "squashfs-tools",
         "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",
         "qemu-system-aarch64" | "qemu-system-arm" => "qemu-system-arm",
         "qemu-system-ppc64" => "qemu-system-ppc",
@@ -38,6 +40,15 @@ pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), St
     packages.sort();
     packages.dedup();
     get(&packages)
+}
+
+/// Installs the packages that the gauntlet's own FUSE file systems are compiled with.
+pub fn fuse_headers() -> Result<(), String> {
+    let found = Command::new("pkg-config").args(["--exists", "fuse3"]).status();
+    if found.is_ok_and(|status| status.success()) {
+        return packages(&["gcc"]);
+    }
+    get(&["gcc", "pkg-config", "libfuse3-dev", "fuse3"])
 }
 
 /// Installs the packages whose programs are missing, which have their names.

@@ -6,18 +6,14 @@
 use std::{
     error::Error,
     fs::{self, File},
-    io::Cursor,
     path::Path,
     process::{Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use cpio::{NewcBuilder, newc::ModeFileType, write_cpio};
-use flate2::{Compression, write::GzEncoder};
-
 use crate::{
-    DEBIAN_RUSTC, cargo, cross_rows, fetch, install,
+    DEBIAN_RUSTC, cargo, cross_rows, fetch, initramfs, install,
     matrix::{Matrix, Outcome},
     report::Report,
     root,
@@ -105,8 +101,8 @@ fn boot_one(
     image: &Path,
 ) -> Result<Outcome, Box<dyn Error>> {
     let name = format!("{}-{}", row.name(), kernel.flavour());
-    let files = [("init", fs::read(row.dir().join("conformance"))?)];
-    let (status, text) = run_kernel(kernel, emulator, image, &name, &files, "")?;
+    let files = vec![("init".to_owned(), fs::read(row.dir().join("conformance"))?)];
+    let (status, text) = run_kernel(kernel, emulator, image, &name, files, "")?;
     let outcome = Outcome::read(&text).and_then(|outcome| {
         if text.contains("Kernel panic") {
             Err("the kernel panics".to_owned())
@@ -126,10 +122,10 @@ pub fn boot_init(row: &Row, report: &mut Report) {
     println!("\n=== boot init");
     let result = row.kernels.first().ok_or("no kernel".into()).and_then(|kernel| {
         let (emulator, image) = (fetch::emulator(kernel)?, fetch::kernel(kernel)?);
-        let program = |name| fs::read(row.dir().join(name));
-        let files = [("init", program("init")?), ("bin/main", program("words")?)];
+        let program = |at: &str, name| fs::read(row.dir().join(name)).map(|p| (at.to_owned(), p));
+        let files = vec![program("init", "init")?, program("bin/main", "words")?];
         let arguments = "-- /bin/main /proc/version";
-        let (status, text) = run_kernel(kernel, &emulator, &image, "init", &files, arguments)?;
+        let (status, text) = run_kernel(kernel, &emulator, &image, "init", files, arguments)?;
         let lines = ["linux 1", "init: exit status 0"];
         let missing = lines.iter().find(|&&expected| !text.lines().any(|line| line == expected));
         match missing {
@@ -160,13 +156,13 @@ fn run_kernel(
     emulator: &Path,
     image: &Path,
     name: &str,
-    files: &[(&str, Vec<u8>)],
+    files: Vec<(String, Vec<u8>)>,
     arguments: &str,
 ) -> Result<(Option<i32>, String), Box<dyn Error>> {
     let dir = root().join("target/kernels/boot");
     fs::create_dir_all(&dir)?;
     let initramfs = dir.join(format!("{name}.cpio.gz"));
-    write_initramfs(&initramfs, files)?;
+    initramfs::write(&initramfs, files)?;
 
     let log = dir.join(format!("{name}.log"));
     let console = File::create(&log)?;
@@ -196,23 +192,4 @@ fn run_kernel(
     };
 
     Ok((status, String::from_utf8_lossy(&fs::read(&log)?).into_owned()))
-}
-
-/// All that the system has: programs, a console, and where it mounts.
-fn write_initramfs(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Box<dyn Error>> {
-    let entry = |name: &str, mode| NewcBuilder::new(name).mode(mode).nlink(1);
-    let directory = |name| {
-        let entry = entry(name, 0o755).set_mode_file_type(ModeFileType::Directory);
-        (entry, Cursor::new(Vec::new()))
-    };
-    let console = entry("dev/console", 0o600).rdev_major(5).rdev_minor(1);
-    let archive = GzEncoder::new(File::create(path)?, Compression::fast());
-    let mut entries: Vec<_> = ["bin", "dev", "proc", "sys", "tmp"].map(directory).into();
-    entries.push((console.set_mode_file_type(ModeFileType::Char), Cursor::new(Vec::new())));
-    entries.extend(files.iter().map(|(name, bytes)| {
-        let file = entry(name, 0o755).set_mode_file_type(ModeFileType::Regular);
-        (file, Cursor::new(bytes.clone()))
-    }));
-    write_cpio(entries.into_iter(), archive)?.finish()?;
-    Ok(())
 }

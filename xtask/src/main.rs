@@ -5,16 +5,21 @@ mod bars;
 mod bench;
 mod fetch;
 mod gauntlet;
+mod initramfs;
 mod install;
 mod kernels;
+mod manual;
 mod matrix;
 mod peak;
+mod platforms;
 mod plot;
+mod power_cut;
 mod report;
 mod rows;
 mod size;
 mod template;
 mod test;
+mod vm;
 
 use std::{
     env, fs,
@@ -28,7 +33,11 @@ const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
        cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
-       --update writes the matrix in README.md instead of comparing it
+       --update writes the matrix in docs/architectures.md instead of comparing it
+       cargo xtask manual [--update]             mapcp's manual page, --help and completions
+       --update writes them instead of comparing them
+       cargo xtask power-cut [--update] [--runs N] [--mapcp PATH] [KERNEL...] [FILE_SYSTEM...]
+       what a power cut leaves of a copy; --update writes it to docs/power-cut.md
        cargo xtask template                      a user's first program, and rustup's targets
        cargo xtask size [--update]               bytes of the programs, by function
        --update writes them to docs/size.tsv, to be compared with later
@@ -48,6 +57,8 @@ fn main() -> ExitCode {
         ["test"] => test::test(update),
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["manual"] => manual::manual(update),
+        ["power-cut", ref words @ ..] => power_cut::power_cut(words, update),
         ["template"] if !update => template::template(),
         ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),

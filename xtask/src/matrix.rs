@@ -1,9 +1,11 @@
-//! The matrix in README.md: where the conformance program ran, and what passed.
+//! The matrix in docs/architectures.md: where the conformance program ran, and what passed.
 
 use std::{collections::BTreeMap, error::Error, fs, path::Path, process::Command, time::Instant};
 
 use crate::{report::Report, root, rows::MATRIX, rows::Row};
 
+/// The page that holds the matrix.
+const PAGE: &str = "docs/architectures.md";
 const BEGIN: &str = "<!-- The matrix, written by cargo xtask with --update: -->\n\n";
 const END: &str = "\n<!-- End of the matrix. -->";
 const HEAD: &str = "\
@@ -121,7 +123,7 @@ impl Matrix {
         self.ran.insert(key, line);
     }
 
-    /// Compares the lines with README.md, or replaces them there.
+    /// Compares the lines with docs/architectures.md, or replaces them there.
     pub fn finish(&self, report: &mut Report, update: bool) {
         let start = Instant::now();
         let result = self.compare(update);
@@ -129,17 +131,18 @@ impl Matrix {
             println!("{message}");
         }
         let [ok, failed] = [result.is_ok(), result.is_err()].map(usize::from);
-        report.add("matrix in README.md", start, ok, failed);
+        report.add(&format!("matrix in {PAGE}"), start, ok, failed);
     }
 
     fn compare(&self, update: bool) -> Result<(), String> {
-        let path = root().join("README.md");
+        let path = root().join(PAGE);
         let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
         let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
             let (table, after) = rest.split_once(END)?;
             Some((before, table, after))
         });
-        let (before, old, after) = parts.ok_or("README.md has no place for the matrix")?;
+        let (before, old, after) =
+            parts.ok_or_else(|| format!("{PAGE} has no place for the matrix"))?;
 
         // In the order of the rows; where nothing ran, as it was.
         let mut new = HEAD.to_owned();
@@ -165,7 +168,7 @@ impl Matrix {
             let text = format!("{before}{BEGIN}{new}{END}{after}");
             return fs::write(path, text).map_err(|error| error.to_string());
         }
-        let mut message = "README.md differs from what ran; --update writes it:".to_owned();
+        let mut message = format!("{PAGE} differs from what ran; --update writes it:");
         for (sign, these, others) in [('-', old, &*new), ('+', &new, old)] {
             for line in these.lines().filter(|line| !others.lines().any(|other| other == *line)) {
                 message += &format!("\n{sign} {line}");

@@ -81,6 +81,12 @@ impl Kernel {
         flavour.trim_end_matches("-unsigned")
     }
 
+    /// The first two numbers of its version, where the package's name has them.
+    pub fn series(&self) -> &'static str {
+        let name = self.package.trim_start_matches(|c: char| !c.is_ascii_digit());
+        name.split_once(".*").unwrap_or_default().0
+    }
+
     /// The program that boots it.
     pub fn emulator(&self) -> &'static str {
         self.machine.split(' ').next().unwrap_or_default()
@@ -232,6 +238,23 @@ pub const MATRIX: &[Row] = &[
         ..Row::NEW
     },
     Row { target: "thumbv7neon-unknown-linux-gnueabihf", runners: &["qemu-arm"], ..Row::NEW },
+];
+
+/// Kernels with modules for all file systems.
+pub const MODULAR: &[Kernel] = &[
+    Kernel {
+        architecture: "amd64",
+        package: "linux-image-6.1.*-amd64",
+        machine: "qemu-system-x86_64 -M pc -cpu max -m 512",
+        ..Kernel::NEW
+    },
+    Kernel {
+        architecture: "amd64",
+        suite: "trixie",
+        package: "linux-image-6.12.*-amd64",
+        machine: "qemu-system-x86_64 -M pc -cpu max -m 512",
+        ..Kernel::NEW
+    },
 ];
 
 // Kernels that run the programs of two architectures.

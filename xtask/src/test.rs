@@ -7,9 +7,10 @@ use std::{
 
 use crate::{
     DEBIAN_RUSTC, cargo, cross, cross_rows,
-    install::install,
+    install::{install, rust_targets},
     kernels,
     matrix::Matrix,
+    platforms,
     report::Report,
     root,
     rows::{HOST, MATRIX, Row},
@@ -25,8 +26,10 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
+    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
+    platforms::install()?;
     let mut report = Report::default();
     let mut matrix = Matrix::default();
 
@@ -43,12 +46,15 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         lint
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    platforms::lint(&mut report);
+    platforms::check(&mut report);
     for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
         doc.args(features).env("RUSTDOCFLAGS", "-Dwarnings");
         report.step(&format!("documentation, {}", features[1]), doc);
     }
 
+    report.step("manual page and completions", cargo(&["run", "-p", "xtask", "--", "manual"]));
     report.step("build, debug", cargo(&["build", "--workspace"]));
     report.step("tests, freestanding", cargo(&["test", "--no-fail-fast", "--features", "alloc"]));
     report.step("tests, std", {

@@ -171,3 +171,25 @@ impl fmt::Display for Wrong<'_> {
         Quoted(self.text).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::OPTIONS;
+
+    #[test]
+    fn every_option_is_in_the_help_text() {
+        let help = include_str!("help.txt");
+        for word in str::from_utf8(OPTIONS).unwrap().split_ascii_whitespace() {
+            let (letter, name) = word.split_at(1);
+            let name = format!("--{name}");
+            let line = help.lines().find(|line| {
+                line.split_ascii_whitespace()
+                    .take(2)
+                    .any(|word| word.split(['=', '[']).next() == Some(&*name))
+            });
+            let line = line.unwrap_or_else(|| panic!("--help does not mention {name}"));
+            let has_letter = line.trim_start().starts_with(&format!("-{letter}, "));
+            assert!(has_letter || letter.parse::<u8>().is_ok(), "-{letter} of {name}");
+        }
+    }
+}

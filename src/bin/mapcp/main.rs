@@ -12,10 +12,9 @@ use core::{ffi::CStr, fmt};
 
 use args::{Settings, Wrong};
 use baremap::{
-    Decimal,
-    copy::{self, Action, Cause, Error, Path},
+    copy::{self, Action, Cause, Error, Path, ProcessControl},
     fd::CWD,
-    rt::{self, ExitCode, STDOUT, Start, eprintln},
+    rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
 use names::Names;
@@ -23,29 +22,8 @@ use progress::Progress;
 
 baremap::entry!(main);
 
-const HELP: &str = "\
-Usage: mapcp [OPTIONS] SOURCE DEST
-       mapcp [OPTIONS] SOURCE... DIRECTORY
-
-Copies files by mapping them. An existing DEST is replaced when its copy is complete, and
-keeps its permissions and owner; if that fails, it is as it was.
-
-  -n, --no-clobber       leave an existing DEST alone
-  -p, --preserve         keep permissions, owner, times and extended attributes
-      --in-place         write into an existing DEST instead of replacing it
-      --sparse=WHEN      auto: holes stay holes; never: they become zeros
-      --method=METHOD    auto, clone, kernel, map or write: how to copy
-  -j, --jobs=N           processes that copy one large file
-      --sync             have it on the disk before success is reported
-      --progress[=WHEN]  auto (on a terminal, after a second), always or never
-  -v, --verbose          a line for each file
-  -q, --quiet            no line but errors
-  -h, --help             print this
-  -V, --version          print the version
-      --                 only names follow
-
-Exit status: 0 all copied, 1 not all, 2 wrong usage.
-";
+/// Written, like the manual page, by `cargo xtask manual --update`.
+const HELP: &str = include_str!("help.txt");
 
 const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -60,10 +38,12 @@ fn main(start: Start) -> ExitCode {
 
     // The names are found twice: there is nowhere to keep any number of them.
     let (mut count, mut last) = (0, c"");
-    let settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
+    let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
         Err(wrong) => return usage(format_args!("{wrong}")),
     };
+    // SAFETY: this program has one thread, no children of its own, and no other use for signals.
+    settings.options.process = Some(unsafe { ProcessControl::new() });
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));

@@ -1,0 +1,23 @@
+# bash completion for mapcp. Written by cargo xtask manual --update.
+_mapcp() {
+    local current=${COMP_WORDS[COMP_CWORD]} words=
+    # A value is a word of its own where = separates words.
+    if [[ $current == = ]]; then current=; fi
+    local before=${COMP_WORDS[COMP_CWORD-1]}
+    if [[ $before == = ]]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi
+    case $before= in
+        --sparse=*) words="auto never" ;;
+        --method=*) words="auto clone kernel map write" ;;
+        --progress=*) words="auto always never" ;;
+    esac
+    if [[ -n $words && $before == --* && $before != -- ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+    elif [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "-n --no-clobber -p --preserve --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
+        [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        compopt -o filenames
+    fi
+}
+complete -F _mapcp mapcp

@@ -1,0 +1,13 @@
+# Written by cargo xtask manual --update.
+complete -c mapcp -s n -l no-clobber -d 'leave an existing DEST alone'
+complete -c mapcp -s p -l preserve -d 'keep permissions, owner, times and extended attributes'
+complete -c mapcp -l in-place -d 'write into an existing DEST instead of replacing it'
+complete -c mapcp -l sparse -x -a 'auto never' -d 'auto: holes stay holes; never: they become zeros'
+complete -c mapcp -l method -x -a 'auto clone kernel map write' -d 'auto, clone, kernel, map or write: how to copy'
+complete -c mapcp -s j -l jobs -x -d 'processes that copy one large file'
+complete -c mapcp -l sync -d 'write the file and its name to the disk before success is reported'
+complete -c mapcp -l progress -f -a 'auto always never' -d 'auto (on a terminal, after a second), always or never'
+complete -c mapcp -s v -l verbose -d 'print a line for each file'
+complete -c mapcp -s q -l quiet -d 'print nothing but errors'
+complete -c mapcp -s h -l help -d 'print this text'
+complete -c mapcp -s V -l version -d 'print the version'

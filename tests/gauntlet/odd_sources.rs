@@ -1,0 +1,179 @@
+//! Sources whose file system is wrong about sizes and holes, or cannot give memory for them.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::{
+    Rows,
+    common::noise,
+    mounts::{Mount, odd_fs},
+    place::Place,
+    sizes::WAYS,
+    trial::{End, Trial, dies_with_this_process, fd, pages},
+};
+
+const EARLY: &str = "it ends before the size that its file system reports";
+
+pub fn rows(rows: &mut Rows) {
+    for old in [0, 5000, 1 << 20] {
+        rows.add(format!("source not yet written back to a server, after {old} bytes"), move |p| {
+            not_written_back(p, old);
+        });
+    }
+    let timeouts: [&[&str]; 2] = [&[], &["-oattr_timeout=0"]];
+    for (size, real) in [(4096, 100), (4096, 0), ((9 << 20) + 5, (5 << 20) + 7), (200_000, 199_999)]
+    {
+        rows.add(format!("source ends after {real} of {size} bytes"), move |place| {
+            for options in timeouts {
+                ends_early(place, size, real, options, &[]);
+            }
+        });
+        rows.add(format!("source ends after {real} of {size} bytes, not mappable"), move |place| {
+            ends_early(place, size, real, &[], &["ODD_FS_DIRECT"]);
+        });
+    }
+    rows.add("holes of a source in a full tmpfs, --sparse=never", |place| {
+        full_tmpfs(place, &["--sparse=never"], false);
+    });
+    rows.add("holes of a source in a full tmpfs", |place| full_tmpfs(place, &[], false));
+    rows.add("a hole that the size hides, of a source in a full tmpfs", |place| {
+        full_tmpfs(place, &[], true);
+    });
+    rows.add("holes of a source in a tmpfs get no blocks, --sparse=never", |place| {
+        let tmpfs = Mount::new(place, "source", &["-t", "tmpfs", "-o", "size=128m", "none"]);
+        let source = tmpfs.path("source");
+        let file = File::create(&source).unwrap();
+        file.set_len(48 << 20).unwrap();
+        file.write_all_at(&noise(70_000), 5 << 20).unwrap();
+        copies_and_keeps_blocks(place, &source, &["--sparse=never"]);
+    });
+}
+
+/// A file of which a server knows `old` bytes, and another process has written more.
+fn not_written_back(place: &Place, old: usize) {
+    let mut t = Trial::new(place);
+    let behind = place.beside("behind");
+    fs::create_dir_all(&behind).unwrap();
+    let mirror = Mount::odd_fs(place, "mirror", &["mirror", behind.to_str().unwrap()], &[]);
+    for (number, way) in WAYS.iter().enumerate() {
+        let source = mirror.path(&format!("source{number}"));
+        fs::write(&source, vec![b'x'; old]).unwrap();
+        let mut append = Command::new(odd_fs());
+        append.arg("append").arg(&source).arg("300000").stdin(Stdio::piped());
+        dies_with_this_process(append.stdout(Stdio::piped()));
+        let mut append = append.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(append.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        assert_eq!(fs::metadata(behind.join(format!("source{number}"))).unwrap().len(), old as u64);
+
+        let ran = t.run(way.iter().map(Path::new).chain([&*source, Path::new("dest")]));
+        drop(append.stdin.take());
+        append.wait().unwrap();
+        if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
+            ran.fails(&format!(
+                "cannot copy within the kernel '{}': Cross-device link (EXDEV)",
+                source.display()
+            ));
+        } else {
+            ran.copied(old + 300_000);
+            t.becomes("dest", vec![b'x'; old + 300_000]);
+        }
+        t.check();
+    }
+    drop(mirror);
+    fs::remove_dir_all(&behind).unwrap();
+}
+
+fn ends_early(place: &Place, size: usize, real: usize, options: &[&str], variables: &[&str]) {
+    let mut t = Trial::new(place);
+    for dest in ["new", "old", "in place"] {
+        for way in WAYS {
+            let (size, real) = (size.to_string(), real.to_string());
+            let arguments = [&["short", &size, &real], options].concat();
+            let short = Mount::odd_fs(place, "short", &arguments, variables);
+            let source = short.path("f");
+            if dest != "new" {
+                t.file(dest, pages(3000));
+            }
+            let in_place: &[&str] = if dest == "in place" { &["--in-place"] } else { &[] };
+            let options = way.iter().chain(in_place).map(Path::new);
+            let ran = t.run(options.chain([&*source, Path::new(dest)]));
+            let exdev = "cannot copy within the kernel";
+            if ran.end == End::Exit(1) && !way.is_empty() && !way.contains(&"--method=auto") {
+                let (from, map) = (source.display(), "No such device (ENODEV)");
+                ran.fails_by_one_of(&[
+                    &format!("cannot copy '{from}': {EARLY}"),
+                    &format!("cannot map '{from}': {map}"),
+                    &format!("{exdev} '{from}': Cross-device link (EXDEV)"),
+                ]);
+                if dest == "in place" {
+                    t.becomes(dest, t.read(dest));
+                }
+            } else {
+                ran.copied(real.parse::<u64>().unwrap());
+                t.becomes(dest, vec![b'x'; real.parse().unwrap()]);
+            }
+            t.check();
+            if dest == "new" && t.path(dest).exists() {
+                t.remove(dest);
+            }
+        }
+    }
+}
+
+/// Copies a file that is mostly hole from a tmpfs that has no page left.
+fn full_tmpfs(place: &Place, options: &[&str], hidden: bool) {
+    let tmpfs = Mount::new(place, "source", &["-t", "tmpfs", "-o", "size=24m", "none"]);
+    let source = tmpfs.path("source");
+    let file = File::create(&source).unwrap();
+    // As long as the file system: some of it must be a hole.
+    file.set_len(if hidden { 6 << 20 } else { 40 << 20 }).unwrap();
+    for at in [0, 1 << 20, (5 << 20) - 3] {
+        file.write_all_at(&noise(70_000), at).unwrap();
+    }
+    if hidden {
+        // Space behind the end makes up for that of the holes.
+        fallocate(fd(&file), FallocateFlags::KEEP_SIZE, 6 << 20, 6 << 20).unwrap();
+        assert!(file.metadata().unwrap().blocks() * 512 >= 6 << 20);
+    }
+    let filler = File::create(tmpfs.path("filler")).unwrap();
+    let (part, mut at) = (vec![1; 4096], 0);
+    while filler.write_all_at(&part, at).is_ok() {
+        at += 4096;
+    }
+    copies_and_keeps_blocks(place, &source, options);
+}
+
+fn copies_and_keeps_blocks(place: &Place, source: &Path, options: &[&str]) {
+    let mut t = Trial::new(place);
+    let contents = fs::read(source).unwrap();
+    let blocks = || source.metadata().unwrap().blocks();
+    let before = blocks();
+    for way in WAYS {
+        for in_place in [false, true] {
+            t.file("dest", pages(3 << 20));
+            let in_place: &[&str] = if in_place { &["--in-place"] } else { &[] };
+            let options = way.iter().chain(options).chain(in_place).map(Path::new);
+            let ran = t.run(options.chain([source, Path::new("dest")]));
+            if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
+                let from = source.display();
+                let exdev = "Cross-device link (EXDEV)";
+                ran.fails(&format!("cannot copy within the kernel '{from}': {exdev}"));
+                t.becomes("dest", t.read("dest"));
+            } else {
+                ran.copied(contents.len());
+                t.becomes("dest", &*contents);
+            }
+            t.check();
+            assert_eq!(blocks(), before, "the copy made blocks of the source's holes: {way:?}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! `cargo xtask manual`: the manual page of `mapcp`, its `--help` and its shell completions, all
+//! made from one table of options.
+
+use std::{
+    fs,
+    process::{Command, ExitCode},
+};
+
+use crate::{cargo, root};
+
+/// An option of `mapcp`.
+struct Opt {
+    short: Option<char>,
+    long: &'static str,
+    value: Value,
+    /// The line of `--help`.
+    help: &'static str,
+    /// What the manual page says.
+    manual: &'static str,
+}
+
+/// What follows an option's name.
+enum Value {
+    None,
+    /// A value by this name, of any text or one of these words.
+    Required(&'static str, &'static [&'static str]),
+    /// A value that may be left out.
+    Optional(&'static str, &'static [&'static str]),
+}
+
+use Value::{None as Nothing, Optional, Required};
+
+const WHEN: &[&str] = &["auto", "always", "never"];
+
+const OPTIONS: &[Opt] = &[
+    Opt {
+        short: Some('n'),
+        long: "no-clobber",
+        value: Nothing,
+        help: "leave an existing DEST alone",
+        manual: "Leaves an existing DEST alone, which is not an error.",
+    },
+    Opt {
+        short: Some('p'),
+        long: "preserve",
+        value: Nothing,
+        help: "keep permissions, owner, times and extended attributes",
+        manual: "Keeps the permissions, owner, times and extended attributes of SOURCE. \
+                 Without permission to change the owner, only the group is changed, and the \
+                 set-ID bits are dropped.",
+    },
+    Opt {
+        short: None,
+        long: "in-place",
+        value: Nothing,
+        help: "write into an existing DEST instead of replacing it",
+        manual: "Writes into an existing DEST instead of replacing it: DEST stays the same \
+                 file, with all its hard links and attributes. A copy that fails leaves DEST \
+                 partly overwritten.",
+    },
+    Opt {
+        short: None,
+        long: "sparse",
+        value: Required("WHEN", &["auto", "never"]),
+        help: "auto: holes stay holes; never: they become zeros",
+        manual: "Says what becomes of the holes of SOURCE. auto, the default, leaves them out \
+                 of DEST; never writes zeros in their place.",
+    },
+    Opt {
+        short: None,
+        long: "method",
+        value: Required("METHOD", &["auto", "clone", "kernel", "map", "write"]),
+        help: "auto, clone, kernel, map or write: how to copy",
+        manual: "Says how the bytes are copied. clone shares the blocks of SOURCE (FICLONE). \
+                 kernel uses copy_file_range(2). map maps both files and copies memory. write \
+                 writes from the mapped SOURCE. auto, the default, clones where the file \
+                 system can, and otherwise chooses by the size of the file. Where a file \
+                 cannot be mapped or its space cannot be reserved, map falls back to write; \
+                 --verbose names the method that was used.",
+    },
+    Opt {
+        short: Some('j'),
+        long: "jobs",
+        value: Required("N", &[]),
+        help: "processes that copy one large file",
+        manual: "Sets the number of processes that copy one large file, from 1 to 64.",
+    },
+    Opt {
+        short: None,
+        long: "sync",
+        value: Nothing,
+        help: "write the file and its name to the disk before success is reported",
+        manual: "Writes the file, and then its name, to the disk before success is reported. \
+                 After a power cut DEST is the old file or the new one.",
+    },
+    Opt {
+        short: None,
+        long: "progress",
+        value: Optional("WHEN", WHEN),
+        help: "auto (on a terminal, after a second), always or never",
+        manual: "Says when progress is shown on standard error. auto, the default, shows it \
+                 on a terminal after a second. Without a value: always.",
+    },
+    Opt {
+        short: Some('v'),
+        long: "verbose",
+        value: Nothing,
+        help: "print a line for each file",
+        manual: "Prints a line for each file, which names the method that copied it.",
+    },
+    Opt {
+        short: Some('q'),
+        long: "quiet",
+        value: Nothing,
+        help: "print nothing but errors",
+        manual: "Prints nothing but errors.",
+    },
+    Opt {
+        short: Some('h'),
+        long: "help",
+        value: Nothing,
+        help: "print this text",
+        manual: "Prints a summary of the options.",
+    },
+    Opt {
+        short: Some('V'),
+        long: "version",
+        value: Nothing,
+        help: "print the version",
+        manual: "Prints the version.",
+    },
+];
+
+const USAGE: [&str; 2] = ["mapcp [OPTIONS] SOURCE DEST", "mapcp [OPTIONS] SOURCE... DIRECTORY"];
+
+const SUMMARY: &str = "\
+Copies files by mapping them. An existing DEST is replaced when its copy is complete, and
+keeps its permissions and owner; if the copy fails, DEST is unchanged.";
+
+const STATUS: [(u8, &str); 3] =
+    [(0, "all files were copied"), (1, "a file was not copied"), (2, "wrong usage")];
+
+impl Opt {
+    /// `--long=VALUE`, as users write it.
+    fn long(&self) -> String {
+        match self.value {
+            Nothing => format!("--{}", self.long),
+            Required(name, _) => format!("--{}={name}", self.long),
+            Optional(name, _) => format!("--{}[={name}]", self.long),
+        }
+    }
+
+    /// The words that the option takes.
+    fn words(&self) -> &'static [&'static str] {
+        match self.value {
+            Nothing => &[],
+            Required(_, words) | Optional(_, words) => words,
+        }
+    }
+}
+
+/// What `mapcp --help` prints.
+fn help() -> String {
+    let mut text = format!("Usage: {}\n       {}\n\n{SUMMARY}\n\n", USAGE[0], USAGE[1]);
+    for option in OPTIONS {
+        let short = option.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+        text += &format!("  {short}{:<18} {}\n", option.long(), option.help);
+    }
+    text += &format!("      {:<18} only names follow\n\nExit status: ", "--");
+    let status: Vec<String> = STATUS.iter().map(|(code, what)| format!("{code} {what}")).collect();
+    text + &status.join(", ") + ".\n"
+}
+
+/// Text for roff: a hyphen is a minus sign, and a line begins with no control character.
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}
+
+fn manual_page() -> String {
+    let bold = |text: &str| format!("\\fB{}\\fR", roff(text));
+    let mut page = format!(
+        ".\\\" Written by cargo xtask manual --update.\n.TH MAPCP 1 \"\" \"mapcp {}\" \"User Commands\"\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    page += ".SH NAME\nmapcp \\- copy files by mapping them, and lose nothing when a copy fails\n";
+    page += ".SH SYNOPSIS\n";
+    let usage = USAGE.map(|usage| {
+        let (name, rest) = usage.split_once(' ').unwrap_or((usage, ""));
+        format!("{} {}\n", bold(name), roff(rest))
+    });
+    page += &usage.join(".br\n");
+    page += &format!(".SH DESCRIPTION\n{}\n", roff(SUMMARY));
+    for paragraph in DESCRIPTION {
+        page += &format!(".PP\n{}\n", roff(paragraph));
+    }
+    page += ".SH OPTIONS\n";
+    for option in OPTIONS {
+        let short = option.short.map(|letter| bold(&format!("-{letter}")) + ", ");
+        let short = short.unwrap_or_default();
+        page += &format!(".TP\n{short}{}\n{}\n", bold(&option.long()), roff(option.manual));
+    }
+    page += &format!(".TP\n{}\nOnly names follow.\n.SH EXIT STATUS\n", bold("--"));
+    for (code, what) in STATUS {
+        page += &format!(
+            ".TP\n{}\n{}{}.\n",
+            bold(&code.to_string()),
+            what[..1].to_uppercase(),
+            &what[1..]
+        );
+    }
+    page += ".SH LIMITS\n";
+    for limit in LIMITS {
+        page += &format!(".IP \\(bu 2\n{}\n", roff(limit));
+    }
+    page += ".SH EXAMPLES\n";
+    for (command, what) in EXAMPLES {
+        page += &format!(".TP\n{}\n{}\n", bold(command), roff(what));
+    }
+    page + ".SH SEE ALSO\n.BR cp (1),\n.BR mmap (2),\n.BR copy_file_range (2),\n.BR ioctl_ficlone (2)\n"
+}
+
+const DESCRIPTION: &[&str] = &[
+    "The data goes to a file without a name in the directory of DEST, which takes the name of DEST \
+     when it is complete. A copy that fails or is killed leaves the old DEST unchanged. A full disk, \
+     a resource limit, or a SOURCE that is truncated during the copy ends in one line on standard \
+     error and status 1, never in a signal.",
+    "An existing DEST keeps its permissions, access list and owner. A symbolic link is followed. \
+     Holes stay holes. Where a system call is refused or unknown, mapcp uses an older one.",
+];
+
+const LIMITS: &[&str] = &[
+    "An existing DEST is replaced by a new file, which does not keep its hard links and extended \
+     attributes. --in-place keeps both.",
+    "Without --sync, success means that the kernel has the data. If the disk fails when the kernel \
+     writes it back, or after a power cut, the new DEST may be damaged, and the old one is gone.",
+    "Replacing a DEST needs a name for some microseconds, and file systems without O_TMPFILE need \
+     one from the start: .mapcp- and 16 digits. A later copy to the same DEST removes what SIGKILL \
+     left behind under that name.",
+    "A SOURCE that others write to during the copy is copied as it is found, at the length that it \
+     had at the start.",
+];
+
+const EXAMPLES: &[(&str, &str)] = &[
+    ("mapcp disk.img /mnt/backup/", "Copies disk.img into a directory."),
+    ("mapcp --sync new.conf /etc/app.conf", "Replaces a file so that it survives a power cut."),
+    ("mapcp -j4 --progress big.img copy.img", "Copies a large file by four processes."),
+];
+
+fn bash() -> String {
+    let mut cases = String::new();
+    for option in OPTIONS.iter().filter(|option| !option.words().is_empty()) {
+        let words = option.words().join(" ");
+        cases += &format!("        --{}=*) words=\"{words}\" ;;\n", option.long);
+    }
+    let all: Vec<String> = OPTIONS
+        .iter()
+        .flat_map(|option| {
+            let equals = if option.words().is_empty() { "" } else { "=" };
+            let short = option.short.map(|letter| format!("-{letter}"));
+            short.into_iter().chain([format!("--{}{equals}", option.long)])
+        })
+        .collect();
+    format!(
+        "# bash completion for mapcp. Written by cargo xtask manual --update.
+_mapcp() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} words=
+    # A value is a word of its own where = separates words.
+    if [[ $current == = ]]; then current=; fi
+    local before=${{COMP_WORDS[COMP_CWORD-1]}}
+    if [[ $before == = ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
+    case $before= in
+{cases}    esac
+    if [[ -n $words && $before == --* && $before != -- ]]; then
+        mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")
+    elif [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$current\")
+        [[ ${{COMPREPLY[0]-}} == *= ]] && compopt -o nospace
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- \"$current\")
+        compopt -o filenames
+    fi
+}}
+complete -F _mapcp mapcp
+",
+        all.join(" ")
+    )
+}
+
+fn zsh() -> String {
+    let mut text =
+        "#compdef mapcp\n# Written by cargo xtask manual --update.\n_arguments -S \\\n".to_owned();
+    for option in OPTIONS {
+        let value = match option.value {
+            Nothing => String::new(),
+            Required(name, words) | Optional(name, words) if !words.is_empty() => {
+                format!(":{name}:({})", words.join(" "))
+            }
+            Required(name, _) | Optional(name, _) => format!(":{name}:"),
+        };
+        let equals = match option.value {
+            Nothing => "",
+            Required(..) => "=",
+            Optional(..) => "=-",
+        };
+        let value = if matches!(option.value, Optional(..)) { format!(":{value}") } else { value };
+        let help = option.help.replace(':', "\\:");
+        if let Some(letter) = option.short {
+            let plus = if equals.is_empty() { "" } else { "+" };
+            text += &format!("    '-{letter}{plus}[{help}]{value}' \\\n");
+        }
+        text += &format!("    '--{}{equals}[{help}]{value}' \\\n", option.long);
+    }
+    text + "    '*:file:_files'\n"
+}
+
+fn fish() -> String {
+    let mut text = "# Written by cargo xtask manual --update.\n".to_owned();
+    for option in OPTIONS {
+        text += "complete -c mapcp";
+        if let Some(letter) = option.short {
+            text += &format!(" -s {letter}");
+        }
+        text += &format!(" -l {}", option.long);
+        match option.value {
+            Nothing => {}
+            Required(_, []) => text += " -x",
+            Required(_, words) => text += &format!(" -x -a '{}'", words.join(" ")),
+            Optional(_, words) => text += &format!(" -f -a '{}'", words.join(" ")),
+        }
+        text += &format!(" -d '{}'\n", option.help);
+    }
+    text
+}
+
+/// The files that are written, and their contents.
+fn files() -> [(&'static str, String); 5] {
+    [
+        ("src/bin/mapcp/help.txt", help()),
+        ("docs/mapcp.1", manual_page()),
+        ("completions/mapcp.bash", bash()),
+        ("completions/_mapcp", zsh()),
+        ("completions/mapcp.fish", fish()),
+    ]
+}
+
+/// Compares the files with the table, and the table with what `mapcp` accepts; or writes the files.
+pub fn manual(update: bool) -> Result<ExitCode, String> {
+    for (name, text) in files() {
+        let path = root().join(name);
+        if update {
+            let dir = path.parent().expect("in a directory");
+            fs::create_dir_all(dir).map_err(|error| format!("{name}: {error}"))?;
+            fs::write(&path, text).map_err(|error| format!("{name}: {error}"))?;
+        } else if fs::read_to_string(&path).map_err(|error| format!("{name}: {error}"))? != text {
+            return Err(format!("{name} differs from the table of options; --update writes it"));
+        }
+    }
+    accepts_every_option()?;
+    println!("test result: ok. {} passed; 0 failed", files().len() + OPTIONS.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `mapcp` with each option and each of its words: an unknown one is status 2.
+fn accepts_every_option() -> Result<(), String> {
+    let build = cargo(&["build", "--quiet", "--release", "--bin", "mapcp"]).status();
+    if !build.is_ok_and(|status| status.success()) {
+        return Err("mapcp does not build".to_owned());
+    }
+    let mapcp = root().join("target/release/mapcp");
+    let accepts = |argument: &str| {
+        let output = Command::new(&mapcp).args([argument, "--help"]).output();
+        output.is_ok_and(|output| output.status.success() && output.stdout == help().as_bytes())
+    };
+    for option in OPTIONS {
+        let long = option.long;
+        let mut arguments: Vec<String> = match option.value {
+            Required("N", _) => vec![format!("--{long}=2"), format!("--{long}=64")],
+            Required(..) => Vec::new(),
+            Nothing | Optional(..) => vec![format!("--{long}")],
+        };
+        arguments.extend(option.words().iter().map(|word| format!("--{long}={word}")));
+        if let (Some(letter), Nothing) = (option.short, &option.value) {
+            arguments.push(format!("-{letter}"));
+        }
+        if long == "version" {
+            continue; // It prints the version instead.
+        }
+        if let Some(refused) = arguments.iter().find(|argument| !accepts(argument)) {
+            return Err(format!("mapcp does not accept {refused}, or prints another --help"));
+        }
+    }
+    Ok(())
+}

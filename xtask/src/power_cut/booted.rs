@@ -1,0 +1,274 @@
+//! Debian's kernels in an emulated machine: one boot makes the copies, while everything that the
+//! machine writes to its disks is recorded, and another looks at the disks as they were between
+//! the writes.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io,
+    ops::Range,
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    CASES, Case, FileSystem, Found, IMAGE_SIZE, Line, Moment, Options, Random, Tally, contents,
+    run, write_log::WriteLog,
+};
+use crate::{
+    rows::Kernel,
+    vm::{Disk, Guest, MARK, Vm},
+};
+
+/// How many moments of a copy are looked at, unless it writes less often.
+const MOMENTS: usize = 12;
+
+/// The extensions of the files beside an image: what the machine wrote, and the image as it was
+/// at a moment.
+const LOG: &str = "log";
+const REPLAYED: &str = "replayed";
+
+/// A disk as it was at a moment.
+struct Shot {
+    file_system: usize,
+    case: Case,
+    moment: Moment,
+}
+
+/// Makes the copies on these file systems of a kernel.
+pub fn cut_power(
+    options: &Options,
+    kernel: &Kernel,
+    file_systems: &[&FileSystem],
+    dir: &Path,
+    lines: &mut Vec<Line>,
+) -> Result<(), Box<dyn Error>> {
+    let dir = dir.join(kernel.series());
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    let (release, runs) = copy(options, kernel, file_systems, &dir)?;
+    let mut album = Album::create(&dir.join("album"))?;
+    let shots = replay(file_systems, &runs, &dir, &mut album)?;
+    println!("Linux {release}: {} disks", shots.len());
+    let tallies = look(kernel, file_systems, &album.path, &shots)?;
+    for (file_system, tally) in file_systems.iter().zip(tallies) {
+        lines.push(Line { kernel: release.clone(), file_system: file_system.name, tally });
+    }
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// The modules of all these file systems.
+fn modules(file_systems: &[&FileSystem]) -> Vec<&'static str> {
+    file_systems.iter().flat_map(|fs| fs.modules).copied().collect()
+}
+
+fn files() -> Vec<(String, Vec<u8>)> {
+    contents().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
+/// A copy: which it was, and how many writes of its disk came before it and before its success.
+struct Run {
+    file_system: usize,
+    case: Case,
+    writes: Range<usize>,
+}
+
+/// Boots and makes the copies.
+fn copy(
+    options: &Options,
+    kernel: &Kernel,
+    file_systems: &[&FileSystem],
+    dir: &Path,
+) -> Result<(String, Vec<Run>), Box<dyn Error>> {
+    let mut disks = Vec::new();
+    // Nothing is written because time passes: the copy has to ask for it.
+    let mut script = "echo 0 > /proc/sys/vm/dirty_writeback_centisecs\n".to_owned();
+    for (disk, file_system) in ('a'..).zip(file_systems) {
+        let image = dir.join(file_system.name);
+        file_system.make(&image)?;
+        // What the machine writes is added later, write by write.
+        run("cp --sparse=always", [&image, &image.with_extension(REPLAYED)])?;
+        disks.push(Disk::logged(&image, &image.with_extension(LOG))?);
+        let FileSystem { kind, options: mount, .. } = file_system;
+        for case in CASES {
+            let old = if case.replace { "cp /old /mnt/dest\n" } else { "" };
+            let source = case.source();
+            for _ in 0..options.runs {
+                script += &format!(
+                    "mount -t {kind} -o {mount} /dev/vd{disk} /mnt || exit\n\
+                     rm -f /mnt/dest\n{old}sync\n\
+                     echo \"{MARK}start\"; read answer\n\
+                     /mapcp -q --sync /{source} /mnt/dest\n\
+                     echo \"{MARK}status $?\"; read answer\n\
+                     umount /mnt\n"
+                );
+            }
+        }
+    }
+    let mut files = files();
+    files.push(("mapcp".to_owned(), fs::read(&options.mapcp)?));
+    let modules = modules(file_systems);
+    let guest = Guest { kernel, modules: &modules, files, script: &script, disks: &disks };
+    let mut vm = Vm::boot(guest)?;
+    let release = vm.expect("linux")?;
+
+    let mut runs = Vec::new();
+    for (number, file_system) in file_systems.iter().enumerate() {
+        println!("Linux {release}: {}", file_system.name);
+        let log = dir.join(file_system.name).with_extension(LOG);
+        for case in CASES {
+            for _ in 0..options.runs {
+                // While the script waits, nothing is written.
+                vm.expect("start")?;
+                let start = WriteLog::count(&log)?;
+                vm.go_on()?;
+                let status = vm.expect("status")?;
+                if status != "0" {
+                    let name = case.name();
+                    return Err(format!("{}, {name}: status {status}", file_system.name).into());
+                }
+                let writes = start..WriteLog::count(&log)?;
+                vm.go_on()?;
+                runs.push(Run { file_system: number, case, writes });
+            }
+        }
+    }
+    vm.expect("end")?;
+    Ok((release, runs))
+}
+
+/// Makes the disks as they were at moments of these copies, one after another in the album.
+fn replay(
+    file_systems: &[&FileSystem],
+    runs: &[Run],
+    dir: &Path,
+    album: &mut Album,
+) -> Result<Vec<Shot>, Box<dyn Error>> {
+    let mut random = Random::from_time();
+    let mut shots = Vec::new();
+    for (number, file_system) in file_systems.iter().enumerate() {
+        let image = dir.join(file_system.name);
+        let log = WriteLog::open(&image.with_extension(LOG))?;
+        let disk = File::options().read(true).write(true).open(image.with_extension(REPLAYED))?;
+        let mut done = 0;
+        for Run { case, writes: Range { start, end }, .. } in
+            runs.iter().filter(|run| run.file_system == number)
+        {
+            // Between the writes of the copy, also before the first.
+            let mut before: Vec<usize> = (*start..*end).filter(|&at| log.writes(at)).collect();
+            while before.len() > MOMENTS {
+                before.swap_remove(random.next() as usize % before.len());
+            }
+            let after = log.flushed(*end).max(*start);
+            for at in *start..=*end {
+                while done < at {
+                    log.replay(done, &disk)?;
+                    done += 1;
+                }
+                for (taken, moment) in
+                    [(before.contains(&at), Moment::Before), (at == after, Moment::After)]
+                {
+                    if taken {
+                        shots.push(Shot { file_system: number, case: *case, moment });
+                        album.add(&disk, file_system)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(shots)
+}
+
+/// Boots again and reads the destination on every disk of the album.
+fn look(
+    kernel: &Kernel,
+    file_systems: &[&FileSystem],
+    album: &Path,
+    shots: &[Shot],
+) -> Result<Vec<Tally>, Box<dyn Error>> {
+    let mut script = LOOK.to_owned();
+    for (number, shot) in shots.iter().enumerate() {
+        let FileSystem { kind, options, .. } = file_systems[shot.file_system];
+        let offset = number as u64 * IMAGE_SIZE;
+        script += &format!("look {offset} {kind} {options} {}\n", shot.case.source());
+    }
+    let modules = modules(file_systems);
+    let disks = [Disk::plain(album)];
+    let guest = Guest { kernel, modules: &modules, files: files(), script: &script, disks: &disks };
+    let vm = Vm::boot(guest)?;
+    vm.expect("linux")?;
+    let mut tallies: Vec<_> = file_systems.iter().map(|_| Tally::default()).collect();
+    for shot in shots {
+        let found = Found::parse(&vm.expect("found")?);
+        tallies[shot.file_system].add(shot.case, shot.moment, found);
+    }
+    vm.expect("end")?;
+    Ok(tallies)
+}
+
+/// A function of the shell that looks at one disk of the album.
+const LOOK: &str = r#"
+found() {
+    if ! mount -t $2 -o $3 /dev/loop0 /mnt; then echo that cannot be mounted; return; fi
+    if [ ! -e /mnt/dest ]; then echo missing
+    elif [ ! -s /mnt/dest ]; then echo empty
+    elif cmp -s /mnt/dest /$4; then echo new
+    elif cmp -s /mnt/dest /old; then echo old
+    elif ! cat /mnt/dest > /dev/null; then echo of $(stat -c %s /mnt/dest) bytes with an error
+    elif [ $(tr -d '\0' < /mnt/dest | wc -c) = 0 ]; then echo of $(stat -c %s /mnt/dest) zeros
+    else echo of $(stat -c %s /mnt/dest) other bytes
+    fi
+    umount /mnt
+}
+look() {
+    losetup -o $1 /dev/loop0 /dev/vda
+    found "$@" > /tmp/found 2> /dev/null
+    losetup -d /dev/loop0
+    echo "@@ found $(cat /tmp/found)"
+}
+"#;
+
+/// Disks, one after another in a file with holes.
+struct Album {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Album {
+    fn create(path: &Path) -> io::Result<Album> {
+        Ok(Album { path: path.to_owned(), file: File::create(path)?, len: 0 })
+    }
+
+    /// Adds a disk as it is, and makes it consistent.
+    fn add(&mut self, disk: &File, file_system: &FileSystem) -> Result<(), Box<dyn Error>> {
+        let begin = self.len;
+        self.len += IMAGE_SIZE;
+        self.file.set_len(self.len)?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut at = 0;
+        while let Some(data) = next_data(disk, at)? {
+            at = data - data % buffer.len() as u64;
+            let len = disk.read_at(&mut buffer, at)?;
+            // Zeros stay a hole.
+            if buffer[..len].iter().any(|&byte| byte != 0) {
+                self.file.write_all_at(&buffer[..len], begin + at)?;
+            }
+            at += len as u64;
+        }
+        let image = format!("{}?offset={begin}", self.path.display());
+        file_system.repair(Path::new(&image))
+    }
+}
+
+/// Returns where the next data of a file is, from an offset on.
+fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    // SAFETY: the call takes a descriptor, which is open.
+    match unsafe { libc::lseek(file.as_raw_fd(), offset as libc::off_t, libc::SEEK_DATA) } {
+        -1 => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            error => Err(error),
+        },
+        data => Ok(Some(data as u64)),
+    }
+}

@@ -1,0 +1,236 @@
+//! The running kernel: images on loop devices.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{CASES, Case, FileSystem, Found, Line, Moment, Options, Random, Tally, contents, run};
+
+/// Shares the blocks of a file: `_IOW(0x94, 9, int)`, from linux/fs.h.
+const FICLONE: libc::Ioctl = libc::_IOW::<libc::c_int>(0x94, 9);
+
+/// Shuts a mounted file system down: `_IOR('X', 125, __u32)`, from linux/fs.h of Linux 7.
+/// ext4 and xfs have had it under names of their own since long.
+const FS_IOC_SHUTDOWN: libc::Ioctl = libc::_IOR::<u32>(b'X' as u32, 125);
+
+/// Does not write the journal out before.
+const FS_SHUTDOWN_FLAGS_NOLOGFLUSH: u32 = 2;
+
+/// Makes the copies on these file systems.
+pub fn cut_power(
+    options: &Options,
+    file_systems: &[&FileSystem],
+    dir: &Path,
+    lines: &mut Vec<Line>,
+) -> Result<(), Box<dyn Error>> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // Without what its builder added.
+    let release = release.trim().split('-').next().unwrap_or_default();
+    let known = fs::read_to_string("/proc/filesystems")?;
+    let mut bench = Bench::new(&options.mapcp, dir)?;
+    for file_system in file_systems {
+        let kind = file_system.kind;
+        if !known.lines().any(|line| line.split_whitespace().last() == Some(kind)) {
+            println!("host: Linux {} has no {kind}", release);
+            continue;
+        }
+        println!("host: {}", file_system.name);
+        let mut tally = Tally::default();
+        for case in CASES {
+            bench.case(file_system, case, options.runs, &mut tally)?;
+        }
+        let kernel = release.to_owned();
+        lines.push(Line { kernel, file_system: file_system.name, tally });
+    }
+    Ok(())
+}
+
+/// Where the images are: a file system of their own that shares blocks, so that a copy of an
+/// image is one of a single moment.
+struct Bench {
+    mapcp: PathBuf,
+    random: Random,
+    dir: PathBuf,
+    /// What is mounted, the last one at the end.
+    mounted: Vec<PathBuf>,
+    contents: [(&'static str, Vec<u8>); 3],
+}
+
+impl Bench {
+    fn new(mapcp: &Path, dir: &Path) -> Result<Bench, Box<dyn Error>> {
+        let dir = dir.join(format!("host-{}", std::process::id()));
+        let contents = contents();
+        let mut bench = Bench {
+            mapcp: mapcp.canonicalize()?,
+            random: Random::from_time(),
+            dir,
+            mounted: Vec::new(),
+            contents,
+        };
+        unshare_mounts()?;
+        fs::create_dir_all(bench.path("images"))?;
+        fs::create_dir_all(bench.path("mnt"))?;
+        for (name, bytes) in &bench.contents {
+            fs::write(bench.path(name), bytes)?;
+        }
+        // Room for all images as they are at the end of a case.
+        File::create(bench.path("xfs"))?.set_len(8 << 30)?;
+        run("mkfs.xfs -q -f -m reflink=1", [bench.path("xfs")])?;
+        bench.mount("-t xfs -o loop", "xfs", "images")?;
+        Ok(bench)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn mount(&mut self, words: &str, image: &str, on: &str) -> Result<(), Box<dyn Error>> {
+        run(&format!("mount {words}"), [self.path(image), self.path(on)])?;
+        self.mounted.push(self.path(on));
+        Ok(())
+    }
+
+    fn mount_image(&mut self, fs: &FileSystem, image: &str) -> Result<(), Box<dyn Error>> {
+        self.mount(&format!("-t {} -o loop,{}", fs.kind, fs.options), image, "mnt")
+    }
+
+    fn unmount(&mut self, file_system: &FileSystem) -> Result<(), Box<dyn Error>> {
+        let Some(path) = self.mounted.pop() else { return Ok(()) };
+        run("umount", [path])?;
+        if file_system.kind == "btrfs" {
+            // All images have one identity, and the kernel would remember the first.
+            run("btrfs device scan", ["--forget"])?;
+        }
+        Ok(())
+    }
+
+    /// Copies an image in one moment.
+    fn clone_image(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (File::open(self.path(from))?, File::create(self.path(to))?);
+        // SAFETY: the call takes two descriptors, and both are open.
+        match unsafe { libc::ioctl(to.as_raw_fd(), FICLONE, from.as_raw_fd()) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_copy(&self, case: Case, messages: Stdio) -> io::Result<Child> {
+        let mut copy = Command::new(&self.mapcp);
+        copy.args(["-q", "--sync"]).arg(self.path(case.source())).arg(self.path("mnt/dest"));
+        copy.stderr(messages).spawn()
+    }
+
+    fn case(
+        &mut self,
+        file_system: &FileSystem,
+        case: Case,
+        runs: usize,
+        tally: &mut Tally,
+    ) -> Result<(), Box<dyn Error>> {
+        file_system.make(&self.path("images/first"))?;
+        self.mount_image(file_system, "images/first")?;
+        if case.replace {
+            fs::copy(self.path("old"), self.path("mnt/dest"))?;
+        }
+        self.unmount(file_system)?;
+
+        let mut time = Duration::from_millis(20);
+        for _ in 0..runs {
+            // The disk as it is at a moment of the copy, and after it.
+            self.clone_image("images/first", "images/disk")?;
+            self.mount_image(file_system, "images/disk")?;
+            let start = Instant::now();
+            let mut copy = self.start_copy(case, Stdio::inherit())?;
+            thread::sleep(self.random.part_of(time));
+            let first = if copy.try_wait()?.is_some() { Moment::After } else { Moment::Before };
+            let clone = Instant::now();
+            self.clone_image("images/disk", "images/during")?;
+            let clone = clone.elapsed();
+            let status = copy.wait()?;
+            time = start.elapsed().saturating_sub(clone);
+            self.clone_image("images/disk", "images/after")?;
+            self.unmount(file_system)?;
+            if !status.success() {
+                return Err(format!("{}, {}: {status}", file_system.name, case.name()).into());
+            }
+            for (moment, image) in [(first, "images/during"), (Moment::After, "images/after")] {
+                tally.add(case, moment, self.judge(file_system, case, image)?);
+            }
+
+            // The file system is shut down at a moment of the copy.
+            self.clone_image("images/first", "images/disk")?;
+            self.mount_image(file_system, "images/disk")?;
+            let root = File::open(self.path("mnt"))?;
+            let mut copy = self.start_copy(case, Stdio::null())?;
+            thread::sleep(self.random.part_of(time));
+            let flags = FS_SHUTDOWN_FLAGS_NOLOGFLUSH;
+            // SAFETY: the call reads the flags, and the descriptor is open.
+            let shut = unsafe { libc::ioctl(root.as_raw_fd(), FS_IOC_SHUTDOWN, &flags) } == 0;
+            drop(root);
+            let success = copy.wait()?.success();
+            self.unmount(file_system)?;
+            if shut {
+                let moment = if success { Moment::After } else { Moment::Before };
+                tally.add(case, moment, self.judge(file_system, case, "images/disk")?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what an image has by the destination's name.
+    fn judge(
+        &mut self,
+        file_system: &FileSystem,
+        case: Case,
+        image: &str,
+    ) -> Result<Found, Box<dyn Error>> {
+        file_system.repair(&self.path(image))?;
+        if self.mount_image(file_system, image).is_err() {
+            return Ok(Found::Other("that cannot be mounted".to_owned()));
+        }
+        let read = fs::read(self.path("mnt/dest"));
+        self.unmount(file_system)?;
+        let contents = |name| self.contents.iter().find(|(n, _)| *n == name).map(|(_, b)| b);
+        Ok(match read {
+            Ok(bytes) if Some(&bytes) == contents(case.source()) => Found::New,
+            Ok(bytes) if Some(&bytes) == contents("old") => Found::Old,
+            Ok(bytes) if bytes.is_empty() => Found::Other("empty".to_owned()),
+            Ok(bytes) if bytes.iter().all(|&byte| byte == 0) => {
+                Found::Other(format!("of {} zeros", bytes.len()))
+            }
+            Ok(bytes) => Found::Other(format!("of {} other bytes", bytes.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Missing,
+            Err(error) => Found::Other(format!("with error {}", error.raw_os_error().unwrap_or(0))),
+        })
+    }
+}
+
+/// Gives this thread and its children mounts of their own.
+///
+/// A process that unshared its mounts while an image is mounted would keep the image mounted, and
+/// a file system that has been shut down would come back with the next mount of its image. And
+/// however this process ends, nothing stays mounted.
+fn unshare_mounts() -> Result<(), Box<dyn Error>> {
+    // SAFETY: a system call without memory, which changes nothing that Rust knows of.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        let error = io::Error::last_os_error();
+        return Err(format!("mounting images on this machine takes root: {error}").into());
+    }
+    run("mount --make-rprivate", ["/"])
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        while let Some(path) = self.mounted.pop() {
+            let _ = run("umount", [path]);
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
