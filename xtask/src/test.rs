@@ -95,6 +95,9 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("programs, x86_64-target.json", programs(&dir, None));
 
     kernels::boot(&booted, &mut report, &mut matrix);
+    if let Some(host) = MATRIX.iter().find(|row| row.target == HOST) {
+        kernels::boot_init(host, &mut report);
+    }
     matrix.finish(&mut report, update);
     Ok(report.finish())
 }
