@@ -25,6 +25,9 @@
 //!    `PROGRAM_COUNTER` and `SIGNAL_MASK`, the offsets in bytes of the interrupted program
 //!    counter and of the thread's signal mask in the kernel's `ucontext`.
 //!
+//! No file defines a global symbol, and labels are numbers: any number of copies and versions
+//! of this crate can be one program, however it is linked.
+//!
 //! What a family of architectures has in common stands in a file of its own in
 //! `common`, from which theirs take it.
 //!

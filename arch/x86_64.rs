@@ -74,6 +74,7 @@ pub fn set_restorer(action: &mut kernel_sigaction) {
 /// Debuggers know that code by its name, and unwinders by its instructions or by what is
 /// said here of where the kernel stored the interrupted registers.
 #[unsafe(naked)]
+#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
 unsafe extern "C" fn restore() {
     core::arch::naked_asm!(
         ".cfi_startproc",

@@ -83,20 +83,15 @@ int main(int count, char **words) {
 }
 "#;
 
-/// The manifest of a copy: the library alone, no workspace, another version.
+/// The manifest of a copy: the library alone, with its features and dependencies.
 fn manifest_of_a_copy(version: &str) -> String {
+    let package = format!("[package]\nname = \"baremap\"\nversion = \"{version}\"\n");
     let text = include_str!("../Cargo.toml");
-    let mut sections: Vec<&str> = text.split("\n[").collect();
-    sections.retain(|section| {
-        let name = section.trim_start_matches('[').split(']').next().unwrap();
-        let others = ["dev-dependencies", "build-dependencies"].contains(&name);
-        name == "package" || name == "features" || name.ends_with("dependencies") && !others
+    let sections = text.split("\n[").filter(|section| {
+        let name = section.split(']').next().unwrap();
+        name == "features" || name == "dependencies" || name.ends_with(".dependencies")
     });
-    sections
-        .join("\n[")
-        .replace("version = \"0.1.0\"", &format!("version = \"{version}\""))
-        .replace("rust-version.workspace = true", "")
-        .replace("default-run = \"mapcp\"", "")
+    sections.fold(package + "edition = \"2024\"\n", |text, section| text + "\n[" + section)
 }
 
 fn copy_dir(from: &Path, to: &Path) {

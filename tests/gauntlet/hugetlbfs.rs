@@ -9,7 +9,7 @@ use baremap::{
 };
 
 use crate::{
-    Rows,
+    Rows, common,
     mounts::Mount,
     not_here,
     place::Place,
@@ -23,6 +23,9 @@ pub fn rows(rows: &mut Rows) {
     rows.add("destination on hugetlbfs", |place| {
         if !place.is_here() {
             not_here("once is enough: it is the same in all columns");
+        }
+        if common::runner().is_some() {
+            not_here("an emulator maps no huge pages");
         }
         let huge_pages = HugePages::new(16);
         let mount = Mount::new(place, "huge", &["-t", "hugetlbfs", "none"]);

@@ -57,21 +57,22 @@ pub fn packages(names: &[&str]) -> Result<(), String> {
     get(&missing)
 }
 
-/// Installs the standard libraries of other targets, those of which are missing.
+/// Installs the standard libraries of these targets, those of which are missing.
 pub fn rust_targets(names: &[&str]) -> Result<(), String> {
-    let installed = sysroot("rustc").join("lib/rustlib");
-    let missing: Vec<&str> =
-        names.iter().copied().filter(|name| !installed.join(name).join("lib").exists()).collect();
+    let libraries = sysroot("rustc").join("lib/rustlib");
+    let is_missing = |name: &&str| !libraries.join(name).join("lib").is_dir();
+    let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let advice = format!("rustup target add {}", missing.join(" "));
     println!("xtask: {advice}");
-    let add = || Command::new("rustup").args(["target", "add"]).args(&missing).status();
-    if retry(|| add().is_ok_and(|status| status.success())) {
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add"]).args(missing).stdout(Stdio::null());
+    if retry(|| rustup.status().is_ok_and(|status| status.success())) {
         return Ok(());
     }
-    Err(format!("a target is missing and could not be installed; run: {advice}"))
+    Err(format!("targets of the compiler are missing and could not be installed; run: {advice}"))
 }
 
 fn there(program: &str) -> bool {

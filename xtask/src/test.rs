@@ -14,6 +14,7 @@ use crate::{
     report::Report,
     root,
     rows::{HOST, MATRIX, Row},
+    template,
 };
 
 /// The tests that run the programs of any architecture.
@@ -65,6 +66,8 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("random input", fuzz());
     report.step("build, release", cargo(&["build", "--release", "--workspace"]));
     report.step("programs, x86_64 release", programs(&root().join("target/release"), None));
+
+    template::run(&mut report)?;
 
     let all = ["build", "--release", "-p", "baremap", "-p", "baremap-examples", "--bins"];
     report.step("build, other architectures", cross_rows(&all, MATRIX));

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CASES, Case, FileSystem, Found, Line, Moment, Options, Random, Tally, contents, run};
+use super::{
+    CASES, Case, FileSystem, Found, HOST_RUNS, Line, Moment, Options, Random, Tally, contents, run,
+};
 
 /// Shares the blocks of a file: `_IOW(0x94, 9, int)`, from linux/fs.h.
 const FICLONE: libc::Ioctl = libc::_IOW::<libc::c_int>(0x94, 9);
@@ -44,7 +46,7 @@ pub fn cut_power(
         println!("host: {}", file_system.name);
         let mut tally = Tally::default();
         for case in CASES {
-            bench.case(file_system, case, options.runs, &mut tally)?;
+            bench.case(file_system, case, options.runs * HOST_RUNS, &mut tally)?;
         }
         let kernel = release.to_owned();
         lines.push(Line { kernel, file_system: file_system.name, tally });
