@@ -17,7 +17,7 @@ pub struct Options {
     /// Holes of the source become zeros that take space.
     pub fill_holes: bool,
     /// The one way to copy; `None` takes the best.
-    pub way: Option<Way>,
+    pub method: Option<Method>,
     /// The number of processes that copy one large file; zero chooses the fastest. Without
     /// [`process`](Self::process), there is always one.
     pub jobs: u32,
@@ -55,7 +55,7 @@ impl ProcessControl {
 /// A way to copy a file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Way {
+pub enum Method {
     /// The file system lets both files share their blocks (`FICLONE`).
     Clone,
     /// The kernel copies (`copy_file_range`).
@@ -70,15 +70,15 @@ pub enum Way {
     Read,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Method {
     /// Its name, as `mapcp` takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Way::Clone => "clone",
-            Way::Kernel => "kernel",
-            Way::Map => "map",
-            Way::Write => "write",
-            Way::Read => "read",
+            Method::Clone => "clone",
+            Method::Kernel => "kernel",
+            Method::Map => "map",
+            Method::Write => "write",
+            Method::Read => "read",
         })
     }
 }

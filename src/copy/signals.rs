@@ -16,15 +16,15 @@ use crate::syscall::{
 };
 
 /// As long as it lives no signal comes that can be held back.
-pub struct Held(Option<SigSet>);
+pub struct SignalMaskGuard(Option<SigSet>);
 
 #[inline(never)]
-pub fn hold() -> Held {
+pub fn hold() -> SignalMaskGuard {
     // SAFETY: for the time of a few calls, after which it is as before.
-    Held(unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full())) }.ok())
+    SignalMaskGuard(unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full())) }.ok())
 }
 
-impl Drop for Held {
+impl Drop for SignalMaskGuard {
     #[inline(never)]
     fn drop(&mut self) {
         if let Some(before) = &self.0 {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_rows,
+    DEBIAN_RUSTC, cargo, cross, cross_rows, gauntlet,
     install::{install, rust_targets},
     kernels,
     matrix::Matrix,
