@@ -34,27 +34,27 @@ use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
 use dest::{Destination, Kind, Name, Temporary};
 
-/// What became of a file.
+/// The result of a copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Copied<'a> {
-    /// How many bytes it has.
+    /// The length of the copy in bytes.
     pub bytes: u64,
-    /// How they were copied; `None`: not, for there was a file already
+    /// How it was copied. `None` if there was a file already, which was left as it was
     /// ([`Options::no_clobber`]).
     pub method: Option<Method>,
-    /// Where they are.
+    /// Where the copy is.
     pub path: Path<'a>,
 }
 
-/// Is told now and then how many bytes are copied, and of how many, if that is known.
+/// Called periodically with the number of bytes copied so far, and the total if it is known.
 pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 
 /// Copies a file's contents.
 ///
-/// A new destination gets the source's permission bits (not the set-id bits) less
-/// the umask. An existing regular file is replaced by one that has its permissions
-/// its access list and its owner; if `dest` is a symbolic link, the file that it leads to is. In a directory
-/// the copy gets the source's name. A device or a FIFO is written to.
+/// A new destination gets the source's permission bits (not the set-id bits) less the umask. An
+/// existing regular file is replaced by one that has its permissions, access list and owner. If
+/// `dest` is a symbolic link, the file that it leads to is replaced. In a directory, the copy gets
+/// the source's name. A device or a FIFO is written to.
 ///
 /// By default, the copy forks no processes and installs no signal handlers, and any number of
 /// threads can copy at the same time. If the process is killed while the copy has a temporary
@@ -64,9 +64,9 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///
 /// # Errors
 ///
-/// Whatever goes wrong, with what was tried and on which path; an existing
-/// destination is then as it was, if it was not written to in place. (But if the directory cannot
-/// be written to the disk, [`Options::sync`], the new file has its name already.)
+/// An [`Error`] says what was tried, on which path, and why it failed. An existing destination is
+/// then as it was, unless it was written to in place. With [`Options::sync`], the new file may
+/// have its name already, because its name can be written to the disk only after that.
 #[inline(never)]
 pub fn copy<'a>(
     options: &Options,

@@ -1,4 +1,4 @@
-//! Several processes that copy one file.
+//! Worker processes that copy one file.
 
 use core::{
     num::NonZeroU32,
@@ -13,16 +13,16 @@ use super::{Action, Cause, Failure, Outcome, ProcessControl, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
-/// What the workers of a copy share. Positions are in units, for not every
+/// The work that the processes of a copy share. Positions are in units, because not every
 /// processor can change 64 bits at once.
 pub struct WorkQueue {
-    /// All before it is taken.
+    /// Where the next window begins.
     next: AtomicUsize,
-    /// How much is copied.
+    /// How much has been copied.
     done: AtomicUsize,
     /// How many forked workers have begun and not finished.
     working: AtomicU32,
-    /// The first failure, which is the one that is told; zero as long as there is none.
+    /// The first failure, which is the one that is reported; zero if there is none.
     failure: AtomicU32,
 }
 
