@@ -61,8 +61,8 @@ fn draw() -> Result<(), Errno> {
     ];
     let program = program(parts[5].address)?;
     let mut maps = maps()?;
-    while let Some(mapping) = maps.next() {
-        measure(&mut parts, &mapping?, program);
+    while let Some(mapping) = maps.next()? {
+        measure(&mut parts, &mapping, program);
     }
 
     parts.sort_unstable_by_key(|part| core::cmp::Reverse(part.address));
@@ -82,8 +82,8 @@ fn draw() -> Result<(), Errno> {
 /// Names what the kernel has mapped beside the parts, as `[vdso]`.
 fn name_others(output: &mut Output<'_>) -> Result<(), Errno> {
     let mut maps = maps()?;
-    while let Some(mapping) = maps.next() {
-        let name = mapping?.name;
+    while let Some(mapping) = maps.next()? {
+        let name = mapping.name;
         if name.starts_with(b"[v") {
             output.bytes(b" ");
             output.bytes(name);
@@ -95,8 +95,7 @@ fn name_others(output: &mut Output<'_>) -> Result<(), Errno> {
 /// The number of the file that the code is in.
 fn program(code: u64) -> Result<u64, Errno> {
     let mut maps = maps()?;
-    while let Some(mapping) = maps.next() {
-        let mapping = mapping?;
+    while let Some(mapping) = maps.next()? {
         if mapping.contains(code) {
             return Ok(mapping.inode);
         }

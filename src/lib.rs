@@ -30,9 +30,8 @@
 //! * `freestanding` (default): `rt`, `entry!` and the programs.
 //! * `alloc`: `alloc::Allocator`, with which a freestanding program has `Vec`, `String` and
 //!   the like.
-//! * `std`: the descriptor types of [`fd`] are those of the standard library, and
-//!   [`syscall::Errno`] is a [`core::error::Error`] that converts to
-//!   `std::io::Error`. A freestanding program cannot have it.
+//! * `std`: the descriptor types of [`fd`] are those of the standard library, and every error
+//!   converts to `std::io::Error`. A freestanding program cannot have it.
 //! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
 
 #![no_std]
@@ -67,8 +66,8 @@ pub mod rt;
 pub mod syscall;
 
 pub use map::{
-    Advice, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
-    RemapOptions, UncheckedAdvice,
+    Advice, FileMap, MapIfSafeError, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw,
+    MmapRawDescriptor, RemapOptions, UncheckedAdvice,
 };
 
 #[doc = include_str!("../docs/soundness.md")]

@@ -155,10 +155,10 @@ fn told(mapping: Mapping<'_>) -> Told {
 
 fn all(mut maps: Maps) -> Vec<Told> {
     let mut list = Vec::new();
-    while let Some(mapping) = maps.next() {
-        list.push(told(mapping.unwrap()));
+    while let Some(mapping) = maps.next().unwrap() {
+        list.push(told(mapping));
     }
-    assert!(maps.next().is_none(), "it ends once");
+    assert_eq!(maps.next(), Ok(None), "it ends once");
     list
 }
 
@@ -251,12 +251,12 @@ fn processes_that_are_none() {
     }
     let mut child = Waiting::new();
     let mut begun = maps_of(child.pid()).unwrap();
-    assert!(begun.next().unwrap().is_ok());
+    assert!(begun.next().unwrap().is_some());
     let mut new = maps_of(child.pid()).unwrap();
     child.end();
     for maps in [&mut begun, &mut new] {
-        assert_eq!(errno(maps.next().unwrap().unwrap_err()), Errno::ESRCH);
-        assert!(maps.next().is_none());
+        assert_eq!(maps.next(), Err(Errno::ESRCH));
+        assert_eq!(maps.next(), Ok(None));
     }
     assert_eq!(errno(maps_of(child.pid()).unwrap_err()), Errno::ENOENT);
 }
@@ -401,11 +401,11 @@ fn a_text_that_is_none_is_refused() {
         .unwrap();
     let mut maps = Maps::from_text(own(File::open(scratch.path("text")).unwrap()));
     assert_eq!(maps.next().unwrap().unwrap().name, b"[one]");
-    assert_eq!(errno(maps.next().unwrap().unwrap_err()), Errno::EINVAL);
-    assert!(maps.next().is_none());
+    assert_eq!(maps.next(), Err(Errno::EINVAL));
+    assert_eq!(maps.next(), Ok(None));
 
     let mut maps = Maps::from_text(own(File::open(&scratch.0).unwrap()));
-    assert_eq!(errno(maps.next().unwrap().unwrap_err()), Errno::EISDIR);
+    assert_eq!(maps.next(), Err(Errno::EISDIR));
 }
 
 /// Mappings come and go in other threads: what stays is told, once and whole.
@@ -873,8 +873,7 @@ fn advice_for_another_process() {
     assert_eq!(flags.unwrap(), rustix::io::FdFlags::CLOEXEC);
     let mut ranges = Vec::new();
     let mut maps = maps_of(child.pid()).unwrap();
-    while let Some(mapping) = maps.next() {
-        let mapping = mapping.unwrap();
+    while let Some(mapping) = maps.next().unwrap() {
         if mapping.name == b"[heap]" || mapping.name == b"[stack]" {
             let base = ptr::without_provenance_mut(mapping.start as usize);
             ranges.push(IoVec { base, len: mapping.len() as usize });

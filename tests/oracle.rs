@@ -2981,14 +2981,6 @@ fn of_memmap2<T>(result: std::io::Result<T>) -> Result<T, Errno> {
     result.map_err(|error| Errno::new(error.raw_os_error().unwrap() as u16))
 }
 
-/// The same of ours, whatever its features.
-fn of_ours<T>(result: baremap::map::Result<T>) -> Result<T, Errno> {
-    #[cfg(feature = "std")]
-    return of_memmap2(result);
-    #[cfg(not(feature = "std"))]
-    return result;
-}
-
 /// What both ways map of a file.
 type Both = (Result<baremap::map::MmapRaw, Errno>, std::io::Result<memmap2::MmapRaw>);
 
@@ -3000,7 +2992,7 @@ fn both_ways(file: &File, offset: u64, len: Option<usize>) -> Both {
         ours.len(len);
         oracle.len(len);
     }
-    (of_ours(ours.map_raw_read_only(number(file))), oracle.map_raw_read_only(file))
+    (ours.map_raw_read_only(number(file)), oracle.map_raw_read_only(file))
 }
 
 #[test]
@@ -3073,11 +3065,11 @@ fn a_mapping_is_refused_as_the_oracles_is() {
         assert_eq!(ours.map(drop), Err(errno), "{case}");
         assert_eq!(of_memmap2(oracle).map(drop), Err(errno), "the oracle: {case}");
     }
-    let ours = of_ours(MmapOptions::new().map_raw(number(&files.read)));
+    let ours = MmapOptions::new().map_raw(number(&files.read));
     assert_eq!(ours.map(drop), Err(Errno::EACCES), "writable of read-only");
     let oracle = memmap2::MmapOptions::new().map_raw(&files.read);
     assert_eq!(of_memmap2(oracle).map(drop), Err(Errno::EACCES));
-    let ours = of_ours(MmapOptions::new().map_raw_read_only(BAD));
+    let ours = MmapOptions::new().map_raw_read_only(BAD);
     assert_eq!(ours.map(drop), Err(Errno::EBADF));
 
     // Beyond the end both refuse, but the oracle's error is not the kernel's.
@@ -3086,7 +3078,7 @@ fn a_mapping_is_refused_as_the_oracles_is() {
     assert_eq!(oracle.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
     let longer = (isize::MAX as usize) + 1;
     for len in [longer, usize::MAX] {
-        let ours = of_ours(MmapOptions::new().len(len).map_raw_read_only(number(&files.read)));
+        let ours = MmapOptions::new().len(len).map_raw_read_only(number(&files.read));
         assert_eq!(ours.map(drop), Err(Errno::EOVERFLOW), "{len}");
     }
 }

@@ -6,8 +6,10 @@
 //!   was there.
 //! * Space is reserved before the destination is mapped, so that a full disk is an
 //!   error and not a fault. Where it cannot be, the mapped source is written to it.
-//! * Holes stay holes: the data between them is written, too.
-//! * What cannot be mapped is read.
+//! * Holes stay holes: neither they nor pages of zeros beside them are written. They are trusted
+//!   only when what others have written is written back, where a server knows of them.
+//! * What cannot be mapped is read, and so is a file that ends before its size.
+//! * The destination has the length of what was copied, or the copy fails.
 //! * The way is the one that was measured to be the fastest ([`Way`]), and large files are
 //!   copied by several processes.
 
@@ -204,7 +206,10 @@ impl Copy<'_, '_> {
             Err(failure) => return Err(failure),
         };
         self.fill(from, temporary.as_fd())?;
-        temporary.check_written().map_err(|e| dest(Action::Write, e))?;
+        if !data::is_local(temporary.as_fd()) {
+            data::check_length(temporary.as_fd(), self.copied.bytes)?;
+            temporary.check_written().map_err(|e| dest(Action::Write, e))?;
+        }
         let names = match self.options.sync {
             // Before there is anything to be sorry for.
             true => Some(self.to.open_names().map_err(|e| dest(Action::SyncDirectory, e))?),
@@ -239,8 +244,8 @@ impl Copy<'_, '_> {
         self.contents(from, to)?;
         if self.options.in_place {
             data::set_length(to, self.copied.bytes)?;
+            data::check_length(to, self.copied.bytes)?;
         }
-        data::check_length(to, self.copied.bytes)?;
         if self.options.preserve {
             attributes::preserve(from, to)?;
         }

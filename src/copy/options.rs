@@ -60,12 +60,13 @@ pub enum Way {
     Clone,
     /// The kernel copies (`copy_file_range`).
     Kernel,
-    /// Both files are mapped, and memory is copied. Files with holes are written.
+    /// Both files are mapped, and memory is copied. Files with holes are written, and so is a
+    /// destination for which no space can be reserved.
     Map,
     /// The source is mapped, and written to the destination.
     Write,
-    /// The source is read into a buffer, and that is written: devices, FIFOs, empty files and
-    /// those that cannot be mapped.
+    /// The source is read into a buffer, and that is written: devices, FIFOs, empty files, those
+    /// that cannot be mapped, and those that end before their size.
     Read,
 }
 

@@ -88,6 +88,8 @@ const SHARED: u64 = 16 << 20;
 /// | up to 4 MiB, with holes | the file system's matter | written | 1 |
 /// | more, with holes | the file system's matter | written | 2 from 16 MiB on, as above |
 ///
+/// No space is reserved on btrfs, where what is written to reserved space is not compressed.
+///
 /// Before that it is cloned where the file system can; what is to be written and is not in memory
 /// is copied by the kernel after all; and if that will not, it is written, and read if it cannot
 /// be mapped. Measured by `cargo xtask bench`.

@@ -70,7 +70,7 @@ impl Arena {
     /// [`decommit`](Reservation::decommit). The length is then as it was.
     pub fn resize(&mut self, len: usize) -> Result<()> {
         if len > self.capacity() {
-            return Err(Errno::ENOMEM.into());
+            return Err(Errno::ENOMEM);
         }
         let len = whole_pages(len)?;
         if len > self.len {

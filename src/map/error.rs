@@ -4,20 +4,19 @@ use core::{fmt, result};
 
 use crate::syscall::Errno;
 
-/// `std::io::Error` with the feature `std`, [`Errno`] without.
-#[cfg(feature = "std")]
-pub type Error = std::io::Error;
-/// `std::io::Error` with the feature `std`, [`Errno`] without.
-#[cfg(not(feature = "std"))]
+/// The error of every function of this module, with and without the feature `std`.
+///
+/// With that feature `?` converts it to a `std::io::Error` that has the same number.
 pub type Error = Errno;
 
-/// What the functions of maps return.
-pub type Result<T> = result::Result<T, Error>;
+/// The result of every function of this module, with and without the feature `std`.
+pub type Result<T> = result::Result<T, Errno>;
 
 /// What could not become another thing, and is given back: a map that could not become one of
 /// another kind, be sealed or placed, a reservation that could not be merged.
 ///
-/// `?` makes an [`Error`] of it, and drops what it has.
+/// `?` converts it to an [`Errno`], or with the feature `std` to a `std::io::Error`, and drops
+/// what it has.
 pub struct ConversionError<M> {
     pub(super) map: M,
     pub(super) errno: Errno,

@@ -8,7 +8,7 @@ use core::{
 
 use linux_raw_sys::general::PATH_MAX;
 
-use super::{Error, Result};
+use super::Result;
 use crate::decimal::Decimal;
 use crate::fd::{AsFd, OwnedFd};
 use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
@@ -21,8 +21,7 @@ use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 /// let here = &raw const PAGE as u64;
 /// # static PAGE: [u8; 3] = *b"abc";
 /// let mut maps = maps()?;
-/// while let Some(mapping) = maps.next() {
-///     let mapping = mapping?;
+/// while let Some(mapping) = maps.next()? {
 ///     if mapping.contains(here) {
 ///         println!("{mapping}");
 ///         assert!(mapping.name.starts_with(b"/"));
@@ -35,7 +34,7 @@ use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 ///
 /// Those of opening `/proc/self/maps`: `ENOENT` where there is no `/proc`.
 pub fn maps() -> Result<Maps> {
-    Maps::open(c"/proc/self/maps").map_err(Error::from)
+    Maps::open(c"/proc/self/maps")
 }
 
 /// The mappings of another process.
@@ -53,7 +52,7 @@ pub fn maps_of(process: Pid) -> Result<Maps> {
         used += part.len();
     }
     let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::ENOENT)?;
-    Maps::open(path).map_err(Error::from)
+    Maps::open(path)
 }
 
 /// One mapping, as the kernel describes it. `Display` writes it as a line of
@@ -293,7 +292,7 @@ impl Maps {
         Ok(Maps { way: Way::Query { next: 0 }, ..Maps::from_text(file) })
     }
 
-    /// The next mapping; `None` after the last.
+    /// Returns the next mapping, or `None` after the last.
     ///
     /// # Errors
     ///
@@ -301,20 +300,20 @@ impl Maps {
     /// [`procmap_query`](syscall::procmap_query()) and [`read`](syscall::read), as `ESRCH`: the
     /// process has ended. After an error there is nothing more.
     #[allow(clippy::should_implement_trait, reason = "what it returns is borrowed")]
-    pub fn next(&mut self) -> Option<Result<Mapping<'_>>> {
+    pub fn next(&mut self) -> Result<Option<Mapping<'_>>> {
         let found = match self.query() {
             Some(found) => found,
             None => self.line(),
         };
         match found {
-            Ok(Some((mapping, name))) => Some(Ok(Mapping { name: &self.buffer[name], ..mapping })),
+            Ok(Some((mapping, name))) => Ok(Some(Mapping { name: &self.buffer[name], ..mapping })),
             Ok(None) => {
                 self.way = Way::End;
-                None
+                Ok(None)
             }
             Err(errno) => {
                 self.way = Way::End;
-                Some(Err(errno.into()))
+                Err(errno)
             }
         }
     }

@@ -1,10 +1,9 @@
 //! Mappings that own their memory: unmapped when dropped.
 //!
-//! The names are those of the crate memmap2, and a program that uses it compiles with the
-//! feature `std` after a change of its `use` line and little else; what differs is told in
-//! [a chapter](crate::coming_from_memmap2). Without that feature the same types work with
-//! this crate's own descriptors and [`Errno`](crate::syscall::Errno), in programs that have
-//! no standard library.
+//! The names are those of the crate memmap2. Errors are [`Errno`](crate::syscall::Errno), in
+//! programs with and without a standard library. A program that uses memmap2 compiles without
+//! a change with the crate `baremap-memmap2`, which has the same types with `std::io` results;
+//! [a chapter](crate::coming_from_memmap2) describes both.
 //!
 //! [`MmapOptions`] says what to map, and makes one of three: [`Mmap`] to be read,
 //! [`MmapMut`] to be written as well, and [`MmapRaw`] with pointers instead of slices.
@@ -20,8 +19,6 @@
 //!
 //! What is there: [`maps`] tells all mappings of a process, and [`residency`] and [`pagemap`]
 //! which pages are in memory.
-
-#![allow(clippy::useless_conversion, reason = "with the feature `std` the errors are others")]
 
 mod advice;
 mod arena;
@@ -40,6 +37,7 @@ mod residency;
 mod ring;
 mod shared;
 mod types;
+mod watch;
 
 pub use advice::{Advice, UncheckedAdvice};
 pub use arena::Arena;

@@ -7,7 +7,7 @@ use core::{
 };
 
 use super::{
-    Advice, ConversionError, Error, Mmap, MmapMut, MmapRaw, Result,
+    Advice, ConversionError, Mmap, MmapMut, MmapRaw, Result,
     region::{READ_WRITE, Region},
 };
 use crate::fd::{AsFd, BorrowedFd};
@@ -33,7 +33,7 @@ impl Mmap {
     ///
     /// The map comes back with `ENOSYS` before Linux 6.10, `ENOSYS` or `EPERM` on kernels of 32
     /// bits: not sealed. With `ENOMEM` (too many mappings) it is sealed perhaps in part.
-    pub fn seal(self) -> result::Result<&'static [u8], ConversionError<Mmap>> {
+    pub fn seal(mut self) -> result::Result<&'static [u8], ConversionError<Mmap>> {
         if let Err(errno) = self.0.seal() {
             return Err(ConversionError { map: self, errno });
         }
@@ -49,7 +49,7 @@ impl MmapMut {
     /// # Errors
     ///
     /// Those.
-    pub fn seal(self) -> result::Result<&'static mut [u8], ConversionError<MmapMut>> {
+    pub fn seal(mut self) -> result::Result<&'static mut [u8], ConversionError<MmapMut>> {
         if let Err(errno) = self.0.seal() {
             return Err(ConversionError { map: self, errno });
         }
@@ -82,7 +82,7 @@ impl MmapRaw {
             syscall::ftruncate(file.as_fd(), len as u64)?;
             Region::map(len, READ_WRITE, MapFlags::SHARED, Some(file.as_fd()), 0, page_size())
         };
-        region().map(MmapRaw).map_err(Error::from)
+        region().map(MmapRaw)
     }
 
     /// Maps memory, all of it zero, that the kernel may take back whenever memory is short:
@@ -102,10 +102,8 @@ impl MmapRaw {
             // Nothing else is wrong with the arguments than a type that is not known. One of
             // 32 bits that knows it has an error of its own, which is in none of its headers
             // for programs: 524, `ENOTSUPP`.
-            Err(errno) if errno == Errno::EINVAL || errno.number() == 524 => {
-                Err(Errno::ENOSYS.into())
-            }
-            region => region.map(MmapRaw).map_err(Error::from),
+            Err(errno) if errno == Errno::EINVAL || errno.number() == 524 => Err(Errno::ENOSYS),
+            region => region.map(MmapRaw),
         }
     }
 }
@@ -125,8 +123,8 @@ impl MmapRaw {
 pub fn advise_process(process: BorrowedFd<'_>, ranges: &[IoVec], advice: Advice) -> Result<usize> {
     let advice = match advice {
         Advice::Cold | Advice::PageOut | Advice::WillNeed | Advice::Collapse => advice.raw()?,
-        _ => return Err(Errno::EINVAL.into()),
+        _ => return Err(Errno::EINVAL),
     };
     // SAFETY: none of these four changes contents, here or there.
-    unsafe { syscall::process_madvise(process, ranges, advice) }.map_err(Error::from)
+    unsafe { syscall::process_madvise(process, ranges, advice) }
 }

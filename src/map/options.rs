@@ -87,11 +87,10 @@ impl MmapOptions {
         self
     }
 
-    /// So many bytes, whether the file has them or not. Zero maps nothing, and asks nothing
-    /// of the file.
+    /// Sets the length in bytes, whether the file has them or not. A map of zero bytes can
+    /// [grow](MmapMut::remap).
     ///
-    /// Unless it is said, all from the offset to the end of the file as it is then; and of
-    /// memory none.
+    /// Defaults to the rest of the file from the offset on, or to zero for memory.
     pub const fn len(&mut self, len: usize) -> &mut Self {
         self.len = Some(len);
         self
@@ -157,7 +156,7 @@ impl MmapOptions {
     }
 
     /// Maps a file to be read. What others write to it is seen. An empty file is an empty
-    /// map, and takes no addresses.
+    /// map, which can [grow](Mmap::remap) with it.
     ///
     /// # Errors
     ///
@@ -195,6 +194,9 @@ impl MmapOptions {
 
     /// Maps a file to be read and written. What is written goes to the file.
     ///
+    /// On hugetlbfs the mapping lengthens the file to the whole huge pages that it covers, before
+    /// anything is written to it, and ftruncate(2) to the old length is `EINVAL` (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// As for [`map`](MmapOptions::map); `EACCES`: the descriptor is not open for both;
@@ -210,6 +212,9 @@ impl MmapOptions {
 
     /// Maps a file to be read, and written to in memory alone: a page that is written to
     /// becomes a copy.
+    ///
+    /// On hugetlbfs even this mapping lengthens the file to the whole huge pages that it covers,
+    /// also by a descriptor that is open for reading alone (Linux 6.18).
     ///
     /// # Errors
     ///
@@ -292,9 +297,6 @@ impl MmapOptions {
     ///   `/proc/meminfo` to tell it.
     pub fn map_anon(&self) -> Result<MmapMut> {
         let len = self.len.unwrap_or(0);
-        if len == 0 {
-            return Ok(MmapMut(Region::empty(page_size())));
-        }
         let mut flags = self.flags(MapFlags::PRIVATE | MapFlags::ANONYMOUS);
         if self.stack {
             flags |= MapFlags::STACK;
@@ -302,12 +304,15 @@ impl MmapOptions {
         let Some(bits) = self.huge else {
             return Ok(MmapMut(Region::map(len, READ_WRITE, flags, None, 0, page_size())?));
         };
+        if len == 0 {
+            return Ok(MmapMut(Region::empty(page_size()))); // huge pages never grow
+        }
         let size = match bits {
             0 => huge_page_size()?,
             // Another size that does not exist is the kernel's to refuse.
             bits => match 1usize.checked_shl(bits.into()) {
                 Some(size) if size >= page_size() => size,
-                _ => return Err(Errno::EINVAL.into()),
+                _ => return Err(Errno::EINVAL),
             },
         };
         let encoded = (u32::from(bits) & MAP_HUGE_MASK) << MAP_HUGE_SHIFT;
@@ -336,6 +341,9 @@ impl MmapOptions {
 
     /// Maps a file to be read and written, by pointers.
     ///
+    /// On hugetlbfs the mapping lengthens the file to the whole huge pages that it covers, before
+    /// anything is written to it, and ftruncate(2) to the old length is `EINVAL` (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// As for [`map_mut`](MmapOptions::map_mut).
@@ -354,9 +362,6 @@ impl MmapOptions {
 
     fn file(&self, file: RawFd, prot: ProtFlags, sharing: MapFlags) -> syscall::Result<Region> {
         let file = borrow(file)?;
-        if self.len == Some(0) {
-            return Ok(Region::empty(page_size()));
-        }
         self.part(file, &syscall::fstat(file)?, prot, sharing)
     }
 
@@ -370,7 +375,7 @@ impl MmapOptions {
         let len = match self.len {
             Some(len) => len,
             None => {
-                let rest = stat.size.checked_sub(self.offset).ok_or(Errno::EINVAL)?;
+                let rest = size(stat)?.checked_sub(self.offset).ok_or(Errno::EINVAL)?;
                 rest.try_into().map_err(|_| Errno::EOVERFLOW)?
             }
         };
@@ -401,20 +406,17 @@ pub(super) fn map_file(
     prot: ProtFlags,
     flags: MapFlags,
 ) -> syscall::Result<Region> {
-    let unit = unit(file, stat)?;
-    if stat.size == 0 && len == 0 {
-        // Pipes, devices and files in /proc have contents, and no size: were they empty maps,
-        // nobody would notice what is missing.
-        if stat.file_type() != FileType::Regular {
-            return Err(Errno::ENODEV);
-        }
-        // The kernel knows which others can be mapped. On hugetlbfs all can be, and would
-        // become longer by it.
-        if unit == page_size() {
-            drop(Region::map(1, prot, flags | MapFlags::NORESERVE, Some(file), 0, unit)?);
-        }
+    Region::map(len, prot, flags, Some(file), offset, unit(file, stat)?)
+}
+
+/// The size of a file that has one. `ENODEV` for a pipe or a device, which has contents but no
+/// size: in an empty map of it nobody would notice what is missing. (Most files in `/proc` say
+/// that they are regular and empty; they cannot be mapped, as the kernel knows.)
+pub(super) fn size(stat: &Stat) -> syscall::Result<u64> {
+    if stat.size == 0 && stat.file_type() != FileType::Regular {
+        return Err(Errno::ENODEV);
     }
-    Region::map(len, prot, flags, Some(file), offset, unit)
+    Ok(stat.size)
 }
 
 fn sync_flags() -> syscall::Result<MapFlags> {
@@ -441,7 +443,7 @@ fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
 }
 
 /// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
-fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
+pub(super) fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
     let page = page_size();
     // Few other file systems have blocks so large, and need to be asked.
     if stat.blksize <= page as u64 {

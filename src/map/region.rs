@@ -11,7 +11,10 @@ use crate::syscall::{
 /// `len` bytes from `ptr` on. The mapping begins with the page that `ptr` is in, and ends
 /// with a whole unit.
 ///
-/// Nothing is mapped for no bytes, and the pointer then leads nowhere.
+/// A region of no bytes keeps one page mapped, beyond what anybody may access. The kernel
+/// remembers with it the file, the offset and the flags, so that the region can grow. A region
+/// that cannot grow has no page, no protection, and a pointer that leads nowhere:
+/// [`is_unmapped`](Region::is_unmapped).
 pub struct Region {
     ptr: *mut u8,
     len: usize,
@@ -43,7 +46,8 @@ impl Region {
         offset: u64,
         unit: usize,
     ) -> Result<Region> {
-        if len == 0 {
+        // The kernel grows no mapping of huge pages, so that one for no bytes would be a waste.
+        if len == 0 && unit != page_size() {
             return Ok(Region::empty(unit));
         }
         let before = offset as usize & (unit - 1);
@@ -73,20 +77,24 @@ impl Region {
         Ok(region)
     }
 
-    /// No bytes, at an address that is aligned as that of any mapping.
+    /// No bytes and no mapping, at an address that is aligned as that of any mapping.
     pub const fn empty(unit: usize) -> Region {
         let ptr = ptr::without_provenance_mut(unit);
         Region { ptr, len: 0, unit, prot: ProtFlags::empty() }
     }
 
-    /// The mapping's length for `len` bytes and those before them.
+    const fn is_unmapped(&self) -> bool {
+        self.len == 0 && self.prot.is_empty()
+    }
+
+    /// The mapping's length for `len` bytes and those before them, at least one page.
     pub fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
         // Of its last page nobody can see what is beyond the bytes that were asked for.
         let end = before.saturating_add(len);
         if end > isize::MAX as usize {
             return Err(Errno::EOVERFLOW);
         }
-        Ok((end + (unit - 1)) & !(unit - 1))
+        Ok((end.max(1) + (unit - 1)) & !(unit - 1))
     }
 
     /// What the mapping's length is a multiple of.
@@ -102,9 +110,9 @@ impl Region {
         self.len
     }
 
-    /// The whole mapping: its address and its length. Not to be asked of no bytes.
+    /// The address and the length of the whole mapping. Must not be called if there is none.
     pub fn mapping(&self) -> (*mut u8, usize) {
-        self.whole(self.ptr, self.len)
+        self.whole(self.ptr, self.len.max(1))
     }
 
     /// The pages of a range, as an address and a length; `None` if it has no bytes, and
@@ -158,7 +166,7 @@ impl Region {
     ///
     /// No reference to the memory needs what is no longer allowed.
     pub unsafe fn protect(&mut self, prot: ProtFlags) -> Result<()> {
-        if self.len == 0 {
+        if self.is_unmapped() {
             return Ok(());
         }
         let (base, length) = self.mapping();
@@ -173,15 +181,21 @@ impl Region {
         result
     }
 
-    /// Seals the whole mapping. The region must not be dropped after, nor anything else be
-    /// done that the kernel refuses from now on.
-    pub fn seal(&self) -> Result<()> {
+    /// Seals the whole mapping, or unmaps what a region of no bytes has. The region must not be
+    /// dropped after, nor anything else be done that the kernel refuses from now on.
+    pub fn seal(&mut self) -> Result<()> {
         if self.len == 0 {
+            self.unmap();
             return Ok(());
         }
         let (base, length) = self.mapping();
         // SAFETY: the pages are this mapping's.
         unsafe { syscall::mseal(base, length) }
+    }
+
+    /// Unmaps all, and leaves a region that cannot grow.
+    pub fn unmap(&mut self) {
+        *self = Region::empty(self.unit);
     }
 
     /// `EINVAL`: nothing is mapped that could grow. Otherwise nothing has changed after an
@@ -191,12 +205,11 @@ impl Region {
     ///
     /// There is no reference to the memory.
     pub unsafe fn remap(&mut self, new_len: usize, may_move: bool) -> Result<()> {
-        if self.len == 0 && new_len != 0 {
-            return Err(Errno::EINVAL);
+        if new_len == 0 && self.unit != page_size() {
+            self.unmap();
         }
-        if self.len == 0 || new_len == 0 {
-            *self = Region::empty(self.unit);
-            return Ok(());
+        if self.is_unmapped() {
+            return if new_len == 0 { Ok(()) } else { Err(Errno::EINVAL) };
         }
         let (base, length) = self.mapping();
         let before = self.ptr.addr() - base.addr();
@@ -230,7 +243,7 @@ impl Region {
 impl Drop for Region {
     #[inline(never)] // beside the call there is nothing to gain
     fn drop(&mut self) {
-        if self.len != 0 {
+        if !self.is_unmapped() {
             let (base, length) = self.mapping();
             // SAFETY: the mapping is this value's own, and nobody may use it after this.
             let _ = unsafe { syscall::munmap(base, length) };

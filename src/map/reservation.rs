@@ -7,7 +7,7 @@ use core::{
     ptr, result, slice,
 };
 
-use super::{ConversionError, Error, Mmap, MmapMut, MmapRaw, Result, region::Region};
+use super::{ConversionError, Mmap, MmapMut, MmapRaw, Result, region::Region};
 use crate::syscall::{self, Advice, Errno, MapFlags, MremapFlags, ProtFlags, page_size};
 
 /// A range of addresses that nobody else gets, with memory only where it is asked for.
@@ -72,28 +72,6 @@ impl Reservation {
     /// `ENOMEM`: so many addresses are not free in one piece, or above `RLIMIT_AS`, or there
     /// are too many mappings. `EOVERFLOW`: more than `isize::MAX` bytes.
     pub fn new(len: usize) -> Result<Reservation> {
-        Reservation::reserve(len).map_err(Error::from)
-    }
-
-    /// Reserves addresses of which the first is a multiple of `align` bytes, a power of two.
-    /// For a moment `align` more are reserved.
-    ///
-    /// # Errors
-    ///
-    /// As for [`new`](Reservation::new), and `EINVAL`: no power of two.
-    pub fn aligned(len: usize, align: usize) -> Result<Reservation> {
-        if !align.is_power_of_two() {
-            return Err(Errno::EINVAL.into());
-        }
-        let more = align.saturating_sub(page_size());
-        let len = whole_pages(len)?;
-        let mut before = Reservation::reserve(len.checked_add(more).ok_or(Errno::EOVERFLOW)?)?;
-        let mut all = before.split_off(before.ptr.addr().wrapping_neg() & more)?;
-        drop(all.split_off(len)?);
-        Ok(all)
-    }
-
-    pub(super) fn reserve(len: usize) -> syscall::Result<Reservation> {
         let len = whole_pages(len)?;
         let ptr = match len {
             0 => ptr::dangling_mut(),
@@ -104,6 +82,24 @@ impl Reservation {
             _ => unsafe { syscall::mmap(ptr::null_mut(), len, NONE, ANONYMOUS, None, 0)? },
         };
         Ok(Reservation { ptr, len, guards: false, placed: None })
+    }
+
+    /// Reserves addresses of which the first is a multiple of `align` bytes, a power of two.
+    /// For a moment `align` more are reserved.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Reservation::new), and `EINVAL`: no power of two.
+    pub fn aligned(len: usize, align: usize) -> Result<Reservation> {
+        if !align.is_power_of_two() {
+            return Err(Errno::EINVAL);
+        }
+        let more = align.saturating_sub(page_size());
+        let len = whole_pages(len)?;
+        let mut before = Reservation::new(len.checked_add(more).ok_or(Errno::EOVERFLOW)?)?;
+        let mut all = before.split_off(before.ptr.addr().wrapping_neg() & more)?;
+        drop(all.split_off(len)?);
+        Ok(all)
     }
 
     /// The first byte. It may be read where pages are committed.
@@ -155,7 +151,7 @@ impl Reservation {
                 match syscall::madvise(start, length, Advice::GUARD_REMOVE) {
                     // The kernel has none.
                     Ok(()) | Err(Errno::EINVAL) => {}
-                    Err(errno) => return Err(errno.into()),
+                    Err(errno) => return Err(errno),
                 }
             }
             slice::from_raw_parts_mut(start.wrapping_add(before), range.len())
@@ -172,7 +168,7 @@ impl Reservation {
     pub fn decommit(&mut self, range: Range<usize>) -> Result<()> {
         let range = self.whole(&range)?;
         self.reclaim()?;
-        self.reserve_again(range).map_err(Error::from)
+        self.reserve_again(range)
     }
 
     /// Makes guards of a range of pages, which cannot be accessed, and gives their memory
@@ -197,7 +193,6 @@ impl Reservation {
             Err(Errno::EINVAL) => self.reserve_again(range),
             result => result,
         }
-        .map_err(Error::from)
     }
 
     /// Splits the reservation: this one keeps the bytes before `at`, the other has the rest.
@@ -429,6 +424,7 @@ impl<M: Map, R: Addresses> Placed<M, R> {
 
 fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Result<()> {
     if map.len() == 0 {
+        map.unmap(); // the page would outlive a placed map, which is not dropped
         return Ok(());
     }
     let (_, length) = map.mapping();
@@ -476,7 +472,7 @@ fn try_to_grow(map: &Region) -> syscall::Result<()> {
 /// `ENOMEM`: there are too many mappings to move any, tried with pages of its own.
 fn try_to_move() -> syscall::Result<()> {
     let page = page_size();
-    let pages = ManuallyDrop::new(Reservation::reserve(2 * page)?);
+    let pages = ManuallyDrop::new(Reservation::new(2 * page)?);
     let (from, to) = (pages.ptr, pages.ptr.wrapping_add(page));
     let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
     // SAFETY: both are this function's own; one is in the other's place, or neither is moved,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use bitflags::bitflags;
 
-use super::{Error, Mmap, MmapMut, MmapRaw, Result};
+use super::{Mmap, MmapMut, MmapRaw, Result};
 use crate::fd::{AsFd, OwnedFd};
 use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 
@@ -79,7 +79,7 @@ pub fn residency(start: *const u8, len: usize) -> Residency {
 /// is one of reading it, or `ENOMEM`: the range goes on beyond the last address.
 pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = syscall::open(c"/proc/self/pagemap", flags, Mode::empty()).map_err(Error::from)?;
+    let file = syscall::open(c"/proc/self/pagemap", flags, Mode::empty())?;
     Ok(Pagemap(Runs::new(start, len, Entries { file, entries: [0; AT_ONCE] })))
 }
 
@@ -220,7 +220,7 @@ impl<S: Source> Runs<S> {
         if run.is_err() {
             self.told = self.len;
         }
-        Some(run.map_err(Error::from))
+        Some(run)
     }
 }
 

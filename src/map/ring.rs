@@ -60,7 +60,7 @@ impl Ring {
     pub fn new(capacity: usize) -> Result<Ring> {
         let capacity = whole_pages(capacity)?;
         let both = capacity.checked_mul(2).ok_or(Errno::EOVERFLOW)?;
-        let mut first = Reservation::reserve(both)?;
+        let mut first = Reservation::new(both)?;
         let second = first.split_off(capacity)?;
 
         let file = memfd(c"ring", capacity as u64)?;
@@ -69,12 +69,12 @@ impl Ring {
         }
         let seals = Seals::SHRINK | Seals::GROW | Seals::SEAL;
         syscall::fcntl_add_seals(file.as_fd(), seals)?;
-        let place = |half| {
+        let place = |half| -> Result<_> {
             let (prot, fd) = (ProtFlags::READ | ProtFlags::WRITE, Some(file.as_fd()));
             let map = Region::map(capacity, prot, MapFlags::SHARED, fd, 0, page_size())?;
             let half = Placed::new(MmapRaw(map), half, 0)?;
             half.advise(Advice::DontFork)?;
-            Result::Ok(half)
+            Ok(half)
         };
         let halves = [place(first)?, place(second)?];
 

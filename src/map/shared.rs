@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::{Error, MmapRaw, Result, region::Region};
+use super::{MmapRaw, Result, region::Region};
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use crate::syscall::{self, Errno, MapFlags, MemfdFlags, ProtFlags, Seals, page_size};
 
@@ -51,7 +51,7 @@ impl Memfd {
     /// `EBUSY`: `WRITE`, and a shared map can be written to. `EPERM`: `SEAL` is on.
     /// `EINVAL`: this kernel does not have such a seal.
     pub fn seal(&self, seals: Seals) -> Result<()> {
-        syscall::fcntl_add_seals(self.as_fd(), seals).map_err(Error::from)
+        syscall::fcntl_add_seals(self.as_fd(), seals)
     }
 
     /// The seals it has. `EXEC` is on from the start where the kernel knows it (Linux 6.3):
@@ -61,7 +61,7 @@ impl Memfd {
     ///
     /// `EINVAL`: it was [made of](From) a descriptor of a file that has none.
     pub fn seals(&self) -> Result<Seals> {
-        syscall::fcntl_get_seals(self.as_fd()).map_err(Error::from)
+        syscall::fcntl_get_seals(self.as_fd())
     }
 }
 
@@ -102,8 +102,7 @@ impl From<Memfd> for OwnedFd {
 }
 
 impl MmapRaw {
-    /// Maps memory that this process and its children share, all of it zero. Zero bytes map
-    /// nothing.
+    /// Maps memory that this process and its children share, all of it zero.
     ///
     /// ```
     /// use baremap::map::MmapRaw;

@@ -8,7 +8,7 @@ use core::{
 };
 
 use super::{
-    Advice, ConversionError, Error, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
+    Advice, ConversionError, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
     RemapOptions, Result, UncheckedAdvice, region::Region,
 };
 use crate::arch;
@@ -192,7 +192,7 @@ impl MmapRaw {
         MmapOptions::new().map_raw(file)
     }
 
-    /// The first byte. Dangling, as that of an empty slice, if the length is zero.
+    /// The first byte, which must not be accessed if the length is zero.
     #[must_use]
     pub const fn as_ptr(&self) -> *const u8 {
         self.0.ptr()
@@ -238,7 +238,7 @@ macro_rules! common {
             pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> Result<()> {
                 let advice = advice.raw()?;
                 // SAFETY: none of this advice changes contents.
-                unsafe { self.0.advise(offset, len, advice) }.map_err(Error::from)
+                unsafe { self.0.advise(offset, len, advice) }
             }
 
             /// Gives advice that changes contents.
@@ -271,7 +271,7 @@ macro_rules! common {
                 len: usize,
             ) -> Result<()> {
                 // SAFETY: the caller's promise.
-                unsafe { self.0.advise(offset, len, advice.raw()) }.map_err(Error::from)
+                unsafe { self.0.advise(offset, len, advice.raw()) }
             }
 
             /// Keeps the pages in memory.
@@ -281,7 +281,7 @@ macro_rules! common {
             /// `ENOMEM`: more than `RLIMIT_MEMLOCK`, or beyond the end of the file.
             /// `EPERM`: the limit is zero.
             pub fn lock(&self) -> Result<()> {
-                self.0.lock().map_err(Error::from)
+                self.0.lock()
             }
 
             /// Lets them leave memory again.
@@ -290,15 +290,19 @@ macro_rules! common {
             ///
             /// None that a mapping of one's own could cause.
             pub fn unlock(&self) -> Result<()> {
-                self.0.unlock().map_err(Error::from)
+                self.0.unlock()
             }
 
-            /// Makes the map longer or shorter. New bytes are the file's next ones, or zero.
+            /// Makes the map longer or shorter. New bytes are the file's next bytes. In memory
+            /// new pages are zero.
+            ///
+            /// A map of no bytes grows as any other: it keeps one page of addresses and, in
+            /// memory, what its first page has.
             ///
             /// # Errors
             ///
             /// `ENOMEM`: it cannot grow where it is, and may not move, or there is no
-            /// room at all. `EINVAL`: it had no bytes, and so there is nothing to grow.
+            /// room at all. `EINVAL`: its pages are huge, and do not grow.
             /// `EOVERFLOW`: more than `isize::MAX` bytes. `EFAULT`: advice for a part of it
             /// has made several mappings of it. `EAGAIN`: it is locked, and would pass the
             /// limit. The map is then as it was.
@@ -309,7 +313,7 @@ macro_rules! common {
             /// Pointers into a map that may move, or shrinks, are not used after.
             pub unsafe fn remap(&mut self, new_len: usize, options: RemapOptions) -> Result<()> {
                 // SAFETY: `&mut self` excludes references; pointers are the caller's promise.
-                unsafe { self.0.remap(new_len, options.may_move) }.map_err(Error::from)
+                unsafe { self.0.remap(new_len, options.may_move) }
             }
         }
 
@@ -343,7 +347,7 @@ macro_rules! writable {
             ///
             /// `EINVAL` also if the range is not inside the map.
             pub fn flush_range(&self, offset: usize, len: usize) -> Result<()> {
-                self.0.flush(offset, len, MsyncFlags::SYNC).map_err(Error::from)
+                self.0.flush(offset, len, MsyncFlags::SYNC)
             }
 
             /// Has the kernel write changed pages back in its own time: what Linux does
@@ -362,7 +366,7 @@ macro_rules! writable {
             ///
             /// `EINVAL`: the range is not inside the map.
             pub fn flush_async_range(&self, offset: usize, len: usize) -> Result<()> {
-                self.0.flush(offset, len, MsyncFlags::ASYNC).map_err(Error::from)
+                self.0.flush(offset, len, MsyncFlags::ASYNC)
             }
 
             /// Writes changed pages back as the options say.
@@ -376,7 +380,7 @@ macro_rules! writable {
                     Some(range) => range,
                     None => (0, self.0.len()),
                 };
-                self.0.flush(offset, len, options.flags).map_err(Error::from)
+                self.0.flush(offset, len, options.flags)
             }
         }
     )*};

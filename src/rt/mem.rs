@@ -242,7 +242,10 @@ mod x86_64 {
     fn rep_movsb_is_fast() -> bool {
         match REP_MOVSB.load(Relaxed) {
             UNKNOWN => {
-                let fast = __cpuid_count(0, 0).eax >= 7 && __cpuid_count(7, 0).ebx & ERMS != 0;
+                // SAFETY: every x86_64 processor has the instruction. (Safe since Rust 1.94.)
+                #[allow(unused_unsafe, reason = "the oldest compiler needs it")]
+                let leaf = |number| unsafe { __cpuid_count(number, 0) };
+                let fast = leaf(0).eax >= 7 && leaf(7).ebx & ERMS != 0;
                 REP_MOVSB.store(if fast { FAST } else { SLOW }, Relaxed);
                 fast
             }

@@ -229,9 +229,14 @@ unsafe fn add(address: usize, bias: usize) {
     unsafe { *word = (*word).wrapping_add(bias) };
 }
 
-/// Whether the relocation is a relative one, or none. Any other ends the process.
+/// Returns whether the relocation is a relative one, and not an empty one. Any other ends the
+/// process, unless the program is linked with `std`: then it has relocations for the symbols of
+/// libc, which only `std`'s own panic handler uses.
 #[inline(always)]
 fn is_relative(info: usize) -> bool {
+    if cfg!(feature = "std") {
+        return info == R_RELATIVE as usize;
+    }
     // The type is the low byte where words have 32 bits, and half the word where they
     // have 64; the rest is a symbol, of which a relative one has none.
     if info != R_RELATIVE as usize && info != 0 {

@@ -156,6 +156,10 @@ pub unsafe fn pwrite_raw(
 ///
 /// With [`Whence::DATA`] and [`Whence::HOLE`] it finds the next part of the file
 /// that holds data, or that holds none; `ENXIO` beyond the last.
+///
+/// FUSE asks its server, which sees a hole where data is not yet written back (Linux 6.18).
+/// [`sync_file_range`] with all its flags writes it back, also by a descriptor that is open for
+/// reading alone.
 #[inline(never)]
 pub fn lseek(fd: BorrowedFd<'_>, offset: i64, whence: Whence) -> Result<u64> {
     let mut position = 0;

@@ -48,6 +48,36 @@ impl SigSet {
         self
     }
 
+    /// The signals that are in one of the two sets.
+    pub(crate) fn union(self, other: SigSet) -> SigSet {
+        let (mut words, others) = (self.to_words(), other.to_words());
+        words.iter_mut().zip(others).for_each(|(word, other)| *word |= other);
+        SigSet::from_words(words)
+    }
+
+    /// The number of words of a set.
+    pub(crate) const WORDS: usize = SET_SIZE / size_of::<usize>();
+
+    /// The words of the kernel's structure.
+    pub(crate) fn to_words(self) -> [usize; SigSet::WORDS] {
+        self.0.sig.map(|word| word as usize)
+    }
+
+    /// A set from the words of the kernel's structure.
+    pub(crate) fn from_words(words: [usize; SigSet::WORDS]) -> SigSet {
+        SigSet(kernel_sigset_t { sig: words.map(|word| word as _) })
+    }
+
+    /// The signals that a thread had blocked when it was interrupted by a signal.
+    ///
+    /// # Safety
+    ///
+    /// `context` is the third argument of a handler that is running.
+    pub(crate) unsafe fn interrupted(context: *mut c_void) -> SigSet {
+        // SAFETY: the kernel has the mask there, in its own form.
+        SigSet(unsafe { *arch::signal_mask(context) })
+    }
+
     /// Whether the signal is in the set.
     #[must_use]
     pub const fn contains(&self, signal: Signal) -> bool {
@@ -148,6 +178,21 @@ impl Disposition {
             Disposition::Ignore => ptr::without_provenance(SIG_IGN),
             Disposition::Handler(function) => function as *const (),
             Disposition::Info(function) => function as *const (),
+        }
+    }
+
+    /// Calls the function, if it is one.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are those that the kernel calls a handler of the signal with.
+    pub(crate) unsafe fn call(self, signal: c_int, info: *mut SigInfo, context: *mut c_void) {
+        match self {
+            // SAFETY: the caller's promise.
+            Disposition::Handler(function) => unsafe { function(signal) },
+            // SAFETY: as above.
+            Disposition::Info(function) => unsafe { function(signal, info, context) },
+            Disposition::Default | Disposition::Ignore => {}
         }
     }
 

@@ -4,19 +4,12 @@
 
 use std::{fs, ops::Range, thread};
 
-use baremap::{
-    map::Error,
-    syscall::{self, Errno, WaitFlags, WaitStatus},
-};
+use baremap::syscall::{self, Errno, WaitFlags, WaitStatus};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
-/// The number of an error, whatever the feature set makes of it.
-pub fn errno(error: impl Into<Error>) -> Errno {
-    let error: Error = error.into();
-    #[cfg(feature = "std")]
-    return Errno::new(error.raw_os_error().unwrap() as u16);
-    #[cfg(not(feature = "std"))]
-    return error;
+/// The kernel's number for any error of the library.
+pub fn errno(error: impl Into<Errno>) -> Errno {
+    error.into()
 }
 
 /// Ends a copy of this process as `body` says, and tells how it ended.

@@ -408,15 +408,16 @@ impl<M> Window<M> {
 
 /// Where a new map begins and how long it is: what qemu-user maps is where the file is.
 fn part(model: &mut Model) -> (usize, usize) {
-    let offset = model.place().saturating_sub(1);
     let end = if coarse() { min(size(), model.len) } else { size() };
-    let len = min(1 + model.length(), end.saturating_sub(offset));
+    let offset = min(model.place(), end).saturating_sub(1);
+    let len = min(model.length(), end - offset);
+    let len = if coarse() { len.max(1) } else { len };
     (offset, len)
 }
 
 fn grown<M>(window: &Window<M>, model: &mut Model) -> usize {
     let end = if coarse() { min(size(), model.len) } else { size() };
-    min(1 + model.length(), end.saturating_sub(window.offset))
+    min(model.length(), end.saturating_sub(window.offset))
 }
 
 /// Takes the step of making it longer or shorter.
@@ -426,10 +427,8 @@ fn remap<M>(
     remap: impl FnOnce(&mut M, usize, RemapOptions) -> Result<(), Errno>,
 ) -> Outcome {
     let (len, may_move) = (grown(window, model), model.below(2) == 0);
-    let old = window.pages(0, window.len).end;
-    let grows = window.pages(0, len).end > old;
+    let grows = window.pages(0, len.max(1)).end > window.pages(0, window.len.max(1)).end;
     match remap(&mut window.map, len, RemapOptions::new().may_move(may_move)) {
-        Err(errno) if window.len == 0 && len != 0 => return same(errno, Errno::EINVAL),
         Err(errno) if grows && !may_move => return same(errno, Errno::ENOMEM),
         result => result?,
     }
@@ -535,7 +534,7 @@ fn private_maps() -> Outcome {
                 remap(&mut window, &mut model, |map, len, options| unsafe {
                     map.remap(len, options)
                 })?;
-                copied[window.pages(0, window.len).end..].fill(false);
+                copied[window.pages(0, window.len.max(1)).end..].fill(false);
             }
             _ => {
                 // Read-only and back.

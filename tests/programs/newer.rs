@@ -191,8 +191,7 @@ fn told() -> Outcome {
     let mut maps = maps()?;
     let mut last = 0;
     let mut found = 0;
-    while let Some(mapping) = maps.next() {
-        let mapping = mapping?;
+    while let Some(mapping) = maps.next()? {
         ensure(mapping.start >= last && mapping.end > mapping.start, "no order")?;
         last = mapping.end;
         if mapping.start == pages.addr as u64 {

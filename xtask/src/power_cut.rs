@@ -1,14 +1,15 @@
 //! `cargo xtask power-cut`: what is on the disk when the power fails during and after a copy.
 //!
-//! A copy with `--sync` runs on a file system whose disk is an image. At a random moment of the
-//! copy, and again when it has reported success, the image is taken as it is: everything that
-//! the file system has written until then, and nothing that is only in memory. The images are
-//! mounted later, and the destination is read.
+//! A copy with `--sync` runs on a file system whose disk is an image. The image is taken as it is
+//! at moments of the copy and when the copy has reported success: with everything that the file
+//! system has written until then, and nothing that is only in memory. Later the image is mounted
+//! and the destination is read.
 //!
 //! After success it must be the new file. Before, it must be the old or the new one.
 
 mod booted;
 mod host;
+mod write_log;
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +25,12 @@ use crate::{cargo, install, root, rows::MODULAR};
 /// The page that `--update` writes.
 const PAGE: &str = "docs/power-cut.md";
 
-/// How often each copy is made, unless it is said.
-const RUNS: usize = 10;
+/// How often each copy is made, unless `--runs` says it.
+const RUNS: usize = 2;
+
+/// How many times as often the running kernel makes it. Less is known of each of its copies, and
+/// they take less time.
+const HOST_RUNS: usize = 15;
 
 /// How long the images are: the least that `mkfs.xfs` accepts, and some more.
 const IMAGE_SIZE: u64 = 400 << 20;
@@ -46,10 +51,11 @@ struct FileSystem {
     modules: &'static [&'static str],
 }
 
+// Blocks of 4 KiB, as on larger disks: several inodes are in one.
 const EXT4: FileSystem = FileSystem {
     name: "ext4",
     kind: "ext4",
-    mkfs: "mkfs.ext4 -q -F",
+    mkfs: "mkfs.ext4 -q -F -b 4096",
     options: "data=ordered",
     check: None,
     modules: &["ext4"],
@@ -59,14 +65,14 @@ const FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem {
         name: "ext2",
         kind: "ext2",
-        mkfs: "mkfs.ext2 -q -F",
+        mkfs: "mkfs.ext2 -q -F -b 4096",
         options: "defaults",
         check: Some("e2fsck -fy"),
         ..EXT4
     },
     FileSystem {
         name: "ext4-no-journal",
-        mkfs: "mkfs.ext4 -q -F -O ^has_journal",
+        mkfs: "mkfs.ext4 -q -F -b 4096 -O ^has_journal",
         options: "defaults",
         check: Some("e2fsck -fy"),
         ..EXT4

@@ -7,13 +7,14 @@ use std::{
 
 use crate::{
     DEBIAN_RUSTC, cargo, cross, cross_rows,
-    install::install,
+    install::{install, rust_targets},
     kernels,
     matrix::Matrix,
     platforms,
     report::Report,
     root,
     rows::{HOST, MATRIX, Row},
+    template,
 };
 
 /// The tests that run the programs of any architecture.
@@ -25,7 +26,8 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
+    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
     platforms::install()?;
     let mut report = Report::default();
@@ -64,6 +66,8 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("random input", fuzz());
     report.step("build, release", cargo(&["build", "--release", "--workspace"]));
     report.step("programs, x86_64 release", programs(&root().join("target/release"), None));
+
+    template::run(&mut report)?;
 
     let all = ["build", "--release", "-p", "baremap", "-p", "baremap-examples", "--bins"];
     report.step("build, other architectures", cross_rows(&all, MATRIX));

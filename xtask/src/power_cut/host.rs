@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CASES, Case, FileSystem, Found, Line, Moment, Options, Random, Tally, contents, run};
+use super::{
+    CASES, Case, FileSystem, Found, HOST_RUNS, Line, Moment, Options, Random, Tally, contents, run,
+};
 
 /// Shares the blocks of a file: `_IOW(0x94, 9, int)`, from linux/fs.h.
 const FICLONE: libc::Ioctl = libc::_IOW::<libc::c_int>(0x94, 9);
@@ -44,7 +46,7 @@ pub fn cut_power(
         println!("host: {}", file_system.name);
         let mut tally = Tally::default();
         for case in CASES {
-            bench.case(file_system, case, options.runs, &mut tally)?;
+            bench.case(file_system, case, options.runs * HOST_RUNS, &mut tally)?;
         }
         let kernel = release.to_owned();
         lines.push(Line { kernel, file_system: file_system.name, tally });
@@ -74,6 +76,7 @@ impl Bench {
             mounted: Vec::new(),
             contents,
         };
+        unshare_mounts()?;
         fs::create_dir_all(bench.path("images"))?;
         fs::create_dir_all(bench.path("mnt"))?;
         for (name, bytes) in &bench.contents {
@@ -209,6 +212,20 @@ impl Bench {
             Err(error) => Found::Other(format!("with error {}", error.raw_os_error().unwrap_or(0))),
         })
     }
+}
+
+/// Gives this thread and its children mounts of their own.
+///
+/// A process that unshared its mounts while an image is mounted would keep the image mounted, and
+/// a file system that has been shut down would come back with the next mount of its image. And
+/// however this process ends, nothing stays mounted.
+fn unshare_mounts() -> Result<(), Box<dyn Error>> {
+    // SAFETY: a system call without memory, which changes nothing that Rust knows of.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        let error = io::Error::last_os_error();
+        return Err(format!("mounting images on this machine takes root: {error}").into());
+    }
+    run("mount --make-rprivate", ["/"])
 }
 
 impl Drop for Bench {

@@ -301,8 +301,20 @@ fn names_and_types() {
 
     let _: fn(Advice) -> bool = Advice::is_supported;
     let _: fn(UncheckedAdvice) -> bool = UncheckedAdvice::is_supported;
+    // A `match` that has all of them needs no other arm.
+    fn all(advice: Advice, unchecked: UncheckedAdvice) {
+        use Advice::*;
+        match advice {
+            Normal | Random | Sequential | WillNeed | DontFork | DoFork | Mergeable
+            | Unmergeable | HugePage | NoHugePage | DontDump | DoDump | PopulateRead
+            | PopulateWrite | HwPoison => {}
+        }
+        match unchecked {
+            UncheckedAdvice::DontNeed | UncheckedAdvice::Free | UncheckedAdvice::Remove => {}
+        }
+    }
+    all(Advice::Normal, UncheckedAdvice::DontNeed);
     // madvise(2)'s numbers, the same on all architectures that memmap2 is tested with here.
-    #[allow(deprecated, reason = "the last is so with one of the two")]
     let numbers = [
         (Advice::Normal as i32, 0),
         (Advice::Random as i32, 1),

@@ -1,0 +1,3 @@
+//! memmap2 itself, where baremap does not run.
+
+pub use real::*;
