@@ -77,6 +77,13 @@ const FILE_SYSTEMS: &[FileSystem] = &[
         check: Some("e2fsck -fy"),
         ..EXT4
     },
+    FileSystem {
+        name: "ext4-no-journal-discard",
+        mkfs: "mkfs.ext4 -q -F -b 4096 -O ^has_journal",
+        options: "discard",
+        check: Some("e2fsck -fy"),
+        ..EXT4
+    },
     EXT4,
     FileSystem { name: "ext4-writeback", options: "data=writeback", ..EXT4 },
     FileSystem {
