@@ -55,6 +55,11 @@ impl WriteLog {
         Ok(WriteLog { log, entries })
     }
 
+    /// Returns how many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Returns whether an entry changes the disk.
     pub fn writes(&self, entry: usize) -> bool {
         self.entries[entry].len != 0
