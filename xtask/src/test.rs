@@ -8,7 +8,7 @@ use std::{
 use crate::{
     DEBIAN_RUSTC, cargo, cross, cross_rows,
     install::install,
-    kernels,
+    kernels, lowest,
     matrix::Matrix,
     platforms,
     report::Report,
@@ -44,6 +44,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         lint
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    report.step("check, lowest versions of dependencies", lowest::check()?);
     platforms::check(&mut report);
     for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
