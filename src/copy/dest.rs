@@ -607,9 +607,11 @@ mod tests {
         #[test]
         fn numbers_in_names(fd in 0i32.., number: u64) {
             let path = proc_path(fd).unwrap();
-            prop_assert_eq!(path.as_c_str().to_str(), Ok(&*format!("/proc/self/fd/{fd}")));
+            let wanted = format!("/proc/self/fd/{fd}");
+            prop_assert_eq!(path.as_c_str().to_str(), Ok(&*wanted));
             let digits = digits(number);
-            prop_assert_eq!(str::from_utf8(&digits), Ok(&*format!("{number:016x}")));
+            let wanted = format!("{number:016x}");
+            prop_assert_eq!(str::from_utf8(&digits), Ok(&*wanted));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     DEBIAN_RUSTC, cargo, cross, cross_rows, gauntlet,
     install::{install, rust_targets},
-    kernels,
+    kernels, lowest,
     matrix::Matrix,
     platforms,
     report::Report,
@@ -48,6 +48,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         lint
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    report.step("check, lowest versions of dependencies", lowest::check()?);
     platforms::lint(&mut report);
     platforms::check(&mut report);
     for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
