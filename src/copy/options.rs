@@ -47,6 +47,7 @@ impl ProcessControl {
     ///   (`MADV_DONTFORK`, `MADV_WIPEONFORK`).
     /// * The program waits for no children of its own, and does not mind that each signal whose
     ///   action was the default one now has a handler.
+    #[must_use]
     pub const unsafe fn new() -> ProcessControl {
         ProcessControl(())
     }
