@@ -216,3 +216,21 @@ fn from_statx(stat: &kernel::statx) -> Stat {
 fn device(major: u32, minor: u32) -> u64 {
     u64::from((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The owner and the group of most files have one number.
+    #[test]
+    fn the_owner_is_not_the_group() {
+        // SAFETY: numbers, for which zero is right.
+        let (mut by_statx, mut by_stat): (kernel::statx, arch::kernel_stat) =
+            unsafe { core::mem::zeroed() };
+        (by_statx.stx_uid, by_statx.stx_gid) = (1, 2);
+        (by_stat.st_uid, by_stat.st_gid) = (1, 2);
+        for stat in [from_statx(&by_statx), from_stat(&by_stat)] {
+            assert_eq!((stat.uid, stat.gid), (1, 2));
+        }
+    }
+}
