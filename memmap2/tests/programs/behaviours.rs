@@ -1,5 +1,7 @@
 //! What memmap2 does, case by case: what its users rely on, beside names and types.
 
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each test maps a file of its own")]
+
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Seek, Write},
