@@ -18,16 +18,45 @@
 
 use super::common;
 
-syscalls! {
-    |number, result, a, b, c, d, e, f|
-    text: ("svc 0"),
-    options: (nostack),
-    always: { in("x8") number, },
-    arguments: {
-        { inlateout("x0") a => result, } else { lateout("x0") result, }
-        { in("x1") b, } { in("x2") c, }
-        { in("x3") d, } { in("x4") e, } { in("x5") f, }
-    },
+/// Makes the calls, which change these registers beside those that they change everywhere.
+macro_rules! calls {
+    ($($vectors:tt)*) => {
+        syscalls! {
+            |number, result, a, b, c, d, e, f|
+            text: ("svc 0"),
+            options: (nostack),
+            always: {
+                in("x8") number,
+                lateout("p0") _, lateout("p1") _, lateout("p2") _, lateout("p3") _,
+                lateout("p4") _, lateout("p5") _, lateout("p6") _, lateout("p7") _,
+                lateout("p8") _, lateout("p9") _, lateout("p10") _, lateout("p11") _,
+                lateout("p12") _, lateout("p13") _, lateout("p14") _, lateout("p15") _,
+                lateout("ffr") _,
+                $($vectors)*
+            },
+            arguments: {
+                { inlateout("x0") a => result, } else { lateout("x0") result, }
+                { in("x1") b, } { in("x2") c, }
+                { in("x3") d, } { in("x4") e, } { in("x5") f, }
+            },
+        }
+    };
+}
+
+#[cfg(not(target_feature = "sve"))]
+calls! {}
+
+// Linux discards what a vector has beyond 128 bits. The compiler has one name for it and its
+// lower half, which does not change and costs much to save: hence only where SVE is on.
+#[cfg(target_feature = "sve")]
+calls! {
+    lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _, lateout("v4") _,
+    lateout("v5") _, lateout("v6") _, lateout("v7") _, lateout("v8") _, lateout("v9") _,
+    lateout("v10") _, lateout("v11") _, lateout("v12") _, lateout("v13") _, lateout("v14") _,
+    lateout("v15") _, lateout("v16") _, lateout("v17") _, lateout("v18") _, lateout("v19") _,
+    lateout("v20") _, lateout("v21") _, lateout("v22") _, lateout("v23") _, lateout("v24") _,
+    lateout("v25") _, lateout("v26") _, lateout("v27") _, lateout("v28") _, lateout("v29") _,
+    lateout("v30") _, lateout("v31") _,
 }
 
 /// Has the processors fetch instructions that were written as data.
@@ -122,7 +151,7 @@ guarded_copy! {
         "b 2b",
         "3:",
         "cmp x2, 8",
-        "b.lo baremap_0_1_copy_bytes",
+        "b.lo 20f",
         "ldr x4, [x1]",                 // 8 bytes
         "str x4, [x0]",
         "add x1, x1, 8",
@@ -131,13 +160,13 @@ guarded_copy! {
         "b 3b",
     }
     bytes: {
-        "cbz x2, baremap_0_1_copy_done",
+        "cbz x2, 30f",
         "ldrb w4, [x1]",
         "strb w4, [x0]",
         "add x1, x1, 1",
         "add x0, x0, 1",
         "sub x2, x2, 1",
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "mov x0, x2",
@@ -147,3 +176,5 @@ guarded_copy! {
 
 /// `uc_mcontext.pc`.
 pub const PROGRAM_COUNTER: usize = 440;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

@@ -92,12 +92,12 @@ guarded_copy! {
     blocks: {
         "eor r3, r0, r1",
         "tst r3, #3",
-        "bne baremap_0_1_copy_bytes",   // never both at a word's start
+        "bne 20f",                      // never both at a word's start
         "2:",
         "tst r0, #3",
         "beq 3f",
         "cmp r2, #0",
-        "beq baremap_0_1_copy_bytes",
+        "beq 20f",
         "ldrb r3, [r1]",                // up to there
         "strb r3, [r0]",
         "add r1, r1, #1",
@@ -106,7 +106,7 @@ guarded_copy! {
         "b 2b",
         "3:",
         "cmp r2, #8",
-        "blo baremap_0_1_copy_bytes",
+        "blo 20f",
         "ldm r1, {{r3, r12}}",          // 8 bytes
         "stm r0, {{r3, r12}}",
         "add r1, r1, #8",
@@ -116,13 +116,13 @@ guarded_copy! {
     }
     bytes: {
         "cmp r2, #0",
-        "beq baremap_0_1_copy_done",
+        "beq 30f",
         "ldrb r3, [r1]",
         "strb r3, [r0]",
         "add r1, r1, #1",
         "add r0, r0, #1",
         "sub r2, r2, #1",
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "mov r0, r2",
@@ -132,3 +132,5 @@ guarded_copy! {
 
 /// `uc_mcontext.arm_pc`.
 pub const PROGRAM_COUNTER: usize = 92;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 104;

@@ -85,11 +85,11 @@ guarded_copy! {
     blocks: {
         "xor $t0, $a0, $a1",
         "andi $t0, $t0, 7",
-        "bnez $t0, baremap_0_1_copy_bytes", // never both at a word's start
+        "bnez $t0, 20f",                    // never both at a word's start
         "2:",
         "andi $t0, $a0, 7",
         "beqz $t0, 3f",
-        "beqz $a2, baremap_0_1_copy_bytes",
+        "beqz $a2, 20f",
         "ld.b $t0, $a1, 0",                 // up to there
         "st.b $t0, $a0, 0",
         "addi.d $a1, $a1, 1",
@@ -98,7 +98,7 @@ guarded_copy! {
         "b 2b",
         "3:",
         "ori $t4, $zero, 32",
-        "bltu $a2, $t4, baremap_0_1_copy_bytes",
+        "bltu $a2, $t4, 20f",
         "ld.d $t0, $a1, 0",                 // 32 bytes
         "ld.d $t1, $a1, 8",
         "ld.d $t2, $a1, 16",
@@ -113,13 +113,13 @@ guarded_copy! {
         "b 3b",
     }
     bytes: {
-        "beqz $a2, baremap_0_1_copy_done",
+        "beqz $a2, 30f",
         "ld.b $t0, $a1, 0",
         "st.b $t0, $a0, 0",
         "addi.d $a1, $a1, 1",
         "addi.d $a0, $a0, 1",
         "addi.d $a2, $a2, -1",
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "move $a0, $a2",
@@ -129,3 +129,5 @@ guarded_copy! {
 
 /// `uc_mcontext.sc_pc`.
 pub const PROGRAM_COUNTER: usize = 176;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

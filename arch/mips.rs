@@ -94,3 +94,5 @@ pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer}
 
 /// `uc_mcontext.pc`: the half of it that counts.
 pub const PROGRAM_COUNTER: usize = if cfg!(target_endian = "big") { 36 } else { 32 };
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 616;

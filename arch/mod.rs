@@ -21,8 +21,12 @@
 //!    program contains;
 //! 6. `set_restorer`, which tells the kernel how a signal handler returns, and the flag
 //!    `SA_RESTORER` that would say so;
-//! 7. `guarded_copy`, made by the macro of that name from the loops of a copy, and
-//!    `PROGRAM_COUNTER`, where the kernel's `ucontext` has the interrupted one.
+//! 7. `fixups_and_copy`, made by the macro `guarded_copy!` from the loops of a copy; and
+//!    `PROGRAM_COUNTER` and `SIGNAL_MASK`, the offsets in bytes of the interrupted program
+//!    counter and of the thread's signal mask in the kernel's `ucontext`.
+//!
+//! No file defines a global symbol, and labels are numbers: any number of copies and versions
+//! of this crate can be one program, however it is linked.
 //!
 //! What a family of architectures has in common stands in a file of its own in
 //! `common`, from which theirs take it.
@@ -68,4 +72,4 @@ architectures! {
 }
 
 #[doc(hidden)]
-pub use common::{kernel_sigaction, landing, nr, program_counter};
+pub use common::{fixup_address, guarded_copy, kernel_sigaction, nr, program_counter, signal_mask};

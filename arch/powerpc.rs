@@ -49,3 +49,5 @@ pub use linux_raw_sys::general::SA_RESTORER;
 
 /// `uc_mcontext.mc_gregs[PT_NIP]`.
 pub const PROGRAM_COUNTER: usize = 320;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 52;

@@ -51,3 +51,5 @@ pub use linux_raw_sys::general::SA_RESTORER;
 
 /// `uc_mcontext.gp_regs[PT_NIP]`.
 pub const PROGRAM_COUNTER: usize = 488;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

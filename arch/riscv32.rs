@@ -42,3 +42,5 @@ pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer}
 
 /// `uc_mcontext.gregs.pc`.
 pub const PROGRAM_COUNTER: usize = 160;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 20;

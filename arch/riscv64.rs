@@ -24,3 +24,5 @@ pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer}
 
 /// `uc_mcontext.gregs.pc`.
 pub const PROGRAM_COUNTER: usize = 176;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 40;

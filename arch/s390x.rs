@@ -51,7 +51,7 @@ pub unsafe fn mmap(
     let block = [addr, length, prot, flags, fd, offset as usize];
     // SAFETY: the block outlives the call, and the assembly is taken to read all
     // memory; the rest is the caller's promise.
-    unsafe { syscall1(nr::mmap, block.as_ptr() as usize) }
+    unsafe { syscall1(nr::mmap, block.as_ptr().expose_provenance()) }
 }
 
 /// A raw `clone`; here the kernel takes the stack first and the thread pointer last.
@@ -102,7 +102,7 @@ guarded_copy! {
     blocks: {
         "2:",
         "clgfi %r4, 256",
-        "jl baremap_0_1_copy_bytes",
+        "jl 20f",
         "mvc 0(256, %r2), 0(%r3)",      // 256 bytes
         "la %r3, 256(%r3)",
         "la %r2, 256(%r2)",
@@ -111,13 +111,13 @@ guarded_copy! {
     }
     bytes: {
         "ltgr %r4, %r4",
-        "jz baremap_0_1_copy_done",
+        "jz 30f",
         "ic %r0, 0(%r3)",
         "stc %r0, 0(%r2)",
         "la %r3, 1(%r3)",
         "la %r2, 1(%r2)",
         "aghi %r4, -1",
-        "j baremap_0_1_copy_bytes",
+        "j 20b",
     }
     done: {
         "lgr %r2, %r4",
@@ -127,3 +127,5 @@ guarded_copy! {
 
 /// `uc_mcontext.regs.psw.addr`.
 pub const PROGRAM_COUNTER: usize = 48;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 384;

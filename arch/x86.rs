@@ -138,26 +138,66 @@ pub use linux_raw_sys::general::SA_RESTORER;
 pub fn set_restorer(action: &mut kernel_sigaction) {
     let information = action.sa_flags & SA_SIGINFO != 0;
     action.sa_flags |= SA_RESTORER;
-    action.sa_restorer = Some(if information { restore } else { restore_plain });
+    action.sa_restorer =
+        Some(common::restorer(if information { restore } else { restore_plain }));
 }
 
-/// Where a signal handler returns to. Unwinders know these very instructions.
+/// One byte before the code that a signal handler returns to.
+///
+/// Debuggers know that code by its name, and unwinders by its instructions or by what is
+/// said here of where the kernel stored the interrupted registers.
 #[unsafe(naked)]
+#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
 unsafe extern "C" fn restore() {
     core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_signal_frame",
+        ".cfi_def_cfa esp, 0", // the handler's arguments; the ucontext is at 140
+        ".cfi_offset edi, 176",
+        ".cfi_offset esi, 180",
+        ".cfi_offset ebp, 184",
+        ".cfi_offset esp, 188",
+        ".cfi_offset ebx, 192",
+        ".cfi_offset edx, 196",
+        ".cfi_offset ecx, 200",
+        ".cfi_offset eax, 204",
+        ".cfi_offset eip, 216",
+        "nop",
+        restorer_name!("__restore_rt"),
         "mov eax, {number}", // the stack pointer is at the frame: nothing may move it
         "int 0x80",
+        "9:",
+        ".cfi_endproc",
         number = const nr::rt_sigreturn,
     )
 }
 
-/// The same for a handler that takes no information, and has a smaller frame.
+/// One byte before the code that a handler without information returns to, whose frame is
+/// smaller.
 #[unsafe(naked)]
+#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
 unsafe extern "C" fn restore_plain() {
     core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_signal_frame",
+        ".cfi_def_cfa esp, 0", // the handler's argument; the sigcontext is at 4
+        ".cfi_offset edi, 20",
+        ".cfi_offset esi, 24",
+        ".cfi_offset ebp, 28",
+        ".cfi_offset esp, 32",
+        ".cfi_offset ebx, 36",
+        ".cfi_offset edx, 40",
+        ".cfi_offset ecx, 44",
+        ".cfi_offset eax, 48",
+        ".cfi_offset eip, 60",
+        "nop",
+        restorer_name!("__restore"),
         "pop eax", // the signal's number
+        ".cfi_def_cfa_offset -4",
         "mov eax, {number}",
         "int 0x80",
+        "9:",
+        ".cfi_endproc",
         number = const nr::sigreturn,
     )
 }
@@ -182,3 +222,5 @@ guarded_copy! {
 
 /// `uc_mcontext.eip`.
 pub const PROGRAM_COUNTER: usize = 76;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 108;

@@ -66,15 +66,43 @@ pub use linux_raw_sys::general::SA_RESTORER;
 /// The kernel has no return code of its own: the program must bring it.
 pub fn set_restorer(action: &mut kernel_sigaction) {
     action.sa_flags |= u64::from(SA_RESTORER);
-    action.sa_restorer = Some(restore);
+    action.sa_restorer = Some(common::restorer(restore));
 }
 
-/// Where a signal handler returns to. Unwinders know this very instruction pair.
+/// One byte before the code that a signal handler returns to.
+///
+/// Debuggers know that code by its name, and unwinders by its instructions or by what is
+/// said here of where the kernel stored the interrupted registers.
 #[unsafe(naked)]
+#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
 unsafe extern "C" fn restore() {
     core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_signal_frame",
+        ".cfi_def_cfa rsp, 0", // where the kernel's ucontext begins
+        ".cfi_offset r8, 40",
+        ".cfi_offset r9, 48",
+        ".cfi_offset r10, 56",
+        ".cfi_offset r11, 64",
+        ".cfi_offset r12, 72",
+        ".cfi_offset r13, 80",
+        ".cfi_offset r14, 88",
+        ".cfi_offset r15, 96",
+        ".cfi_offset rdi, 104",
+        ".cfi_offset rsi, 112",
+        ".cfi_offset rbp, 120",
+        ".cfi_offset rbx, 128",
+        ".cfi_offset rdx, 136",
+        ".cfi_offset rax, 144",
+        ".cfi_offset rcx, 152",
+        ".cfi_offset rsp, 160",
+        ".cfi_offset rip, 168",
+        "nop",
+        restorer_name!("__restore_rt"),
         "mov rax, {number}", // the stack pointer is at the frame: nothing may move it
         "syscall",
+        "9:",
+        ".cfi_endproc",
         number = const nr::rt_sigreturn,
     )
 }
@@ -92,7 +120,7 @@ guarded_copy! {
         "jb 2f",
         "mov rcx, rdx",
         "rep movsb",                    // keeps rdi and rsi true at every byte
-        "jmp baremap_0_1_copy_done",
+        "jmp 30f",
         "2:",
         "sub rdx, 64",
         "jb 4f",
@@ -137,7 +165,7 @@ guarded_copy! {
     }
     bytes: {
         "cmp rdi, r8",
-        "je baremap_0_1_copy_done",
+        "je 30f",
         "9:",
         "movzx eax, byte ptr [rsi]",
         "mov [rdi], al",
@@ -155,3 +183,5 @@ guarded_copy! {
 
 /// `uc_mcontext.rip`.
 pub const PROGRAM_COUNTER: usize = 168;
+/// `uc_sigmask`.
+pub const SIGNAL_MASK: usize = 296;

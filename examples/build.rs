@@ -7,7 +7,7 @@ fn main() {
         // The tests run programs of both kinds: those of mapcp are packed.
         .packed_relocations(false)
         .bare_bin("tiny-copy");
-    ["anonymous", "cat", "conformance", "jit", "layout", "nothing", "words", "write"]
+    ["anonymous", "cat", "conformance", "init", "jit", "layout", "nothing", "words", "write"]
         .into_iter()
         .fold(examples, Freestanding::bin)
         .emit();

@@ -9,7 +9,6 @@ use std::{
         fd::IntoRawFd,
         unix::{fs::FileExt, process::ExitStatusExt},
     },
-    process::Command,
     sync::{
         Barrier, LazyLock,
         atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::SeqCst},
@@ -23,7 +22,10 @@ use baremap::{
     map::{Fault, FileMap, MmapOptions, guard},
     syscall::{self, Errno, MemfdFlags, Seals, Signal, page_size},
 };
-use common::Scratch;
+use common::{
+    Scratch,
+    again::{again, again_in},
+};
 
 /// The map of a file, whichever descriptors the library has.
 fn map(file: &File) -> FileMap {
@@ -358,27 +360,6 @@ fn a_child_keeps_its_map() {
     let map = map(&file(&scratch, b"hello"));
     assert_eq!(map.advise(Advice::DontFork), Err(Errno::EINVAL));
     map.advise(Advice::WillNeed).unwrap();
-}
-
-/// Runs this same test again, in a process of its own, with a directory to work in.
-fn again(name: &str, command: &[&str], dir: &Scratch) -> std::process::Output {
-    let test = std::env::current_exe().unwrap();
-    let mut words = command.iter();
-    let mut command = match words.next() {
-        None => Command::new(&test),
-        Some(program) => {
-            let mut command = Command::new(program);
-            command.args(words).arg(dir.path("")).arg(&test);
-            command
-        }
-    };
-    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
-    command.env("BAREMAP_AGAIN", dir.path("")).output().unwrap()
-}
-
-/// Where to work, if this is that process.
-fn again_in() -> Option<std::path::PathBuf> {
-    std::env::var_os("BAREMAP_AGAIN").map(Into::into)
 }
 
 #[test]

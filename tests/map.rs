@@ -774,9 +774,22 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
     // It moves to where there is room for pages, and nothing else goes when it does.
     in_child(|| {
         let mapped = |at: *const u8| syscall::mincore(at, page, &mut [0]).is_ok();
-        for _ in 0..20 {
+        let obstacle = |at: *const u8| {
+            let flags = syscall::MapFlags::PRIVATE
+                | syscall::MapFlags::ANONYMOUS
+                | syscall::MapFlags::FIXED_NOREPLACE;
+            let none = syscall::ProtFlags::empty();
+            // There is one already if this fails.
+            let _ = unsafe { syscall::mmap(at.cast_mut(), page, none, flags, None, 0) };
+        };
+        // The kernel takes the next gap that is long enough. The gaps between other mappings
+        // are used up after some tries, and the one beside this map is not aligned: there is a
+        // page between.
+        for _ in 0..1000 {
             let Ok(mut map) = huge(1, bits) else { return 1 };
             map[0] = 7;
+            obstacle(map.as_ptr().wrapping_sub(page));
+            obstacle(map.as_ptr().wrapping_add(page));
             let moved = unsafe { map.remap(3 * size, RemapOptions::new().may_move(true)) };
             if moved.is_err() || (map[0], map[3 * size - 1]) != (7, 0) {
                 return 2;
@@ -788,11 +801,7 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
                 continue;
             }
             let below = start.wrapping_sub(page);
-            let flags = syscall::MapFlags::PRIVATE
-                | syscall::MapFlags::ANONYMOUS
-                | syscall::MapFlags::FIXED_NOREPLACE;
-            let none = syscall::ProtFlags::empty();
-            let _ = unsafe { syscall::mmap(below.cast_mut(), page, none, flags, None, 0) };
+            obstacle(below);
             drop(map);
             if !mapped(below) {
                 return 3;

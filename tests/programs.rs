@@ -793,7 +793,7 @@ fn out_of_memory_is_one_line_and_a_failure() {
     assert_eq!((out.as_str(), output.status.signal()), ("", Some(6)), "{err}");
     let mut lines = err.lines().filter(|line| !line.starts_with("qemu: uncaught target signal 6"));
     let line = lines.next().unwrap_or_default();
-    assert!(line.starts_with("panicked at "), "{err}");
+    assert!(line.starts_with("words: panicked at "), "{err}");
     assert!(line.ends_with(": memory allocation of 68719476736 bytes failed"), "{err}");
     assert_eq!(lines.next(), None);
 }

@@ -113,23 +113,25 @@ unsafe fn at_offset(number: usize, fd: usize, buf: usize, count: usize, offset: 
 #[inline]
 pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -> usize {
     let (low, high) = (offset as usize, (offset >> 32) as usize);
-    unsafe { syscall5(nr::_llseek, fd, high, low, position as *mut u64 as usize, whence) }
+    unsafe {
+        syscall5(nr::_llseek, fd, high, low, (&raw mut *position).expose_provenance(), whence)
+    }
 }
 
 #[cfg(not(target_arch = "riscv32"))]
 #[inline]
 pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
-    unsafe { super::super::syscall2(nr::fstat64, fd, stat as usize) }
+    unsafe { super::super::syscall2(nr::fstat64, fd, stat.expose_provenance()) }
 }
 
 #[cfg(not(target_arch = "riscv32"))]
 #[inline]
 pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
-    unsafe { syscall4(nr::fstatat64, dir, path, stat as usize, flags) }
+    unsafe { syscall4(nr::fstatat64, dir, path, stat.expose_provenance(), flags) }
 }
 
 /// The kernel wants to know how large the structure is.
 #[inline]
 pub unsafe fn fstatfs(fd: usize, stat: *mut kernel_statfs) -> usize {
-    unsafe { syscall3(nr::fstatfs64, fd, size_of::<kernel_statfs>(), stat as usize) }
+    unsafe { syscall3(nr::fstatfs64, fd, size_of::<kernel_statfs>(), stat.expose_provenance()) }
 }

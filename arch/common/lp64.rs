@@ -75,15 +75,15 @@ pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -
 
 #[inline]
 pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
-    unsafe { syscall2(nr::fstat, fd, stat as usize) }
+    unsafe { syscall2(nr::fstat, fd, stat.expose_provenance()) }
 }
 
 #[inline]
 pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
-    unsafe { syscall4(nr::newfstatat, dir, path, stat as usize, flags) }
+    unsafe { syscall4(nr::newfstatat, dir, path, stat.expose_provenance(), flags) }
 }
 
 #[inline]
 pub unsafe fn fstatfs(fd: usize, stat: *mut kernel_statfs) -> usize {
-    unsafe { syscall2(nr::fstatfs, fd, stat as usize) }
+    unsafe { syscall2(nr::fstatfs, fd, stat.expose_provenance()) }
 }

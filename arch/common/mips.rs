@@ -50,11 +50,11 @@ guarded_copy! {
     blocks: {
         "xor $8, $4, $5",
         by_width!("andi $8, $8, 3", "andi $8, $8, 7"),
-        "bnez $8, baremap_0_1_copy_bytes",  // never both at a word's start
+        "bnez $8, 20f",                     // never both at a word's start
         "2:",
         by_width!("andi $8, $4, 3", "andi $8, $4, 7"),
         "beqz $8, 3f",
-        "beqz $6, baremap_0_1_copy_bytes",
+        "beqz $6, 20f",
         "lbu $8, 0($5)",                    // up to there
         "sb $8, 0($4)",
         by_width!("addiu $5, $5, 1", "daddiu $5, $5, 1"),
@@ -63,7 +63,7 @@ guarded_copy! {
         "b 2b",
         "3:",
         by_width!("sltiu $8, $6, 16", "sltiu $8, $6, 32"),
-        "bnez $8, baremap_0_1_copy_bytes",
+        "bnez $8, 20f",
         by_width!("lw $8, 0($5)", "ld $8, 0($5)"), // 4 words
         by_width!("lw $9, 4($5)", "ld $9, 8($5)"),
         by_width!("lw $10, 8($5)", "ld $10, 16($5)"),
@@ -78,13 +78,13 @@ guarded_copy! {
         "b 3b",
     }
     bytes: {
-        "beqz $6, baremap_0_1_copy_done",
+        "beqz $6, 30f",
         "lbu $8, 0($5)",
         "sb $8, 0($4)",
         by_width!("addiu $5, $5, 1", "daddiu $5, $5, 1"),
         by_width!("addiu $4, $4, 1", "daddiu $4, $4, 1"),
         by_width!("addiu $6, $6, -1", "daddiu $6, $6, -1"),
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "move $2, $6",

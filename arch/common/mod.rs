@@ -1,7 +1,9 @@
 //! What architectures share: the shape of a system call, the numbers, and the
 //! calls whose convention depends only on the size of a register.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem};
+
+use linux_raw_sys::general::kernel_sigset_t;
 
 pub mod nr;
 
@@ -102,7 +104,7 @@ macro_rules! by_width {
     };
 }
 
-/// Makes `guarded_copy` from its parts: `blocks` copies most of it, fast; `bytes` what is
+/// Makes [`guarded_copy`] from its parts: `blocks` copies most of it, fast; `bytes` what is
 /// left, a byte at a time; `done` returns how many bytes are left after all.
 ///
 /// A signal handler that finds the program counter in one of them resumes at the next: so
@@ -111,33 +113,32 @@ macro_rules! by_width {
 /// and at every one of `bytes` what `done` does; nothing is on the stack; and `done`
 /// touches no memory of the caller's.
 ///
-/// The labels are the linker's to find, and of no other program's: a program has one
-/// version 0.1 of this crate.
+/// `bytes` begins at label 20, and `done` at label 30. A numeric label is no symbol: any
+/// number of copies and versions of this crate can be one program, also where the compiler
+/// assembles all of it as one file (link-time optimization). So the offsets of both stand as
+/// data before the instructions, where [`fixup_address`] finds them.
 macro_rules! guarded_copy {
     (
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
     ) => {
-        /// Copies memory, forwards, and returns how many bytes are left if there is a fault
-        /// that a handler answers.
+        /// The fix-up offsets, two words of 32 bits, and after them the function that
+        /// [`guarded_copy`] calls.
         ///
         /// # Safety
         ///
-        /// Both ranges are memory of which the program has no other use for the moment,
-        /// or no memory at all, and then a handler is installed that asks [`landing`].
+        /// It is not a function.
         #[unsafe(naked)]
-        #[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
-        pub unsafe extern "C" fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
+        pub unsafe extern "C" fn fixups_and_copy() {
             core::arch::naked_asm!(
+                "40:",
+                ".long 20f - 40b",
+                ".long 30f - 40b",
                 $($blocks,)*
-                ".globl baremap_0_1_copy_bytes",
-                ".hidden baremap_0_1_copy_bytes",
-                "baremap_0_1_copy_bytes:",
+                "20:",
                 $($bytes,)*
-                ".globl baremap_0_1_copy_done",
-                ".hidden baremap_0_1_copy_done",
-                "baremap_0_1_copy_done:",
+                "30:",
                 $($done,)*
             )
         }
@@ -182,6 +183,39 @@ pub use mips::kernel_sigaction;
 /// vDSO, or written beside the frame.
 #[allow(dead_code, reason = "x86 and x86_64 bring their own")]
 pub fn kernel_restorer(_: &mut kernel_sigaction) {}
+
+/// Names the code from here to label 9 as the C library's is named: debuggers know it by that.
+/// The symbol is local; of two copies of this crate that are assembled as one file, the
+/// first has it.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+macro_rules! restorer_name {
+    ($name:literal) => {
+        concat!(
+            ".ifndef ",
+            $name,
+            "\n",
+            ".type ",
+            $name,
+            ", @function\n",
+            ".size ",
+            $name,
+            ", 9f - ",
+            $name,
+            "\n",
+            $name,
+            ":\n",
+            ".endif",
+        )
+    };
+}
+
+/// The code that a handler returns to, from a function that begins with one byte more: an
+/// unwinder looks up the address before the one that is returned to, as it does for calls.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub fn restorer(function: unsafe extern "C" fn()) -> unsafe extern "C" fn() {
+    // SAFETY: the second byte is where an instruction begins.
+    unsafe { mem::transmute((function as *const ()).byte_add(1)) }
+}
 
 /// A raw `clone`; here the kernel takes the thread pointer before the child's place
 /// (`CLONE_BACKWARDS` in its configuration), as on most architectures.
@@ -234,22 +268,44 @@ pub unsafe fn program_counter(context: *mut c_void) -> *mut usize {
     unsafe { context.byte_add(super::PROGRAM_COUNTER).cast() }
 }
 
-unsafe extern "C" {
-    static baremap_0_1_copy_bytes: u8;
-    static baremap_0_1_copy_done: u8;
+/// Where the mask of the interrupted thread stands in what a signal handler is given.
+///
+/// # Safety
+///
+/// `context` is the third argument of a handler that is running.
+pub unsafe fn signal_mask(context: *mut c_void) -> *const kernel_sigset_t {
+    // SAFETY: the architecture's kernel has it there.
+    unsafe { context.byte_add(super::SIGNAL_MASK).cast() }
 }
 
-/// Where a fault at this program counter resumes, if it is one of `guarded_copy`.
-pub fn landing(pc: usize) -> Option<usize> {
+/// The offsets at which the second and the third part of the copy begin, from the beginning
+/// of `fixups_and_copy`.
+type Fixups = [u32; 2];
+
+/// Copies memory, forwards, and returns how many bytes are left if there is a fault that a
+/// handler answers.
+///
+/// # Safety
+///
+/// Both ranges are memory of which the program has no other use for the moment, or no
+/// memory at all, and then a handler is installed that asks [`fixup_address`].
+#[inline]
+pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
+    type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> usize;
+    let table = super::fixups_and_copy as *const ();
+    // SAFETY: the function stands behind the table.
+    let copy = unsafe { mem::transmute::<*const (), Copy>(table.byte_add(size_of::<Fixups>())) };
+    // SAFETY: the caller's promise.
+    unsafe { copy(to, from, len) }
+}
+
+/// The address at which a fault at this program counter resumes, if it is one of
+/// [`guarded_copy`].
+pub fn fixup_address(pc: usize) -> Option<usize> {
     // The lowest bit of a function's address, on arm, says how its instructions are encoded.
-    let start = super::guarded_copy as *const () as usize & !1;
-    let bytes = (&raw const baremap_0_1_copy_bytes).addr();
-    let done = (&raw const baremap_0_1_copy_done).addr();
-    if (start..bytes).contains(&pc) {
-        Some(bytes)
-    } else if (bytes..done).contains(&pc) {
-        Some(done)
-    } else {
-        None
-    }
+    let table = (super::fixups_and_copy as *const ()).map_addr(|addr| addr & !1);
+    // SAFETY: the table, which nothing changes.
+    let fixups = unsafe { table.cast::<Fixups>().read_unaligned() };
+    let mut addresses = fixups.map(|offset| table.addr() + offset as usize).into_iter();
+    addresses.find(|&address| (table.addr()..address).contains(&pc))
 }

@@ -67,7 +67,7 @@ guarded_copy! {
         by_width!("li %r10, 16", "li %r10, 32"),
         "2:",
         by_width!("cmplw %r5, %r10", "cmpld %r5, %r10"),
-        "blt baremap_0_1_copy_bytes",
+        "blt 20f",
         by_width!("lwz %r6, 0(%r4)", "ld %r6, 0(%r4)"), // 4 words
         by_width!("lwz %r7, 4(%r4)", "ld %r7, 8(%r4)"),
         by_width!("lwz %r8, 8(%r4)", "ld %r8, 16(%r4)"),
@@ -83,13 +83,13 @@ guarded_copy! {
     }
     bytes: {
         by_width!("cmplwi %r5, 0", "cmpldi %r5, 0"),
-        "beq baremap_0_1_copy_done",
+        "beq 30f",
         "lbz %r6, 0(%r4)",
         "stb %r6, 0(%r3)",
         "addi %r4, %r4, 1",
         "addi %r3, %r3, 1",
         "addi %r5, %r5, -1",
-        "b baremap_0_1_copy_bytes",
+        "b 20b",
     }
     done: {
         "mr %r3, %r5",

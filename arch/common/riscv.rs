@@ -6,7 +6,19 @@ syscalls! {
     |number, result, a, b, c, d, e, f|
     text: ("ecall"),
     options: (nostack),
-    always: { in("a7") number, },
+    always: {
+        in("a7") number,
+        // Linux discards the vector registers (vl, vtype and the like the compiler takes for
+        // changed by any assembly).
+        lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _, lateout("v4") _,
+        lateout("v5") _, lateout("v6") _, lateout("v7") _, lateout("v8") _, lateout("v9") _,
+        lateout("v10") _, lateout("v11") _, lateout("v12") _, lateout("v13") _,
+        lateout("v14") _, lateout("v15") _, lateout("v16") _, lateout("v17") _,
+        lateout("v18") _, lateout("v19") _, lateout("v20") _, lateout("v21") _,
+        lateout("v22") _, lateout("v23") _, lateout("v24") _, lateout("v25") _,
+        lateout("v26") _, lateout("v27") _, lateout("v28") _, lateout("v29") _,
+        lateout("v30") _, lateout("v31") _,
+    },
     arguments: {
         { inlateout("a0") a => result, } else { lateout("a0") result, }
         { in("a1") b, } { in("a2") c, }
@@ -63,11 +75,11 @@ guarded_copy! {
     blocks: {
         "xor t0, a0, a1",
         by_width!("andi t0, t0, 3", "andi t0, t0, 7"),
-        "bnez t0, baremap_0_1_copy_bytes",  // never both at a word's start
+        "bnez t0, 20f",                     // never both at a word's start
         "2:",
         by_width!("andi t0, a0, 3", "andi t0, a0, 7"),
         "beqz t0, 3f",
-        "beqz a2, baremap_0_1_copy_bytes",
+        "beqz a2, 20f",
         "lbu t0, 0(a1)",                    // up to there
         "sb t0, 0(a0)",
         "addi a1, a1, 1",
@@ -77,7 +89,7 @@ guarded_copy! {
         "3:",
         by_width!("li t4, 16", "li t4, 32"),
         "4:",
-        "bltu a2, t4, baremap_0_1_copy_bytes",
+        "bltu a2, t4, 20f",
         by_width!("lw t0, 0(a1)", "ld t0, 0(a1)"), // 4 words
         by_width!("lw t1, 4(a1)", "ld t1, 8(a1)"),
         by_width!("lw t2, 8(a1)", "ld t2, 16(a1)"),
@@ -92,13 +104,13 @@ guarded_copy! {
         "j 4b",
     }
     bytes: {
-        "beqz a2, baremap_0_1_copy_done",
+        "beqz a2, 30f",
         "lbu t0, 0(a1)",
         "sb t0, 0(a0)",
         "addi a1, a1, 1",
         "addi a0, a0, 1",
         "addi a2, a2, -1",
-        "j baremap_0_1_copy_bytes",
+        "j 20b",
     }
     done: {
         "mv a0, a2",

@@ -180,7 +180,9 @@ impl Target {
             (false, false) => &["-nostartfiles", "-nostdlib", "-static-pie"],
             (false, true) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie"],
         };
-        let mut options = vec!["-e_start", "-z", "text", "--build-id=none"];
+        // A linker only warns of a missing entry point, as the tests of a binary have none.
+        let mut options = vec!["-e_start", "--defsym=__entry_of_baremap=_start"];
+        options.extend(["-z", "text", "--build-id=none"]);
         if packed && !fixed {
             options.extend(["-z", "pack-relative-relocs"]);
         }

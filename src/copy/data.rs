@@ -1,12 +1,14 @@
 //! Moving the bytes.
 
+use core::cmp::Ordering;
+
 use linux_raw_sys::general::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, XFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 
 use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
-use super::{Action, Cause, Copy, Failure, Options, Outcome, Source, Way, dest, source};
+use super::{Action, Cause, Copy, Failure, Method, Options, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::{Region, guard, unreadable};
 use crate::syscall::{
@@ -21,7 +23,7 @@ struct Job<'a> {
     plan: Plan,
     /// Whether there is space for all of the destination.
     reserved: bool,
-    way: Way,
+    method: Method,
     /// Others know the destination, and could make it shorter.
     in_place: bool,
 }
@@ -33,7 +35,9 @@ impl Copy<'_, '_> {
     pub fn contents(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         match self.all_contents(from, to) {
             // The size was an estimate, as with some FUSE servers: only reading finds the end.
-            Err(failure) if failure.is_because(Cause::EndsEarly) && self.options.way.is_none() => {
+            Err(failure)
+                if failure.is_because(Cause::EndsEarly) && self.options.method.is_none() =>
+            {
                 self.stream_instead(from.file, to)
             }
             result => result,
@@ -53,10 +57,14 @@ impl Copy<'_, '_> {
         let Source { file: from, stat } = whole;
         let (from, options, size) = (*from, self.options, stat.size);
         // Files in /proc have contents, and no size.
-        if stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read) {
+        if stat.file_type() != FileType::Regular
+            || size == 0
+            || options.method == Some(Method::Read)
+        {
             return self.stream(from, to);
         }
-        if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
+        if options.method == Some(Method::Clone) || options.method.is_none() && !options.fill_holes
+        {
             match syscall::ficlone(to, from) {
                 Ok(()) => {
                     if options.fill_holes {
@@ -64,9 +72,13 @@ impl Copy<'_, '_> {
                     }
                     // It may have become longer since it was examined.
                     set_length(to, size)?;
-                    return self.done(whole, Way::Clone);
+                    if length(from) < size {
+                        return Err(source(Action::Copy, Cause::Shrunk));
+                    }
+                    self.done(size, Method::Clone);
+                    return Ok(());
                 }
-                Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
+                Err(errno) if options.method.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
             }
         }
@@ -76,49 +88,53 @@ impl Copy<'_, '_> {
             return Err(source(Action::Copy, Errno::EFBIG));
         }
         let plan = Plan { size, holes: has_holes, page: page_size() as u64 };
-        let way = Way::Write;
-        let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
+        let method = Method::Write;
+        let mut job = Job { from, to, plan, reserved: false, method, in_place: options.in_place };
         job.prepare(options)?;
         if has_holes && options.fill_holes && !job.reserved {
-            // A loaded hole gets memory on a tmpfs, whose blocks it takes; a hole that is read
-            // takes none.
-            return self.stream_instead(from, to);
+            // The holes are to be written, too. Loading a hole of a tmpfs takes a block of it;
+            // reading does not.
+            self.stream_instead(from, to)?;
+            return job.missing(size - 1).map_or(Ok(()), Err);
         }
-        let (mut way, mut jobs) = plan::best(&plan, job.reserved);
-        if let Some(asked) = options.way {
-            way = asked;
+        let (mut method, mut jobs) = plan::best(&plan, job.reserved);
+        if let Some(asked) = options.method {
+            method = asked;
         }
         if options.jobs > 0 && jobs > 0 {
             jobs = options.jobs.min(MAX_WORKERS);
         }
         // A fault makes memory, and space, for more than a page at once: a mapped write beside
         // a hole would fill some of it, and could find no space there.
-        if way == Way::Map && (!job.reserved || guard::ready().is_err()) {
-            way = Way::Write;
+        if method == Method::Map && (!job.reserved || guard::ready().is_err()) {
+            method = Method::Write;
         }
-        job.way = way;
+        job.method = method;
         let mut position = 0;
         if let Some(first) = job.next(0) {
-            if options.way.is_none() && way == Way::Write && !plan.holes && !job.is_in_memory(first)
+            if options.method.is_none()
+                && method == Method::Write
+                && !plan.holes
+                && !job.is_in_memory(first)
             {
                 // It reads ahead while it writes; what is mapped is first read, and then written.
-                way = Way::Kernel;
-                job.way = way;
+                method = Method::Kernel;
+                job.method = method;
             }
-            if way == Way::Kernel {
+            if method == Method::Kernel {
                 match job.copy_by_kernel(first) {
                     Ok(()) => position = first.end(),
                     // Another way will tell what is wrong with them, if something is.
-                    Err(failure) if options.way.is_none() && failure.is(Action::KernelCopy) => {
-                        job.way = Way::Write;
+                    Err(failure) if options.method.is_none() && failure.is(Action::KernelCopy) => {
+                        job.method = Method::Write;
                     }
                     Err(failure) => return Err(failure),
                 }
             }
-            if job.way != Way::Kernel
+            if job.method != Method::Kernel
                 && let Err(failure) = job.map_source(first)
             {
-                if options.way.is_some() {
+                if options.method.is_some() {
                     return Err(failure);
                 }
                 // It cannot be mapped at all. So it is with files in /sys, whose size is not
@@ -126,21 +142,25 @@ impl Copy<'_, '_> {
                 return self.stream_instead(from, to);
             }
         }
-        workers::run(options.process, jobs.max(1), position, &mut |board, here| {
-            while let Some(window) = board.take(|at| job.next(at)) {
+        workers::run(options.process, jobs.max(1), position, &mut |queue, here| {
+            while let Some(window) = queue.take(|at| job.next(at)) {
                 job.copy_window(window)?;
-                let done = board.count(&window);
+                let done = queue.count(&window);
                 if here {
-                    (self.watch)(done.min(size), Some(size));
+                    (self.progress)(done.min(size), Some(size));
                 }
             }
             Ok(())
         })?;
-        if has_holes && options.fill_holes && job.way == Way::Kernel {
+        if has_holes && options.fill_holes && job.method == Method::Kernel {
             // A file system that shares blocks may have shared the parts of pages that are holes.
             reserve(to, size)?;
         }
-        self.done(whole, job.way)?;
+        // What is beyond the source's end was taken for a hole, or for the rest of a page.
+        if let Some(failure) = job.missing(size - 1) {
+            return Err(failure);
+        }
+        self.done(size, job.method);
         if options.in_place {
             // The last look before the file gets its length, which is the next call.
             job.check_length()?;
@@ -148,22 +168,11 @@ impl Copy<'_, '_> {
         Ok(())
     }
 
-    /// All is copied, if the source still has all that it had: what is beyond its end was taken
-    /// for a hole, or for the rest of a page.
-    fn done(&mut self, from: &Source<'_>, way: Way) -> Outcome<()> {
-        let size = from.stat.size;
-        if way == Way::Clone {
-            // Nothing was read, so the file system's own size holds.
-            if length(from.file) < size {
-                return Err(source(Action::Copy, Cause::Shrunk));
-            }
-        } else if let Some(errno) = unreadable(from.file, size - 1) {
-            return Err(ends_early(from.file, size, errno));
-        }
-        // A helper may have copied all of it, or the file system.
-        (self.watch)(size, Some(size));
-        (self.copied.bytes, self.copied.way) = (size, Some(way));
-        Ok(())
+    /// All `size` bytes are copied.
+    fn done(&mut self, size: u64, method: Method) {
+        // A worker may have copied all of it, or the file system.
+        (self.progress)(size, Some(size));
+        (self.copied.bytes, self.copied.method) = (size, Some(method));
     }
 
     /// Copies what can only be read, or only be written, from the one's position to the
@@ -172,7 +181,7 @@ impl Copy<'_, '_> {
     pub fn stream(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let mut buffer = [0; 32 << 10];
         self.copied.bytes = 0;
-        self.copied.way = Some(Way::Read);
+        self.copied.method = Some(Method::Read);
         loop {
             let count = match syscall::read(from, &mut buffer) {
                 Ok(0) => return Ok(()),
@@ -183,7 +192,7 @@ impl Copy<'_, '_> {
             syscall::write_all(to, buffer.get(..count).unwrap_or_default())
                 .map_err(|errno| dest(Action::Write, errno))?;
             self.copied.bytes += count as u64;
-            (self.watch)(self.copied.bytes, None);
+            (self.progress)(self.copied.bytes, None);
         }
     }
 }
@@ -200,58 +209,58 @@ pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
-/// Why a byte before the source's `size` cannot be read: an error, or the end of the file.
-#[cold]
-#[inline(never)]
-fn ends_early(from: BorrowedFd<'_>, size: u64, errno: Option<Errno>) -> Failure {
-    match errno {
-        Some(errno) => source(Action::Read, errno),
-        None if length(from) < size => source(Action::Copy, Cause::Shrunk),
-        None => source(Action::Copy, Cause::EndsEarly),
-    }
-}
-
 /// Fails if a file has another length than what was copied to it.
 ///
 /// A writable mapping lengthens a file of hugetlbfs to whole huge pages (Linux 6.18), and what
 /// is written to a file of a network may be lost.
+#[inline(never)]
 pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
-    let length = match syscall::fstat(to) {
-        Ok(stat) => stat.size,
-        Err(errno) => return Err(dest(Action::Examine, errno)),
-    };
-    if length < copied {
-        return Err(dest(Action::Write, Cause::CutOff));
+    match length(to).cmp(&copied) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(dest(Action::Write, Cause::CutOff)),
+        Ordering::Greater => Err(dest(Action::SetLength, Cause::OtherLength)),
     }
-    if length > copied { Err(dest(Action::SetLength, Cause::OtherLength)) } else { Ok(()) }
 }
 
-/// Whether the source's file system knows where its holes are.
+/// Which kind of file system a file is on; zero if the kernel does not say.
+#[inline(never)]
+fn fs_type(file: BorrowedFd<'_>) -> u32 {
+    syscall::fstatfs(file).map_or(0, |stat| stat.fs_type)
+}
+
+/// Whether a file is on a file system of the kernel's own that is known: it reports holes as they
+/// are, a write that fails is an error of the write, and a file is as long as was written. Others
+/// ask a server, which may fail when the file is closed.
+#[inline(never)]
+pub fn is_local(file: BorrowedFd<'_>) -> bool {
+    const KNOWN: [u32; 5] =
+        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC];
+    KNOWN.contains(&fs_type(file))
+}
+
+/// Whether the source's file system can be believed where it reports a hole.
 ///
-/// These do, also of what is not yet on the disk. Others ask a server (FUSE, virtiofs, networks)
-/// or look at the disk, which have a hole where another process has written and nothing is
-/// written back yet: for them it is written back first. That takes no time on a file that
-/// nobody writes to, but on one that was just written it takes the disk's.
+/// The local ones know of data that is not yet on the disk. Others ask a server, which knows of
+/// a hole where another process has written data that is not yet written back: FUSE with
+/// `FUSE_WRITEBACK_CACHE` and virtiofs up to Linux 6.18, and an overlayfs above them. There, and
+/// on any file system that is not known, the data is written back first. This waits for the
+/// disk if the source was just written, and is a no-op otherwise.
 #[cold]
 #[inline(never)]
 fn knows_holes(from: BorrowedFd<'_>) -> bool {
-    const LOCAL: [u32; 4] =
-        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC];
     let flags = SyncFileRangeFlags::WAIT_BEFORE
         | SyncFileRangeFlags::WRITE
         | SyncFileRangeFlags::WAIT_AFTER;
-    syscall::fstatfs(from).is_ok_and(|stat| LOCAL.contains(&stat.fs_type))
-        || syscall::sync_file_range(from, 0, 0, flags).is_ok()
+    is_local(from) || syscall::sync_file_range(from, 0, 0, flags).is_ok()
 }
 
-/// Whether preallocated space costs more than it saves.
+/// Whether the destination's file system compresses, unless the space is preallocated.
 ///
-/// btrfs never compresses what is written to preallocated space: 64 MiB of text took 64 MiB
-/// where they take 2 without (Linux 6.18, `compress=zstd`). Without compression either is as
-/// fast there: data goes to new blocks anyway.
-#[inline(never)]
-fn is_better_not_reserved(to: BorrowedFd<'_>) -> bool {
-    syscall::fstatfs(to).is_ok_and(|stat| stat.fs_type == BTRFS_SUPER_MAGIC)
+/// That is btrfs. On Linux 6.18 with `compress=zstd`, 64 MiB of text took 64 MiB when preallocated,
+/// and 2 MiB when not. Without compression neither was faster than the other, because btrfs
+/// writes to new blocks anyway; so it is not asked for its mount options.
+fn may_compress(to: BorrowedFd<'_>) -> bool {
+    fs_type(to) == BTRFS_SUPER_MAGIC
 }
 
 /// Reserves space for the destination, and tells whether it could: some file systems cannot. That
@@ -294,9 +303,13 @@ impl Job<'_> {
             // What was there before must not show through.
             set_length(self.to, 0)?;
         }
-        let maps = options.way == Some(Way::Map) && !self.plan.holes;
-        let reserve_all = if self.plan.holes { options.fill_holes } else { size >= RESERVED };
-        if maps || reserve_all && !is_better_not_reserved(self.to) {
+        let reserves = match (self.plan.holes, options.method) {
+            // All of it is to take space, and what has space and no data is zeros.
+            (true, _) => options.fill_holes,
+            (false, Some(Method::Map)) => true,
+            (false, _) => size >= RESERVED && !may_compress(self.to),
+        };
+        if reserves {
             self.reserved = reserve(self.to, size)?;
         }
         if options.in_place {
@@ -320,12 +333,12 @@ impl Job<'_> {
         if self.in_place {
             self.check_length()?;
         }
-        if self.way == Way::Kernel {
+        if self.method == Method::Kernel {
             self.copy_by_kernel(window)?;
         } else {
             let map = self.map_source(window)?;
             advise(&map, Advice::POPULATE_READ);
-            if self.way == Way::Map {
+            if self.method == Method::Map {
                 self.copy_mapped(window, &map)?;
             } else if self.plan.holes {
                 self.write_data(window, &map)?;
@@ -423,9 +436,19 @@ impl Job<'_> {
             Ok(count @ 1..) => {
                 Ok(syscall::pwrite(self.to, room.get(..count).unwrap_or_default(), offset))
             }
-            Err(Errno::EINTR) => Ok(Err(Errno::EINTR)),
-            result => Err(ends_early(self.from, self.plan.size, result.err())),
+            // It is tried again where it can be read by now.
+            _ => self.missing(offset).map_or(Ok(Err(Errno::EINTR)), Err),
         }
+    }
+
+    /// Why a byte of the source cannot be read; `None` if it can be.
+    #[inline(never)]
+    fn missing(&self, place: u64) -> Option<Failure> {
+        Some(match unreadable(self.from, place)? {
+            Some(errno) => source(Action::Read, errno),
+            None if length(self.from) < self.plan.size => source(Action::Copy, Cause::Shrunk),
+            None => source(Action::Copy, Cause::EndsEarly),
+        })
     }
 
     /// Copies a window within the kernel. That it would not is a failure of
@@ -437,10 +460,8 @@ impl Job<'_> {
             let rest = (window.end() - offset) as usize;
             match syscall::copy_file_range(self.from, offset, self.to, offset, rest) {
                 Ok(0) => {
-                    return Err(match unreadable(self.from, offset) {
-                        Some(errno) => ends_early(self.from, self.plan.size, errno),
-                        None => source(Action::KernelCopy, Errno::EOPNOTSUPP),
-                    });
+                    let refused = source(Action::KernelCopy, Errno::EOPNOTSUPP);
+                    return Err(self.missing(offset).unwrap_or(refused));
                 }
                 Ok(count) => offset += count as u64,
                 Err(Errno::EINTR) => {}
@@ -448,10 +469,8 @@ impl Job<'_> {
                     return Err(dest(Action::Write, errno));
                 }
                 Err(Errno::EIO) => {
-                    return Err(match unreadable(self.from, offset) {
-                        Some(errno) => ends_early(self.from, self.plan.size, errno),
-                        None => dest(Action::Write, Errno::EIO),
-                    });
+                    let broken = dest(Action::Write, Errno::EIO);
+                    return Err(self.missing(offset).unwrap_or(broken));
                 }
                 Err(errno) => return Err(source(Action::KernelCopy, errno)),
             }
@@ -478,15 +497,16 @@ const BLOCK: usize = 4096;
 /// Whether `len` bytes of a mapped file, at most [`BLOCK`], can be loaded and are zero.
 fn is_zero(from: *const u8, len: usize) -> bool {
     // Most data does not begin with zeros, and then little of it is looked at.
-    begins_with_zeros::<8>(from, len) && begins_with_zeros::<{ BLOCK / 8 }>(from, len)
+    begins_with_zeros(from, len, &mut [0; 8])
+        && begins_with_zeros(from, len, &mut [0; BLOCK / size_of::<u64>()])
 }
 
-/// Whether the first `N` words of `len` bytes of a mapped file can be loaded and are zero.
+/// Whether as many of `len` bytes of a mapped file as fit into `words`, which are zero, can be
+/// loaded and are zero.
 #[inline(never)]
-fn begins_with_zeros<const N: usize>(from: *const u8, len: usize) -> bool {
-    let mut words = [0_u64; N];
-    let len = len.min(size_of_val(&words));
-    // SAFETY: no reference is made to the mapped bytes; the words are this function's own.
+fn begins_with_zeros(from: *const u8, len: usize, words: &mut [u64]) -> bool {
+    let len = len.min(size_of_val(words));
+    // SAFETY: no reference is made to the mapped bytes; the words are borrowed for this.
     let copied = unsafe { guard::copy(from, words.as_mut_ptr().cast(), len) };
     copied.is_ok() && words.iter().all(|&word| word == 0)
 }

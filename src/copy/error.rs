@@ -160,7 +160,7 @@ impl fmt::Display for Cause {
             Cause::Shrunk => "it became shorter or unreadable while it was copied",
             Cause::EndsEarly => "it ends before the size that its file system reports",
             Cause::CutOff => "it became shorter while it was written to",
-            Cause::OtherLength => "it is longer than what was copied",
+            Cause::OtherLength => "it is not that of what was copied",
             Cause::Worker => "a process that copied was killed",
             Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source of that name has just been copied there",

@@ -13,7 +13,8 @@ use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
 
 use super::{
     Advice, Region, Result, guard,
-    options::{map_file, size},
+    options::{map_file, size, unit},
+    watch::Watch,
 };
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::syscall::{
@@ -47,6 +48,10 @@ use crate::syscall::{
 /// Where the file ends within a page, mmap(2) has zeros up to the end of that page. So they
 /// are read in place of what was there if the file was made shorter since: of this the
 /// kernel tells nobody, and `refresh` finds out.
+///
+/// A file system that reports a size which is only an estimate (some FUSE servers) has the kernel
+/// put zeros behind the file's real end, too, up to that size. A map cannot tell them from data:
+/// read(2) finds the real end.
 ///
 /// For code that needs a `&[u8]` there is [`with_slice`](FileMap::with_slice).
 pub struct FileMap {
@@ -87,10 +92,18 @@ impl Fault {
         self.done
     }
 
-    /// Why, if it is not that the file became shorter: what the kernel said when it was asked
-    /// for the same byte again, by a call that can fail. `ENOSPC`, `EDQUOT`: the disk is
-    /// full; `EIO`: it is broken; `EBADF`: the file is not open for writing. `None` also if
-    /// all was well again by then, or if nobody can tell.
+    /// Returns what the kernel said when it was asked for the byte again, by a call that can
+    /// fail:
+    ///
+    /// * `ENOSPC`, `EDQUOT`: the disk is full.
+    /// * `EIO`: the disk is broken.
+    /// * `EPERM`: the file became immutable (`chattr +i`) after it was mapped.
+    /// * `EBADF`: the file is not open for writing.
+    ///
+    /// `None` if the file ends before the byte, and also where no call fails: the file may have
+    /// its length again; a hole of a full tmpfs can be read, but not loaded; and where a full
+    /// btrfs has no room for a change of blocks that two files share, it reserves space for them
+    /// without an error (xfs reports `ENOSPC`; Linux 6.18).
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         self.errno
@@ -143,6 +156,8 @@ impl FileMap {
     ///
     /// * `EACCES`: the descriptor is not open for reading. `EBADF`: for nothing (`O_PATH`).
     /// * `ENODEV`: such a file cannot be mapped: a pipe, those in `/proc`.
+    /// * `EINVAL`: the descriptor is open for writing, and the file is on hugetlbfs and has a
+    ///   part of a huge page: a writable mapping would lengthen it to whole ones.
     /// * `ENOMEM`: no such range of addresses is free.
     /// * `EOVERFLOW`: more than `isize::MAX` bytes: a [part](FileMap::part) can be mapped.
     /// * `EPERM`: sealed against writing, and the kernel is older than 6.7; or
@@ -410,8 +425,7 @@ impl FileMap {
         let (base, length) = self.region.mapping();
         // SAFETY: the region's own mapping, which this value keeps; zeros in it are the
         // function's, and `outcome` looks at the note for everybody else.
-        let watch =
-            unsafe { guard::Watch::new(base, length, self.region.unit(), prot, &self.lost) };
+        let watch = unsafe { Watch::new(base, length, self.region.unit(), prot, &self.lost) };
         let watch = watch.map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
         let result = function();
         drop(watch);
@@ -523,9 +537,14 @@ pub(crate) fn unreadable(file: BorrowedFd<'_>, place: u64) -> Option<Option<Errn
 fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
     let size = page_size() as u64;
     let page = place & !(size - 1);
+    // xfs has room for a block that two files share until one of them is to have its own.
+    let mut flags = FallocateFlags::KEEP_SIZE | FallocateFlags::UNSHARE_RANGE;
     loop {
-        match syscall::fallocate(file, FallocateFlags::KEEP_SIZE, page, size) {
+        match syscall::fallocate(file, flags, page, size) {
             Err(Errno::EINTR) => {}
+            Err(Errno::EOPNOTSUPP) if flags != FallocateFlags::KEEP_SIZE => {
+                flags = FallocateFlags::KEEP_SIZE;
+            }
             // The file system cannot tell.
             Ok(()) | Err(Errno::EOPNOTSUPP) => return None,
             Err(errno) => return Some(errno),
@@ -535,6 +554,11 @@ fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
 
 fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> syscall::Result<Region> {
     let stat = syscall::fstat(file)?;
+    let unit = unit(file, &stat)?;
+    let is_huge = unit != page_size();
+    if is_huge && prot.contains(ProtFlags::WRITE) && !stat.size.is_multiple_of(unit as u64) {
+        return Err(Errno::EINVAL); // a writable mapping would lengthen the file
+    }
     let len = match usize::try_from(size(&stat)?.saturating_sub(start)) {
         Ok(rest) => cmp::min(rest, limit),
         Err(_) => limit, // too long for any map, unless it is to be of a part

@@ -29,29 +29,31 @@
 //!
 //! # Whose the signals are
 //!
-//! [`install`] puts the handler before whatever was there, once. What it does not know it
-//! hands on: to the handler that was before, called with the mask of signals and the flags
-//! that it asked for; or to the kernel, which then ends the process as it would have without
-//! us, by the same signal, at the same instruction, core dump and all. If that handler
-//! resets the action and returns, then that is the action for all that is not known here.
+//! [`install`] puts the handler before whatever was there, once. It chains every signal that
+//! it does not answer to the previous handler, with the signal mask that this handler asked
+//! for; or leaves it to the kernel, which then ends the process as it would have without
+//! this library, by the same signal, at the same instruction, core dump and all. If the
+//! previous handler resets the action and returns, then that is the action for all signals
+//! that are not answered here.
 //!
-//! Who installs another handler later has the signal, and may hand it on to this one in the
-//! same way. Who blocks `SIGBUS` in a thread has no handler there: the kernel ends the
-//! process. The handler, and so whatever it hands on to, runs on the thread's alternate
-//! stack where it has one.
+//! A handler that is installed later receives the signals first, and may chain to this one
+//! in the same way. In a thread that blocks `SIGBUS` a fault ends the process, because the
+//! kernel does not run the handler. The handler blocks all signals while it runs, so that no
+//! other handler can fault meanwhile. It runs, and so does the handler that it chains to, on
+//! the thread's alternate stack if there is one.
 
 use core::{
     ffi::{c_int, c_void},
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, fence},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
 };
 
 use linux_raw_sys::general::{BUS_MCEERR_AO, BUS_MCEERR_AR};
 
+use super::watch;
 use crate::arch;
 use crate::syscall::{
-    self, BUS_ADRERR, Disposition, Errno, InfoHandler, MapFlags, ProtFlags, SaFlags, SigHow,
-    SigInfo, SigSet, Sigaction, Signal,
+    self, BUS_ADRERR, Disposition, InfoHandler, SaFlags, SigHow, SigInfo, SigSet, Sigaction, Signal,
 };
 
 /// Installs the handler, the first time.
@@ -102,6 +104,7 @@ struct Previous {
     /// A function, null for the default, or another number for what is none.
     handler: AtomicPtr<()>,
     flags: AtomicU32,
+    mask: [AtomicUsize; SigSet::WORDS],
 }
 
 static PREVIOUS: [Previous; 2] = [Previous::of(Signal::BUS), Previous::of(Signal::SEGV)];
@@ -140,7 +143,12 @@ fn take_over() -> syscall::Result<()> {
 
 impl Previous {
     const fn of(signal: Signal) -> Previous {
-        Previous { signal, handler: AtomicPtr::new(ptr::null_mut()), flags: AtomicU32::new(0) }
+        Previous {
+            signal,
+            handler: AtomicPtr::new(ptr::null_mut()),
+            flags: AtomicU32::new(0),
+            mask: [const { AtomicUsize::new(0) }; SigSet::WORDS],
+        }
     }
 
     #[inline(never)]
@@ -159,15 +167,18 @@ impl Previous {
         Ok(())
     }
 
-    /// Installs the handler, so that whatever was there finds all as it asked for when it is
-    /// called from ours.
+    /// Installs the handler, with those flags of the previous action that the kernel acts on
+    /// outside of the handler.
+    ///
+    /// All signals are blocked while it runs: the handler of another could read a map as
+    /// well, and a fault while `SIGBUS` is blocked ends the process.
     fn put_ours_after(&self, before: &Sigaction) -> syscall::Result<Sigaction> {
         let mut flags = (before.flags - SaFlags::RESETHAND) | SaFlags::ONSTACK;
         if matches!(before.disposition, Disposition::Ignore) {
             flags |= SaFlags::RESTART; // what is ignored interrupts nothing
         }
         let action =
-            Sigaction { disposition: Disposition::Info(on_fault), flags, mask: before.mask };
+            Sigaction { disposition: Disposition::Info(on_fault), flags, mask: SigSet::full() };
         // SAFETY: the handler only makes system calls, and reads and writes atomics.
         unsafe { syscall::rt_sigaction(self.signal, Some(&action)) }
     }
@@ -176,12 +187,14 @@ impl Previous {
         // A signal that comes in between finds none, rather than one with another's flags.
         self.handler.store(ptr::null_mut(), Release);
         self.flags.store(action.flags.bits(), Release);
+        for (word, value) in self.mask.iter().zip(action.mask.to_words()) {
+            word.store(value, Release);
+        }
         self.handler.store(action.disposition.address().cast_mut(), Release);
     }
 
-    /// What the signal does now if it is not for us: once, if it was to be once.
-    fn take(&self) -> Disposition {
-        let flags = SaFlags::from_bits_retain(self.flags.load(Acquire));
+    /// What the signal does if it is not answered here: once, if it was to be once.
+    fn previous_disposition(&self, flags: SaFlags) -> Disposition {
         let handler = if flags.contains(SaFlags::RESETHAND) {
             self.handler.swap(ptr::null_mut(), AcqRel)
         } else {
@@ -191,9 +204,19 @@ impl Previous {
         unsafe { Disposition::from_address(handler, flags) }
     }
 
-    /// A handler may give its signal up, and return: that of the standard library does so
-    /// with all that is no overflow of a stack. It does not know that it gives up ours.
-    fn stay(&self) {
+    /// The mask that the kernel would have called the previous handler with: the signals that
+    /// the interrupted thread blocked, those of the action, and the signal itself unless the
+    /// action has `SA_NODEFER`.
+    fn previous_mask(&self, flags: SaFlags, interrupted: SigSet) -> SigSet {
+        let asked = SigSet::from_words(self.mask.each_ref().map(|word| word.load(Acquire)));
+        let mask = asked.union(interrupted);
+        if flags.contains(SaFlags::NODEFER) { mask } else { mask.with(self.signal) }
+    }
+
+    /// Installs the handler again if the previous one reset the action: that of the standard
+    /// library does so for every fault that is no stack overflow, and returns. It does not
+    /// know that it resets the action of this handler.
+    fn reinstall(&self) {
         // SAFETY: only asks.
         if let Ok(now) = unsafe { syscall::rt_sigaction(self.signal, None) }
             && matches!(now.disposition, Disposition::Default | Disposition::Ignore)
@@ -215,39 +238,43 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c
         // the thread was in the copy, and with the place that the copy has for it.
         unsafe {
             let pc = arch::program_counter(context);
-            if let Some(landing) = arch::landing(*pc) {
-                *pc = landing;
+            if let Some(fixup_address) = arch::fixup_address(*pc) {
+                *pc = fixup_address;
                 return;
             }
         }
         let is_missing = code == BUS_ADRERR || code == BUS_MCEERR_AR as c_int;
-        if signal == BUS && is_missing && WATCHED.load(Acquire) && lay_zeros(addr) {
+        if signal == BUS && is_missing && watch::WATCHED.load(Acquire) && watch::lay_zeros(addr) {
             return;
         }
     }
     // SAFETY: all of this is what the handler was called with.
-    unsafe { hand_on(signal, info, context, is_fault) };
+    unsafe { pass_on(signal, info, context, is_fault) };
 }
 
 const BUS: c_int = Signal::BUS.0 as c_int;
 
-/// Does with a signal what would have been done without us.
+/// Does with a signal what would have been done without this handler.
 ///
 /// # Safety
 ///
 /// For the handler to call, with what it was called with.
-unsafe fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fault: bool) {
+unsafe fn pass_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fault: bool) {
     let previous = &PREVIOUS[usize::from(signal != BUS)];
-    match previous.take() {
-        Disposition::Handler(handler) => {
+    let flags = SaFlags::from_bits_retain(previous.flags.load(Acquire));
+    match previous.previous_disposition(flags) {
+        handler @ (Disposition::Handler(_) | Disposition::Info(_)) => {
+            // SAFETY: the handler's third argument.
+            let mask = previous.previous_mask(flags, unsafe { SigSet::interrupted(context) });
+            // SAFETY: the thread's mask is its signal handler's until that returns.
+            let ours = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask)) };
             // SAFETY: installed for this signal, to be called so.
-            unsafe { handler(signal) };
-            previous.stay();
-        }
-        Disposition::Info(handler) => {
-            // SAFETY: as above.
-            unsafe { handler(signal, info, context) };
-            previous.stay();
+            unsafe { handler.call(signal, info, context) };
+            if let Ok(ours) = ours {
+                // SAFETY: it was the mask before.
+                let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&ours)) };
+            }
+            previous.reinstall();
         }
         // A fault cannot be ignored: the kernel ends a process that tries.
         Disposition::Ignore if !is_fault => {}
@@ -267,177 +294,4 @@ unsafe fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fa
             }
         }
     }
-}
-
-/// Whether any memory was ever watched: a program that does it nowhere goes without the code.
-static WATCHED: AtomicBool = AtomicBool::new(false);
-
-/// Memory over which zeros are laid: an entry of the table that the handler reads.
-struct Entry {
-    /// Odd while it is in use or changed: whoever makes it so has the entry. What is read
-    /// of it is one whole if this was the same before and after.
-    turn: AtomicUsize,
-    start: AtomicUsize,
-    /// Zero while the rest of it means nothing.
-    end: AtomicUsize,
-    /// What the mapping consists of, in bytes: a page, or a huge one.
-    unit: AtomicUsize,
-    prot: AtomicU32,
-    /// From where on there are zeros, counted from `start`.
-    laid: AtomicUsize,
-    /// How often a page was found missing that had been replaced.
-    again: AtomicU32,
-    /// Where to take a note of the first byte that is not the file's.
-    lost: AtomicPtr<AtomicUsize>,
-}
-
-/// Tables are never given back, so that the handler can always follow the list.
-struct Table {
-    entries: [Entry; Table::LEN],
-    next: AtomicPtr<Table>,
-}
-
-static TABLE: Table = Table {
-    entries: [const {
-        Entry {
-            turn: AtomicUsize::new(0),
-            start: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            unit: AtomicUsize::new(0),
-            prot: AtomicU32::new(0),
-            laid: AtomicUsize::new(0),
-            again: AtomicU32::new(0),
-            lost: AtomicPtr::new(ptr::null_mut()),
-        }
-    }; Table::LEN],
-    next: AtomicPtr::new(ptr::null_mut()),
-};
-
-impl Table {
-    const LEN: usize = 16;
-
-    /// The next table, if there is one.
-    fn next(&self) -> Option<&'static Table> {
-        // SAFETY: null, or a table that was made for ever.
-        unsafe { self.next.load(Acquire).as_ref() }
-    }
-
-    /// The next table, made if there is none.
-    fn grow(&self) -> syscall::Result<&'static Table> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        // SAFETY: replaces nothing.
-        let new =
-            unsafe { syscall::mmap(ptr::null_mut(), size_of::<Table>(), prot, flags, None, 0)? };
-        // All zeros, which is a table of free entries.
-        let linked = self.next.compare_exchange(ptr::null_mut(), new.cast(), AcqRel, Acquire);
-        if linked.is_err() {
-            // SAFETY: another thread was first, and nobody has seen this one.
-            unsafe { syscall::munmap(new, size_of::<Table>())? };
-        }
-        self.next().ok_or(Errno::ENOMEM) // it was linked just now
-    }
-}
-
-/// Memory that is in the handler's table until this is dropped.
-pub(super) struct Watch(&'static Entry);
-
-impl Watch {
-    /// Watches `len` bytes from `start` on, both of them multiples of `unit`.
-    ///
-    /// `ENOMEM`: no memory for a longer table.
-    ///
-    /// # Safety
-    ///
-    /// Until this is dropped the memory is one mapping of the caller's, which may be
-    /// replaced by zeros from anywhere to its end, and `lost` stays where it is.
-    pub unsafe fn new(
-        start: *mut u8,
-        len: usize,
-        unit: usize,
-        prot: ProtFlags,
-        lost: &AtomicUsize,
-    ) -> syscall::Result<Watch> {
-        ready()?;
-        WATCHED.store(true, Release);
-        let mut table = &TABLE;
-        loop {
-            for entry in &table.entries {
-                let turn = entry.turn.load(Relaxed);
-                if turn % 2 == 0
-                    && entry.turn.compare_exchange(turn, turn + 1, Acquire, Relaxed).is_ok()
-                {
-                    fence(Release); // who reads what follows reads the new turn as well
-                    entry.start.store(start.addr(), Relaxed);
-                    entry.unit.store(unit, Relaxed);
-                    entry.prot.store(prot.bits(), Relaxed);
-                    entry.laid.store(usize::MAX, Relaxed);
-                    entry.again.store(0, Relaxed);
-                    entry.lost.store(ptr::from_ref(lost).cast_mut(), Relaxed);
-                    entry.end.store(start.addr() + len, Release);
-                    return Ok(Watch(entry));
-                }
-            }
-            table = match table.next() {
-                Some(next) => next,
-                None => table.grow()?,
-            };
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.end.store(0, Relaxed);
-        self.0.turn.fetch_add(1, Release);
-    }
-}
-
-/// Lays zeros over watched memory, from the page of `addr` to its end, or to where there are
-/// zeros already: what is beyond a page that is missing is of no use to whoever asked for
-/// all, and a few large mappings cannot be too many. Returns whether there is such memory.
-fn lay_zeros(addr: *mut u8) -> bool {
-    let mut next = Some(&TABLE);
-    while let Some(table) = next {
-        for entry in &table.entries {
-            let turn = entry.turn.load(Acquire);
-            let end = entry.end.load(Acquire);
-            let start = entry.start.load(Relaxed);
-            let unit = entry.unit.load(Relaxed);
-            let prot = ProtFlags::from_bits_retain(entry.prot.load(Relaxed));
-            let lost = entry.lost.load(Relaxed);
-            fence(Acquire);
-            // An entry that changes meanwhile is another memory's: that of this thread's
-            // access does not change before the access is done.
-            let is_whole = turn % 2 == 1 && entry.turn.load(Relaxed) == turn;
-            if !is_whole || !(start..end).contains(&addr.addr()) {
-                continue;
-            }
-            let first = (addr.addr() - start) & !(unit - 1);
-            // Before the zeros can be read: who reads them finds this note afterwards.
-            // SAFETY: it stays as long as the entry, and the memory is in use by this thread.
-            let before = unsafe { (*lost).fetch_min(first, SeqCst) };
-            if before <= first {
-                // Another thread was faster, and is done, or will be at once. If it was done
-                // long ago, and this goes on, then the address is wrong, as some of qemu-user's
-                // are, and there would be no end.
-                if entry.laid.load(Acquire) > first {
-                    syscall::sched_yield();
-                    return true;
-                }
-                return entry.again.fetch_add(1, Relaxed) < 4096;
-            }
-            let length = before.min(end - start) - first;
-            let flags =
-                MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
-            // SAFETY: whoever watches the memory allowed it.
-            let laid = unsafe {
-                syscall::mmap(addr.with_addr(start + first), length, prot, flags, None, 0)
-            };
-            entry.laid.fetch_min(first, Release);
-            return laid.is_ok();
-        }
-        next = table.next();
-    }
-    false
 }

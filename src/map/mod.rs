@@ -37,6 +37,7 @@ mod residency;
 mod ring;
 mod shared;
 mod types;
+mod watch;
 
 pub use advice::{Advice, UncheckedAdvice};
 pub use arena::Arena;

@@ -202,6 +202,9 @@ impl MmapOptions {
 
     /// Maps a file to be read and written. What is written goes to the file.
     ///
+    /// On hugetlbfs the mapping lengthens the file to the whole huge pages that it covers, before
+    /// anything is written to it, and ftruncate(2) to the old length is `EINVAL` (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// As for [`map`](MmapOptions::map); `EACCES`: the descriptor is not open for both;
@@ -217,6 +220,9 @@ impl MmapOptions {
 
     /// Maps a file to be read, and written to in memory alone: a page that is written to
     /// becomes a copy.
+    ///
+    /// On hugetlbfs even this mapping lengthens the file to the whole huge pages that it covers,
+    /// also by a descriptor that is open for reading alone (Linux 6.18).
     ///
     /// # Errors
     ///
@@ -343,6 +349,9 @@ impl MmapOptions {
 
     /// Maps a file to be read and written, by pointers.
     ///
+    /// On hugetlbfs the mapping lengthens the file to the whole huge pages that it covers, before
+    /// anything is written to it, and ftruncate(2) to the old length is `EINVAL` (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// As for [`map_mut`](MmapOptions::map_mut).
@@ -442,7 +451,7 @@ fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
 }
 
 /// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
-fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
+pub(super) fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
     let page = page_size();
     // Few other file systems have blocks so large, and need to be asked.
     if stat.blksize <= page as u64 {
@@ -470,7 +479,8 @@ fn is_immutable(file: BorrowedFd<'_>) -> bool {
     let mut flags = [0_u32; 2];
     // SAFETY: there is room for either.
     asked
-        && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr() as usize) }.is_ok()
+        && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr().expose_provenance()) }
+            .is_ok()
         && flags[0] & FS_VERITY_FL != 0
 }
 

@@ -156,7 +156,7 @@ impl MmapMut {
     /// As for [`make_exec`](Self::make_exec), with the map.
     pub fn try_make_exec(self) -> core::result::Result<Mmap, ConversionError<MmapMut>> {
         if !self.is_empty() {
-            let (start, length) = (self.0.ptr() as usize, self.0.len());
+            let (start, length) = (self.0.ptr().expose_provenance(), self.0.len());
             // SAFETY: mapped and readable; no contents change.
             if let Err(errno) = Errno::check(unsafe { arch::flush_icache(start, length) }) {
                 return Err(ConversionError { map: self, errno });

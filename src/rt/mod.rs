@@ -26,6 +26,9 @@
 mod auxv;
 #[cfg(test)]
 mod fuzz;
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod hosted;
 mod linked;
 mod mem;
 #[doc(hidden)]
@@ -63,7 +66,6 @@ pub use start::{Auxv, ExitCode, Start, Strings, Termination, run, run_bare};
 /// must be linked at a fixed address (`Freestanding::bare_bin` of the crate `baremap-build`), for
 /// it is not relocated, descriptors 0 to 2 stay closed if they are, and an overflow of the stack
 /// is not reported. It saves a kilobyte and two system calls.
-#[cfg(not(feature = "std"))]
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
@@ -74,7 +76,6 @@ macro_rules! entry {
     };
 }
 
-#[cfg(not(feature = "std"))]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __program {
@@ -138,10 +139,7 @@ macro_rules! __program {
                 $crate::rt::overflow::report(unsafe { &*info }, PROGRAM);
             }
 
-            #[panic_handler]
-            fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
-                $crate::rt::panic(info, PROGRAM)
-            }
+            $crate::__with_or_without_std!(PROGRAM);
 
             /// The constructor of `compiler_builtins` for aarch64 names it, which asks for the
             /// processor's atomic instructions.
@@ -149,16 +147,6 @@ macro_rules! __program {
             #[unsafe(no_mangle)]
             extern "C" fn getauxval(kind: c_ulong) -> c_ulong {
                 $crate::rt::getauxval(kind)
-            }
-
-            /// Debug builds of `core` name it; nothing ever unwinds.
-            #[unsafe(no_mangle)]
-            extern "C" fn rust_eh_personality() {}
-
-            /// So does the crate `alloc` as it comes with the compiler.
-            #[unsafe(no_mangle)]
-            extern "C" fn _Unwind_Resume() -> ! {
-                loop {}
             }
 
             #[unsafe(no_mangle)]
@@ -209,13 +197,50 @@ macro_rules! __program {
     };
 }
 
-/// Makes a program of a `fn main(Start)`: not with the feature `std`.
-#[cfg(feature = "std")]
+/// Defines what `core` and `alloc` expect of a program that is linked without `std`.
+#[cfg(not(feature = "std"))]
+#[doc(hidden)]
 #[macro_export]
-macro_rules! entry {
-    ($main:path $(, bare)?) => {
-        ::core::compile_error!(
-            "baremap's feature `std` is on: a freestanding program cannot have it"
-        );
+macro_rules! __with_or_without_std {
+    ($program:expr) => {
+        #[panic_handler]
+        fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+            $crate::rt::panic(info, $program)
+        }
+
+        /// Debug builds of `core` refer to this function, although nothing unwinds.
+        #[unsafe(no_mangle)]
+        extern "C" fn rust_eh_personality() {}
+
+        /// The precompiled crate `alloc` refers to this function, although nothing unwinds.
+        #[unsafe(no_mangle)]
+        extern "C" fn _Unwind_Resume() -> ! {
+            loop {}
+        }
+    };
+}
+
+/// Defines what `std` needs, which brings a panic handler of its own: see `rt::hosted`.
+#[cfg(feature = "std")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_or_without_std {
+    ($program:expr) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn __errno_location() -> *mut c_int {
+            $crate::rt::hosted::errno_location()
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn close(fd: c_int) -> c_int {
+            // SAFETY: the caller's promise.
+            unsafe { $crate::rt::hosted::close(fd) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+            // SAFETY: the caller's promise.
+            unsafe { $crate::rt::hosted::fcntl(fd, command, argument) }
+        }
     };
 }

@@ -12,7 +12,10 @@
 //! iterators or `for` loops here, all arithmetic wraps, and every function that it
 //! calls is `inline(always)`, but for the one that ends the process.
 
-use core::mem::{MaybeUninit, offset_of};
+use core::{
+    mem::{MaybeUninit, offset_of},
+    ptr,
+};
 
 use linux_raw_sys::auxvec::{AT_NULL, AT_PHDR, AT_PHNUM};
 use linux_raw_sys::elf::{
@@ -85,7 +88,7 @@ unsafe fn image(stack: *const usize) -> Image {
         // segment that maps the start of the file.
         let file = headers.wrapping_sub(size_of::<Elf_Ehdr>());
         let (mut bias, mut dynamic, mut relro) = (0, 0, (0, 0));
-        let mut header = headers as *const Elf_Phdr;
+        let mut header = ptr::with_exposed_provenance::<Elf_Phdr>(headers);
         while count != 0 {
             let (kind, at) = ((*header).p_type, (*header).p_vaddr);
             if kind == PT_LOAD && (*header).p_offset == 0 {
@@ -131,7 +134,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         let (mut rel, mut rel_size) = (0, 0);
         let (mut rela, mut rela_size) = (0, 0);
         let (mut relr, mut relr_size) = (0, 0);
-        let mut entry = dynamic as *const Elf_Dyn;
+        let mut entry = ptr::with_exposed_provenance::<Elf_Dyn>(dynamic);
         while (*entry).d_tag != DT_NULL {
             let (tag, value) = ((*entry).d_tag, (*entry).d_un.d_ptr);
             // No `match`: it could become a table of addresses, not yet relocated.
@@ -159,7 +162,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         // REL: the number to add to stands in the word itself.
         let end = rel.wrapping_add(rel_size);
         while rel != end {
-            let this = rel as *const Elf_Rel;
+            let this = ptr::with_exposed_provenance::<Elf_Rel>(rel);
             if is_relative((*this).r_info as usize) {
                 add((*this).r_offset.wrapping_add(bias), bias);
             }
@@ -169,9 +172,10 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         // RELA: it stands in the table.
         let end = rela.wrapping_add(rela_size);
         while rela != end {
-            let this = rela as *const Elf_Rela;
+            let this = ptr::with_exposed_provenance::<Elf_Rela>(rela);
             if is_relative((*this).r_info as usize) {
-                let word = (*this).r_offset.wrapping_add(bias) as *mut usize;
+                let word = (*this).r_offset.wrapping_add(bias);
+                let word = ptr::with_exposed_provenance_mut::<usize>(word);
                 *word = (*this).r_addend.wrapping_add(bias);
             }
             rela = rela.wrapping_add(size_of::<Elf_Rela>());
@@ -182,7 +186,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         let end = relr.wrapping_add(relr_size);
         let mut next = 0;
         while relr != end {
-            let mut entry = *(relr as *const usize);
+            let mut entry = *ptr::with_exposed_provenance::<usize>(relr);
             if entry & 1 == 0 {
                 next = entry.wrapping_add(bias);
                 add(next, bias);
@@ -220,14 +224,19 @@ pub extern "C" fn keep(stack: *const usize) -> *const usize {
 /// The address is that of a word of the program's data.
 #[inline(always)]
 unsafe fn add(address: usize, bias: usize) {
-    let word = address as *mut usize;
+    let word = ptr::with_exposed_provenance_mut::<usize>(address);
     // SAFETY: the caller's promise.
     unsafe { *word = (*word).wrapping_add(bias) };
 }
 
-/// Whether the relocation is a relative one, or none. Any other ends the process.
+/// Returns whether the relocation is a relative one, and not an empty one. Any other ends the
+/// process, unless the program is linked with `std`: then it has relocations for the symbols of
+/// libc, which only `std`'s own panic handler uses.
 #[inline(always)]
 fn is_relative(info: usize) -> bool {
+    if cfg!(feature = "std") {
+        return info == R_RELATIVE as usize;
+    }
     // The type is the low byte where words have 32 bits, and half the word where they
     // have 64; the rest is a symbol, of which a relative one has none.
     if info != R_RELATIVE as usize && info != 0 {
@@ -255,9 +264,10 @@ pub(super) unsafe fn protect(stack: *const usize) {
     if start >= end {
         return;
     }
+    let at = ptr::with_exposed_provenance_mut(start);
     // SAFETY: by its definition, nothing writes there any more. A failure leaves the
     // program less well protected, and as right.
-    let _ = unsafe { syscall::mprotect(start as *mut u8, end - start, ProtFlags::READ) };
+    let _ = unsafe { syscall::mprotect(at, end - start, ProtFlags::READ) };
 }
 
 // The header's size is what `image` relies on: the C structure has no padding.

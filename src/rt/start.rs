@@ -244,7 +244,8 @@ fn open_standard_descriptors() {
 fn not_open<const N: usize>(fds: [RawFd; N]) -> syscall::Result<[bool; N]> {
     let mut polls = fds.map(|fd| pollfd { fd, events: 0, revents: 0 });
     let mut now = Timespec::default();
-    let (polls_at, now_at) = (polls.as_mut_ptr() as usize, &raw mut now as usize);
+    let (polls_at, now_at) =
+        (polls.as_mut_ptr().expose_provenance(), (&raw mut now).expose_provenance());
     // SAFETY: the array has N elements, and the kernel may change it and the time. There is
     // no signal mask.
     Errno::check(unsafe { syscall5(nr::ppoll, polls_at, N, now_at, 0, 0) })?;

@@ -74,6 +74,38 @@ flags! {
         REMOVEDIR = AT_REMOVEDIR,
     }
 
+    /// How a file system is mounted, or what changes about a mount. Source: mount(2).
+    MountFlags {
+        RDONLY = MS_RDONLY,
+        NOSUID = MS_NOSUID,
+        NODEV = MS_NODEV,
+        NOEXEC = MS_NOEXEC,
+        SYNCHRONOUS = MS_SYNCHRONOUS,
+        REMOUNT = MS_REMOUNT,
+        DIRSYNC = MS_DIRSYNC,
+        NOATIME = MS_NOATIME,
+        NODIRATIME = MS_NODIRATIME,
+        BIND = MS_BIND,
+        MOVE = MS_MOVE,
+        REC = MS_REC,
+        SILENT = MS_SILENT,
+        UNBINDABLE = MS_UNBINDABLE,
+        PRIVATE = MS_PRIVATE,
+        SLAVE = MS_SLAVE,
+        SHARED = MS_SHARED,
+        RELATIME = MS_RELATIME,
+        STRICTATIME = MS_STRICTATIME,
+        LAZYTIME = MS_LAZYTIME,
+    }
+
+    /// How a file system is unmounted. Source: umount2(2).
+    UmountFlags {
+        FORCE = MNT_FORCE,
+        DETACH = MNT_DETACH,
+        EXPIRE = MNT_EXPIRE,
+        NOFOLLOW = UMOUNT_NOFOLLOW,
+    }
+
     /// What [`faccessat`](super::faccessat) asks; empty asks whether there is such
     /// a file. Source: access(2).
     Access {
@@ -345,6 +377,15 @@ choices! {
         BLOCK = SIG_BLOCK,
         UNBLOCK = SIG_UNBLOCK,
         SETMASK = SIG_SETMASK,
+    }
+
+    /// What becomes of the machine. Source: reboot(2).
+    RebootCommand {
+        POWER_OFF = LINUX_REBOOT_CMD_POWER_OFF,
+        RESTART = LINUX_REBOOT_CMD_RESTART,
+        HALT = LINUX_REBOOT_CMD_HALT,
+        CAD_ON = LINUX_REBOOT_CMD_CAD_ON,
+        CAD_OFF = LINUX_REBOOT_CMD_CAD_OFF,
     }
 
     /// A limit on what a process may use. Source: getrlimit(2).

@@ -15,7 +15,7 @@ use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// A path as the kernel takes it.
 fn address(path: &CStr) -> usize {
-    path.as_ptr() as usize
+    path.as_ptr().expose_provenance()
 }
 
 /// A new descriptor, or an error.
@@ -83,7 +83,7 @@ pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
 /// cannot be written is `EFAULT`, not a fault.
 pub unsafe fn read_raw(fd: BorrowedFd<'_>, buf: *mut u8, count: usize) -> Result<usize> {
     // SAFETY: the caller's promise.
-    Errno::check(unsafe { syscall3(nr::read, register(fd), buf as usize, count) })
+    Errno::check(unsafe { syscall3(nr::read, register(fd), buf.expose_provenance(), count) })
 }
 
 /// Writes at the descriptor's position.
@@ -106,7 +106,7 @@ pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
 /// Rust reference. (Another process may: the kernel copies what it finds.)
 pub unsafe fn write_raw(fd: BorrowedFd<'_>, buf: *const u8, count: usize) -> Result<usize> {
     // SAFETY: the caller's promise; the kernel only reads, and checks every address.
-    Errno::check(unsafe { syscall3(nr::write, register(fd), buf as usize, count) })
+    Errno::check(unsafe { syscall3(nr::write, register(fd), buf.expose_provenance(), count) })
 }
 
 /// [`write()`] of all the bytes: as many calls as it takes, also after `EINTR`.
@@ -126,7 +126,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
 
 /// [`read`] at an offset in bytes, leaving the descriptor's position alone.
 pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
-    let (address, count) = (buf.as_mut_ptr() as usize, buf.len());
+    let (address, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is ours to write for as long as it is.
     Errno::check(unsafe { arch::pread64(register(fd), address, count, offset) })
 }
@@ -149,13 +149,17 @@ pub unsafe fn pwrite_raw(
     offset: u64,
 ) -> Result<usize> {
     // SAFETY: the caller's promise; the kernel only reads, and checks every address.
-    Errno::check(unsafe { arch::pwrite64(register(fd), buf as usize, count, offset) })
+    Errno::check(unsafe { arch::pwrite64(register(fd), buf.expose_provenance(), count, offset) })
 }
 
 /// Moves the descriptor's position, in bytes, and returns the new one.
 ///
 /// With [`Whence::DATA`] and [`Whence::HOLE`] it finds the next part of the file
 /// that holds data, or that holds none; `ENXIO` beyond the last.
+///
+/// FUSE asks its server, which sees a hole where data is not yet written back (Linux 6.18).
+/// [`sync_file_range`] with all its flags writes it back, also by a descriptor that is open for
+/// reading alone.
 #[inline(never)]
 pub fn lseek(fd: BorrowedFd<'_>, offset: i64, whence: Whence) -> Result<u64> {
     let mut position = 0;
@@ -214,7 +218,8 @@ pub fn copy_file_range(
     len: usize,
 ) -> Result<usize> {
     let (mut read, mut written) = (from_offset, to_offset);
-    let (read, written) = (&raw mut read as usize, &raw mut written as usize);
+    let (read, written) =
+        ((&raw mut read).expose_provenance(), (&raw mut written).expose_provenance());
     // SAFETY: the kernel may change both offsets; files are changed, and memory only through
     // mappings of them, about which nothing is promised to anybody.
     Errno::check(unsafe {
@@ -279,7 +284,7 @@ pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Cachest
         nr_evicted: 0,
         nr_recently_evicted: 0,
     };
-    let (from, to) = (&raw const range as usize, &raw mut stat as usize);
+    let (from, to) = ((&raw const range).expose_provenance(), (&raw mut stat).expose_provenance());
     // SAFETY: both structures are the kernel's.
     nothing(unsafe { syscall4(nr::cachestat, register(fd), from, to, 0) })?;
     Ok(Cachestat {
@@ -392,7 +397,7 @@ pub fn linkat(
 ///
 /// Returns how many bytes were written; a full buffer may have cut the path.
 pub fn readlinkat(dir: BorrowedFd<'_>, path: &CStr, buf: &mut [u8]) -> Result<usize> {
-    let (to, room) = (buf.as_mut_ptr() as usize, buf.len());
+    let (to, room) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the path is a C string, and the buffer is ours to write.
     Errno::check(unsafe { syscall4(nr::readlinkat, register(dir), address(path), to, room) })
 }
@@ -423,7 +428,7 @@ pub fn fchown(fd: BorrowedFd<'_>, owner: Option<u32>, group: Option<u32>) -> Res
 /// `EPERM`: neither the owner nor privileged. `EINVAL`: nanoseconds out of range.
 pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> Result<()> {
     let times = [accessed, modified];
-    let from = &raw const times as usize;
+    let from = (&raw const times).expose_provenance();
     // SAFETY: two of the kernel's structures; without a path it is the descriptor's file.
     nothing(unsafe { syscall4(nr::utimensat, register(fd), 0, from, 0) })
 }
@@ -435,7 +440,7 @@ pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> R
 ///
 /// `ERANGE`: more than the buffer holds. `EOPNOTSUPP`: the file system has none.
 pub fn flistxattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
-    let (to, room) = (buf.as_mut_ptr() as usize, buf.len());
+    let (to, room) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is ours to write for as long as it is.
     Errno::check(unsafe { syscall3(nr::flistxattr, register(fd), to, room) })
 }
@@ -447,7 +452,7 @@ pub fn flistxattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
 /// `ENODATA`: the file has none of this name. `ERANGE`: more than the buffer holds.
 /// `EOPNOTSUPP`: the file system has none.
 pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usize> {
-    let (to, room) = (buf.as_mut_ptr() as usize, buf.len());
+    let (to, room) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the name is a C string, and the buffer is ours to write.
     Errno::check(unsafe { syscall4(nr::fgetxattr, register(fd), address(name), to, room) })
 }
@@ -459,7 +464,7 @@ pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usiz
 /// `EOPNOTSUPP`: not on this file system, or in no namespace that it knows. `EPERM`: not
 /// allowed. `ENOSPC`: no room. `EEXIST`, `ENODATA`: against the flags.
 pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlags) -> Result<()> {
-    let (from, count) = (value.as_ptr() as usize, value.len());
+    let (from, count) = (value.as_ptr().expose_provenance(), value.len());
     let flags = flags.register();
     // SAFETY: the name is a C string, and the value is not changed while it is borrowed.
     nothing(unsafe { syscall5(nr::fsetxattr, register(fd), address(name), from, count, flags) })

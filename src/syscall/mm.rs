@@ -4,7 +4,7 @@
 //! pages; an address that must be that of a page is not rounded but refused with
 //! `EINVAL`.
 
-use core::{ffi::CStr, mem::offset_of};
+use core::{ffi::CStr, mem::offset_of, ptr};
 
 use linux_raw_sys::general::{F_ADD_SEALS, F_GET_SEALS, iovec};
 use static_assertions::{assert_eq_size, const_assert_eq};
@@ -59,9 +59,10 @@ pub unsafe fn mmap(
 ) -> Result<*mut u8> {
     let fd = fd.map_or(usize::MAX, register);
     // SAFETY: the caller's promise.
-    let result =
-        unsafe { arch::mmap(addr as usize, length, prot.register(), flags.register(), fd, offset) };
-    let at = Errno::check(result)? as *mut u8;
+    let result = unsafe {
+        arch::mmap(addr.expose_provenance(), length, prot.register(), flags.register(), fd, offset)
+    };
+    let at = ptr::with_exposed_provenance_mut(Errno::check(result)?);
     if flags.contains(MapFlags::FIXED_NOREPLACE) && at != addr {
         // SAFETY: just mapped, and known to nobody.
         unsafe { munmap(at, length)? };
@@ -82,7 +83,7 @@ pub unsafe fn mmap(
 /// Nothing uses the range any more.
 pub unsafe fn munmap(addr: *mut u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::munmap, addr as usize, length) })
+    nothing(unsafe { syscall2(nr::munmap, addr.expose_provenance(), length) })
 }
 
 /// Changes what may be done to the pages of a range; a length of zero does nothing.
@@ -99,7 +100,7 @@ pub unsafe fn munmap(addr: *mut u8, length: usize) -> Result<()> {
 /// on it being unchangeable that is now changed.
 pub unsafe fn mprotect(addr: *mut u8, length: usize, prot: ProtFlags) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mprotect, addr as usize, length, prot.register()) })
+    nothing(unsafe { syscall3(nr::mprotect, addr.expose_provenance(), length, prot.register()) })
 }
 
 /// Changes a mapping's length, and moves it if `flags` allow; returns its address.
@@ -125,10 +126,11 @@ pub unsafe fn mremap(
     flags: MremapFlags,
     new_addr: *mut u8,
 ) -> Result<*mut u8> {
-    let (flags, to) = (flags.register(), new_addr as usize);
+    let (flags, to) = (flags.register(), new_addr.expose_provenance());
     // SAFETY: the caller's promise.
-    let result = unsafe { syscall5(nr::mremap, old as usize, old_length, new_length, flags, to) };
-    Ok(Errno::check(result)? as *mut u8)
+    let result =
+        unsafe { syscall5(nr::mremap, old.expose_provenance(), old_length, new_length, flags, to) };
+    Ok(ptr::with_exposed_provenance_mut(Errno::check(result)?))
 }
 
 /// Writes changed pages of a shared file mapping back to the file.
@@ -149,7 +151,7 @@ pub unsafe fn mremap(
 /// it does to a file.
 pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::msync, addr as usize, length, flags.register()) })
+    nothing(unsafe { syscall3(nr::msync, addr.expose_provenance(), length, flags.register()) })
 }
 
 /// Tells the kernel how a range will be used, or asks something of it.
@@ -169,7 +171,7 @@ pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<(
 /// Nothing may rely on them.
 pub unsafe fn madvise(addr: *mut u8, length: usize, advice: Advice) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::madvise, addr as usize, length, advice.register()) })
+    nothing(unsafe { syscall3(nr::madvise, addr.expose_provenance(), length, advice.register()) })
 }
 
 /// A range of addresses, as the kernel takes it (`struct iovec`).
@@ -206,7 +208,7 @@ pub unsafe fn process_madvise(
     ranges: &[IoVec],
     advice: Advice,
 ) -> Result<usize> {
-    let (at, count) = (ranges.as_ptr() as usize, ranges.len());
+    let (at, count) = (ranges.as_ptr().expose_provenance(), ranges.len());
     // SAFETY: the structures are the kernel's; the rest is the caller's promise.
     Errno::check(unsafe {
         syscall5(nr::process_madvise, register(process), at, count, advice.register(), 0)
@@ -227,7 +229,7 @@ pub unsafe fn process_madvise(
 /// The range is the caller's: whoever counts on unmapping it cannot.
 pub unsafe fn mseal(addr: *mut u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mseal, addr as usize, length, 0) })
+    nothing(unsafe { syscall3(nr::mseal, addr.expose_provenance(), length, 0) })
 }
 
 /// Keeps the pages of a range in memory. The start is rounded down to a page.
@@ -243,7 +245,7 @@ pub unsafe fn mseal(addr: *mut u8, length: usize) -> Result<()> {
 /// the kernel, and count against the limit.
 pub unsafe fn mlock(addr: *const u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::mlock, addr as usize, length) })
+    nothing(unsafe { syscall2(nr::mlock, addr.expose_provenance(), length) })
 }
 
 /// [`mlock`] with flags: with [`MlockFlags::ONFAULT`] pages are locked as they come.
@@ -253,7 +255,7 @@ pub unsafe fn mlock(addr: *const u8, length: usize) -> Result<()> {
 /// As for [`mlock`].
 pub unsafe fn mlock2(addr: *const u8, length: usize, flags: MlockFlags) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mlock2, addr as usize, length, flags.register()) })
+    nothing(unsafe { syscall3(nr::mlock2, addr.expose_provenance(), length, flags.register()) })
 }
 
 /// Lets the pages of a range leave memory again.
@@ -268,7 +270,7 @@ pub unsafe fn mlock2(addr: *const u8, length: usize, flags: MlockFlags) -> Resul
 /// does.
 pub unsafe fn munlock(addr: *const u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::munlock, addr as usize, length) })
+    nothing(unsafe { syscall2(nr::munlock, addr.expose_provenance(), length) })
 }
 
 /// Tells which pages of a range are in memory: bit 0 of one byte for each page.
@@ -279,11 +281,18 @@ pub unsafe fn munlock(addr: *const u8, length: usize) -> Result<()> {
 /// `EFAULT`: `pages` has fewer bytes than the range has pages (found here).
 pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
     // The page size is the kernel's, or smaller: then more room is asked for than is needed.
-    if length.div_ceil(super::page_size()) > pages.len() {
+    if length > pages.len().saturating_mul(super::page_size()) {
         return Err(Errno::EFAULT);
     }
     // SAFETY: the kernel writes one byte for each page, for which there is room.
-    nothing(unsafe { syscall3(nr::mincore, addr as usize, length, pages.as_mut_ptr() as usize) })
+    nothing(unsafe {
+        syscall3(
+            nr::mincore,
+            addr.expose_provenance(),
+            length,
+            pages.as_mut_ptr().expose_provenance(),
+        )
+    })
 }
 
 /// Makes a file that lives in memory and has no name but the one for `/proc`.
@@ -295,7 +304,9 @@ pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
 /// `EINVAL`: unknown flags, or a name of more than 249 bytes.
 pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd> {
     // SAFETY: the name is a C string; the descriptor is nobody else's.
-    descriptor(unsafe { syscall2(nr::memfd_create, name.as_ptr() as usize, flags.register()) })
+    descriptor(unsafe {
+        syscall2(nr::memfd_create, name.as_ptr().expose_provenance(), flags.register())
+    })
 }
 
 /// Makes a file that lives in memory which the kernel itself does not map: nobody reads it

@@ -21,6 +21,7 @@ mod process;
 mod procmap;
 mod signal;
 mod stat;
+mod system;
 mod time;
 
 pub use errno::Errno;
@@ -35,6 +36,7 @@ pub use process::*;
 pub use procmap::*;
 pub use signal::*;
 pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
+pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
 /// Calls without types: a number, and up to six registers.

@@ -52,5 +52,7 @@ pub unsafe fn pkey_mprotect(
 ) -> Result<()> {
     let key = key.unwrap_or(-1) as usize;
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall4(nr::pkey_mprotect, addr as usize, length, prot.register(), key) })
+    nothing(unsafe {
+        syscall4(nr::pkey_mprotect, addr.expose_provenance(), length, prot.register(), key)
+    })
 }

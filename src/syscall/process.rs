@@ -63,8 +63,13 @@ pub fn exit_group(status: i32) -> ! {
 ///
 /// # Safety
 ///
-/// In the copy only this thread lives: locks that other threads held stay held. A
-/// hosted program's copy may only do what signal-safety(7) allows.
+/// * The copy has only this thread: a lock that another thread held is never released. A copy
+///   of a hosted program does only what signal-safety(7) allows.
+/// * The copy neither uses nor drops a map with [`Advice::DontFork`](crate::Advice::DontFork), or
+///   whatever else was advised `MADV_DONTFORK`: its addresses are not mapped there, or belong to
+///   another mapping by then.
+/// * The copy does not rely on the contents of memory that was advised `MADV_WIPEONFORK`: they
+///   are zeros there.
 pub unsafe fn fork() -> Result<Option<Pid>> {
     // SAFETY: without a stack of its own the copy goes on where this one does.
     unsafe { clone(CloneFlags::empty(), Some(Signal(SIGCHLD))) }
@@ -122,7 +127,7 @@ pub fn waitid(child: Option<Pid>, flags: WaitFlags) -> Result<Option<(Pid, WaitS
         None => (P_ALL, 0),
     };
     let mut info = MaybeUninit::<SigInfo>::zeroed();
-    let to = info.as_mut_ptr() as usize;
+    let to = info.as_mut_ptr().expose_provenance();
     // SAFETY: the structure is the kernel's; resource usage is not asked for.
     nothing(unsafe { syscall5(nr::waitid, kind as usize, pid, to, flags.register(), 0) })?;
     // SAFETY: zeros, or what the kernel filled in.
@@ -172,7 +177,7 @@ pub unsafe fn prctl(option: u32, arguments: [usize; 4]) -> Result<usize> {
 ///
 /// `EAGAIN`: it has not yet, and [`GetrandomFlags::NONBLOCK`]. `EINTR`: while waiting.
 pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
-    let (to, count) = (buf.as_mut_ptr() as usize, buf.len());
+    let (to, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is ours to write for as long as it is.
     Errno::check(unsafe { syscall3(nr::getrandom, to, count, flags.register()) })
 }
@@ -184,7 +189,7 @@ pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
 ///
 /// `EINVAL`: fewer bits than the kernel has processors. `ESRCH`: no such thread.
 pub fn sched_getaffinity(thread: Pid, mask: &mut [usize]) -> Result<usize> {
-    let (size, to) = (size_of_val(mask), mask.as_mut_ptr() as usize);
+    let (size, to) = (size_of_val(mask), mask.as_mut_ptr().expose_provenance());
     // SAFETY: the words are ours to write.
     Errno::check(unsafe { syscall3(nr::sched_getaffinity, thread as usize, size, to) })
 }
@@ -213,8 +218,8 @@ pub struct Rlimit {
 pub fn prlimit(pid: Pid, resource: Resource, limit: Option<Rlimit>) -> Result<Rlimit> {
     let new = limit.map(|limit| rlimit64 { rlim_cur: limit.current, rlim_max: limit.maximum });
     let mut old = rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    let to = new.as_ref().map_or(0, |new| core::ptr::from_ref(new) as usize);
-    let from = &raw mut old as usize;
+    let to = new.as_ref().map_or(0, |new| core::ptr::from_ref(new).expose_provenance());
+    let from = (&raw mut old).expose_provenance();
     // SAFETY: both structures are the kernel's.
     nothing(unsafe { syscall4(nr::prlimit64, pid as usize, resource.register(), to, from) })?;
     Ok(Rlimit { current: old.rlim_cur, maximum: old.rlim_max })

@@ -60,9 +60,9 @@ pub fn procmap_query(
     query.query_flags = flags.bits().into();
     query.query_addr = address;
     query.vma_name_size = room as u32;
-    query.vma_name_addr = if room == 0 { 0 } else { name.as_mut_ptr() as usize as u64 };
+    query.vma_name_addr = if room == 0 { 0 } else { name.as_mut_ptr().expose_provenance() as u64 };
     // SAFETY: the structure is the request's, and the name's buffer is ours to write.
-    unsafe { ioctl(maps, PROCMAP_QUERY, &raw mut query as usize)? };
+    unsafe { ioctl(maps, PROCMAP_QUERY, (&raw mut query).expose_provenance())? };
     Ok(Procmap {
         start: query.vma_start,
         end: query.vma_end,

@@ -9,7 +9,7 @@ use linux_raw_sys::general::{self, kernel_sigset_t, siginfo_t, stack_t};
 use static_assertions::assert_eq_size;
 
 use super::raw::{nr, syscall2, syscall3, syscall4};
-use super::{Errno, Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
+use super::{Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
 use crate::arch::{self, kernel_sigaction};
 
 /// A set of signals. Source: sigsetops(3).
@@ -46,6 +46,36 @@ impl SigSet {
             self.0.sig[word] |= 1 << (bit % usize::BITS);
         }
         self
+    }
+
+    /// The signals that are in one of the two sets.
+    pub(crate) fn union(self, other: SigSet) -> SigSet {
+        let (mut words, others) = (self.to_words(), other.to_words());
+        words.iter_mut().zip(others).for_each(|(word, other)| *word |= other);
+        SigSet::from_words(words)
+    }
+
+    /// The number of words of a set.
+    pub(crate) const WORDS: usize = SET_SIZE / size_of::<usize>();
+
+    /// The words of the kernel's structure.
+    pub(crate) fn to_words(self) -> [usize; SigSet::WORDS] {
+        self.0.sig.map(|word| word as usize)
+    }
+
+    /// A set from the words of the kernel's structure.
+    pub(crate) fn from_words(words: [usize; SigSet::WORDS]) -> SigSet {
+        SigSet(kernel_sigset_t { sig: words.map(|word| word as _) })
+    }
+
+    /// The signals that a thread had blocked when it was interrupted by a signal.
+    ///
+    /// # Safety
+    ///
+    /// `context` is the third argument of a handler that is running.
+    pub(crate) unsafe fn interrupted(context: *mut c_void) -> SigSet {
+        // SAFETY: the kernel has the mask there, in its own form.
+        SigSet(unsafe { *arch::signal_mask(context) })
     }
 
     /// Whether the signal is in the set.
@@ -151,6 +181,21 @@ impl Disposition {
         }
     }
 
+    /// Calls the function, if it is one.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are those that the kernel calls a handler of the signal with.
+    pub(crate) unsafe fn call(self, signal: c_int, info: *mut SigInfo, context: *mut c_void) {
+        match self {
+            // SAFETY: the caller's promise.
+            Disposition::Handler(function) => unsafe { function(signal) },
+            // SAFETY: as above.
+            Disposition::Info(function) => unsafe { function(signal, info, context) },
+            Disposition::Default | Disposition::Ignore => {}
+        }
+    }
+
     /// # Safety
     ///
     /// Both are of one action that the kernel has, or had.
@@ -223,7 +268,7 @@ struct Roomy {
 const SET_SIZE: usize = size_of::<kernel_sigset_t>();
 
 fn address<T>(option: Option<&T>) -> usize {
-    option.map_or(0, |value| ptr::from_ref(value) as usize)
+    option.map_or(0, |value| ptr::from_ref(value).expose_provenance())
 }
 
 /// Sets a signal's action if one is given, and returns the one before.
@@ -241,7 +286,7 @@ pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result
     let new = action.map(|action| Roomy { action: action.to_kernel(), mask: action.mask.0 });
     // SAFETY: as in `to_kernel`.
     let mut old: Roomy = unsafe { mem::zeroed() };
-    let (to, from) = (address(new.as_ref()), &raw mut old as usize);
+    let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures are the kernel's; the handler is the caller's promise.
     nothing(unsafe { syscall4(nr::rt_sigaction, signal.register(), to, from, SET_SIZE) })?;
     Ok(Sigaction::from_kernel(&old.action))
@@ -259,7 +304,7 @@ pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result
 /// Nothing relies on the mask: a hosted program's threads have signals of their own.
 pub unsafe fn rt_sigprocmask(how: SigHow, set: Option<&SigSet>) -> Result<SigSet> {
     let mut old = SigSet::empty();
-    let (to, from) = (address(set), &raw mut old as usize);
+    let (to, from) = (address(set), (&raw mut old).expose_provenance());
     // SAFETY: both sets have the size that is told.
     nothing(unsafe { syscall4(nr::rt_sigprocmask, how.register(), to, from, SET_SIZE) })?;
     Ok(old)
@@ -294,7 +339,7 @@ pub unsafe fn sigaltstack(stack: Option<&SigStack>) -> Result<SigStack> {
         ss_size: stack.size as _,
     });
     let mut old = stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
-    let (to, from) = (address(new.as_ref()), &raw mut old as usize);
+    let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures are the kernel's; the memory is the caller's promise.
     nothing(unsafe { syscall2(nr::sigaltstack, to, from) })?;
     Ok(SigStack {
@@ -326,26 +371,44 @@ pub fn tgkill(process: Pid, thread: Pid, signal: Signal) -> Result<()> {
     nothing(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.register()) })
 }
 
-/// Raises a signal in the calling thread once more, as it came: from whom, and why.
+/// Raises a signal in the calling thread once more, with the information of the first time:
+/// the sender and the cause.
+///
+/// Takes five system calls, for the reason that [`raise`] does.
 ///
 /// # Errors
 ///
-/// `EINVAL`: no signal. `EAGAIN`: too many wait already.
+/// `EINVAL` if `signal` is not a signal. `EAGAIN` if too many signals are pending.
 pub fn rt_tgsigqueueinfo(signal: Signal, info: &SigInfo) -> Result<()> {
-    let (process, thread) = (super::getpid() as usize, super::gettid() as usize);
-    // SAFETY: the kernel reads the structure.
-    nothing(unsafe {
-        syscall4(
-            nr::rt_tgsigqueueinfo,
-            process,
-            thread,
-            signal.register(),
-            ptr::from_ref(info) as usize,
-        )
+    to_this_thread(|process, thread| {
+        let info = ptr::from_ref(info).expose_provenance();
+        let (process, thread) = (process as usize, thread as usize);
+        // SAFETY: the kernel reads the structure.
+        nothing(unsafe {
+            syscall4(nr::rt_tgsigqueueinfo, process, thread, signal.register(), info)
+        })
     })
 }
 
 /// Raises a signal in the calling thread.
-pub fn raise(signal: Signal) -> core::result::Result<(), Errno> {
-    tgkill(super::getpid(), super::gettid(), signal)
+///
+/// Takes five system calls: all signals are blocked while the thread's numbers are asked for and
+/// used. A handler that forks would leave the numbers of the parent to the child otherwise.
+/// Source: raise(3).
+///
+/// # Errors
+///
+/// `EINVAL` if `signal` is not a signal.
+pub fn raise(signal: Signal) -> Result<()> {
+    to_this_thread(|process, thread| tgkill(process, thread, signal))
+}
+
+/// Sends a signal to this process and thread, which stay what they are meanwhile.
+fn to_this_thread(send: impl FnOnce(Pid, Pid) -> Result<()>) -> Result<()> {
+    // SAFETY: only this function runs before the mask is as it was.
+    let mask = unsafe { rt_sigprocmask(SigHow::BLOCK, Some(&SigSet::full()))? };
+    let sent = send(super::getpid(), super::gettid());
+    // SAFETY: the mask is the one before.
+    let restored = unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&mask)) };
+    sent.and(restored.map(drop))
 }

@@ -45,7 +45,9 @@ pub enum ClockId {
 pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
     let mut time = Timespec::default();
     // SAFETY: the structure is the kernel's, and ours to have filled.
-    nothing(unsafe { syscall2(nr::clock_gettime, clock as usize, &raw mut time as usize) })?;
+    nothing(unsafe {
+        syscall2(nr::clock_gettime, clock as usize, (&raw mut time).expose_provenance())
+    })?;
     Ok(time)
 }
 
@@ -59,7 +61,7 @@ pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
 /// `EINTR`: a signal came; how much time was left is not told. `EINVAL`: a span
 /// below zero, or nanoseconds out of range.
 pub fn nanosleep(span: Timespec) -> Result<()> {
-    let (clock, at) = (ClockId::Monotonic as usize, &raw const span as usize);
+    let (clock, at) = (ClockId::Monotonic as usize, (&raw const span).expose_provenance());
     // SAFETY: the structure is the kernel's; the remainder is not asked for.
     nothing(unsafe { syscall4(nr::clock_nanosleep, clock, 0, at, 0) })
 }

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod again;
 pub mod bars;
 
 use std::{

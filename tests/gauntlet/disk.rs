@@ -89,7 +89,7 @@ fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate
 }
 
 /// Fills a file system but for some bytes.
-fn fill(volume: &Volume, space: usize) {
+pub fn fill(volume: &Volume, space: usize) {
     let mut filler = File::create(volume.dir.join("filler")).unwrap();
     let part = noise(1 << 20);
     let mut len = 0;
@@ -106,7 +106,7 @@ fn fill(volume: &Volume, space: usize) {
     sync(volume);
 }
 
-fn sync(volume: &Volume) {
+pub fn sync(volume: &Volume) {
     let _ = rustix::fs::syncfs(fd(&File::open(&volume.dir).unwrap()));
 }
 

@@ -12,15 +12,22 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attributes;
 mod changes;
+mod clones;
 mod command_line;
+mod compressed;
 mod dests;
 mod disk;
+mod durable;
+mod fuse;
+mod hugetlbfs;
 mod limits;
 mod mounts;
 mod odd_sources;
 mod options;
 mod place;
+mod process;
 mod refused;
 mod signals;
 mod sizes;
@@ -66,9 +73,15 @@ fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     sources::rows(&mut rows);
     odd_sources::rows(&mut rows);
+    compressed::rows(&mut rows);
+    clones::rows(&mut rows);
+    hugetlbfs::rows(&mut rows);
     sizes::rows(&mut rows);
     dests::rows(&mut rows);
     disk::rows(&mut rows);
+    durable::rows(&mut rows);
+    attributes::rows(&mut rows);
+    process::rows(&mut rows);
     limits::rows(&mut rows);
     changes::rows(&mut rows);
     signals::rows(&mut rows);

@@ -406,53 +406,6 @@ fn in_place(rows: &mut Rows) {
 }
 
 fn sync(rows: &mut Rows) {
-    for no_names in [false, true] {
-        let with = if no_names { ", without O_TMPFILE" } else { "" };
-        for old in [false, true] {
-            let over = if old { "an existing" } else { "a new" };
-            rows.add(
-                format!("--sync: the data, the name, the directory; {over} file{with}"),
-                move |place| {
-                    native_only();
-                    let mut t = Trial::new(place);
-                    t.file("source", pages(9 << 20));
-                    if old {
-                        t.file("dest", "old");
-                    }
-                    let mut copy = t.mapcp(["--sync", "source", "dest"]);
-                    if no_names {
-                        let calls = [crate::signals::without_names()];
-                        crate::watch::refuse(&mut copy, &calls, Errno::OPNOTSUPP);
-                    }
-                    use sc::nr::*;
-                    let mut calls = Vec::new();
-                    let ran = watch(&mut copy, |call, _| {
-                        // (Of the links the one to a name of its own is not the destination's.)
-                        if [FSYNC, FDATASYNC].contains(&call.number) {
-                            calls.push("sync");
-                        } else if [RENAME, RENAMEAT, RENAMEAT2].contains(&call.number)
-                            || call.is(LINKAT) && call.string(3) == b"dest"
-                        {
-                            calls.push("name");
-                        } else if [WRITE, PWRITE64, COPY_FILE_RANGE].contains(&call.number)
-                            && call.arguments[0] > 2
-                        {
-                            calls.push("data");
-                        }
-                    });
-                    ran.copied(9 << 20);
-                    t.becomes_as("dest", "source");
-                    t.check();
-                    calls.dedup();
-                    let names = calls.iter().filter(|&&call| call == "name").count();
-                    let first = calls.iter().position(|&call| call == "name").unwrap();
-                    let last = calls.iter().rposition(|&call| call == "name").unwrap();
-                    assert!(names >= 1 && calls[..first].last() == Some(&"sync"), "{calls:?}");
-                    assert_eq!(calls[last + 1..], ["sync"], "{calls:?}");
-                },
-            );
-        }
-    }
     rows.add("--sync: each method, -j2, --in-place, a device", |place| {
         let mut t = Trial::new(place);
         t.file("source", pages((9 << 20) + 5));

@@ -23,6 +23,8 @@ fn optional() -> Vec<(&'static str, Vec<Calls>)> {
     vec![
         ("copy_file_range", all(&[COPY_FILE_RANGE])),
         ("fallocate", all(&[FALLOCATE])),
+        ("fstatfs", all(&[FSTATFS])),
+        ("fstatfs, sync_file_range", all(&[FSTATFS, SYNC_FILE_RANGE])),
         ("statx", all(&[STATX])),
         ("renameat2", all(&[RENAMEAT2])),
         ("O_TMPFILE", vec![crate::signals::without_names()]),

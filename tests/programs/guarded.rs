@@ -36,12 +36,16 @@ unsafe extern "C" fn mend(signal: c_int, info: *mut SigInfo, context: *mut c_voi
     }
 }
 
-/// Tells which signals are blocked.
-unsafe extern "C" fn tell_the_mask(_: c_int) {
+/// Tells by the exit code whether those signals are blocked that the action names (`USR2`)
+/// and that the thread had blocked (`XFSZ`), and no other; and adds 2 if the handler's own
+/// signal is blocked.
+unsafe extern "C" fn tell_the_mask(signal: c_int) {
     // SAFETY: only asks; nothing relies on the mask.
     let mask = unsafe { syscall::rt_sigprocmask(syscall::SigHow::BLOCK, None) };
-    let right = mask.is_ok_and(|mask| mask.contains(Signal::USR2) && !mask.contains(Signal::USR1));
-    exit_group(if right { 50 } else { 51 });
+    let blocked = |signal| mask.as_ref().is_ok_and(|mask| mask.contains(signal));
+    let right = [Signal::USR2, Signal::XFSZ].into_iter().all(blocked)
+        && ![Signal::USR1, Signal::ALRM, Signal::CHLD].into_iter().any(blocked);
+    exit_group(50 + i32::from(!right) + 2 * i32::from(blocked(Signal(signal as u32))));
 }
 
 unsafe extern "C" fn leave(signal: c_int) {
@@ -109,9 +113,16 @@ fn handler_before() -> Outcome {
 }
 
 fn mask_of_a_handler_before() -> Outcome {
-    let run = |pages: &Pages| Ok(pages.get(page()).into());
-    let status = after(Disposition::Handler(tell_the_mask), SaFlags::empty(), run)?;
-    same(status, WaitStatus::Exited(50))
+    for (flags, code) in [(SaFlags::empty(), 52), (SaFlags::NODEFER, 50)] {
+        let status = after(Disposition::Handler(tell_the_mask), flags, |pages| {
+            let set = SigSet::empty().with(Signal::XFSZ);
+            // SAFETY: nothing relies on the mask.
+            unsafe { syscall::rt_sigprocmask(syscall::SigHow::BLOCK, Some(&set))? };
+            Ok(pages.get(page()).into())
+        })?;
+        same(status, WaitStatus::Exited(code))?;
+    }
+    Ok(())
 }
 
 fn handler_for_once_before() -> Outcome {

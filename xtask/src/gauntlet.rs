@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     cargo, cross_rows,
-    install::install,
+    install::{fuse_headers, install},
     report::Report,
     root,
     rows::{HOST, MATRIX, Row},
@@ -22,6 +22,8 @@ const PROGRAMS: &[&str] = &[
     "mkfs.xfs",
     "mkfs.btrfs",
     "mkfs.vfat",
+    "mkfs.erofs",
+    "mksquashfs",
     "bindfs",
     "strace",
     "qemu-i386",
@@ -67,8 +69,10 @@ pub fn gauntlet(words: &[&str]) -> Result<ExitCode, String> {
 
 /// Installs what it can. A column that lacks something says so.
 pub fn prepare() {
-    if let Err(message) = install(PROGRAMS.iter().copied()) {
-        println!("xtask: {message}");
+    for result in [install(PROGRAMS.iter().copied()), fuse_headers()] {
+        if let Err(message) = result {
+            println!("xtask: {message}");
+        }
     }
 }
 

@@ -14,10 +14,13 @@ use crate::{DEBIAN_RUSTC, sysroot};
 pub fn package(program: &str) -> &str {
     match program {
         DEBIAN_RUSTC => "rustc-web",
-        "mkfs.ext4" => "e2fsprogs",
+        "e2fsck" | "mkfs.ext2" | "mkfs.ext4" => "e2fsprogs",
         "mkfs.xfs" => "xfsprogs",
         "mkfs.btrfs" => "btrfs-progs",
         "mkfs.vfat" => "dosfstools",
+        "unxz" => "xz-utils",
+        "mkfs.erofs" => "erofs-utils",
+        "mksquashfs" => "squashfs-tools",
         "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",
         "qemu-system-aarch64" | "qemu-system-arm" => "qemu-system-arm",
         "qemu-system-ppc64" => "qemu-system-ppc",
@@ -40,27 +43,37 @@ pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), St
     get(&packages)
 }
 
+/// Installs the packages that the gauntlet's own FUSE file systems are compiled with.
+pub fn fuse_headers() -> Result<(), String> {
+    let found = Command::new("pkg-config").args(["--exists", "fuse3"]).status();
+    if found.is_ok_and(|status| status.success()) {
+        return packages(&["gcc"]);
+    }
+    get(&["gcc", "pkg-config", "libfuse3-dev", "fuse3"])
+}
+
 /// Installs the packages whose programs are missing, which have their names.
 pub fn packages(names: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> = names.iter().copied().filter(|name| !there(name)).collect();
     get(&missing)
 }
 
-/// Installs the standard libraries of other targets, those of which are missing.
+/// Installs the standard libraries of these targets, those of which are missing.
 pub fn rust_targets(names: &[&str]) -> Result<(), String> {
-    let installed = sysroot("rustc").join("lib/rustlib");
-    let missing: Vec<&str> =
-        names.iter().copied().filter(|name| !installed.join(name).join("lib").exists()).collect();
+    let libraries = sysroot("rustc").join("lib/rustlib");
+    let is_missing = |name: &&str| !libraries.join(name).join("lib").is_dir();
+    let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let advice = format!("rustup target add {}", missing.join(" "));
     println!("xtask: {advice}");
-    let add = || Command::new("rustup").args(["target", "add"]).args(&missing).status();
-    if retry(|| add().is_ok_and(|status| status.success())) {
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add"]).args(missing).stdout(Stdio::null());
+    if retry(|| rustup.status().is_ok_and(|status| status.success())) {
         return Ok(());
     }
-    Err(format!("a target is missing and could not be installed; run: {advice}"))
+    Err(format!("targets of the compiler are missing and could not be installed; run: {advice}"))
 }
 
 fn there(program: &str) -> bool {

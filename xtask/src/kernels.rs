@@ -38,8 +38,11 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
     let mut report = Report::default();
     let mut matrix = Matrix::default();
     let program = ["build", "--release", "-p", "baremap-examples", "--bin", "conformance"];
-    if rows.iter().any(|row| row.target == HOST) {
-        report.step("build, x86_64", cargo(&program));
+    let host = rows.iter().find(|row| row.target == HOST);
+    if host.is_some() {
+        let mut build = cargo(&program);
+        build.args(["--bin", "init", "--bin", "words"]);
+        report.step("build, x86_64", build);
     }
     if rows.iter().any(|row| row.target != HOST) {
         report.step("build, other architectures", cross_rows(&program, rows.iter().copied()));
@@ -50,6 +53,9 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
         }
     }
     boot(&rows, &mut report, &mut matrix);
+    if let Some(host) = host {
+        boot_init(host, &mut report);
+    }
     matrix.finish(&mut report, update);
     Ok(report.finish())
 }
@@ -94,12 +100,69 @@ fn boot_one(
     emulator: &Path,
     image: &Path,
 ) -> Result<Outcome, Box<dyn Error>> {
+    let name = format!("{}-{}", row.name(), kernel.flavour());
+    let files = vec![("init".to_owned(), fs::read(row.dir().join("conformance"))?)];
+    let (status, text) = run_kernel(kernel, emulator, image, &name, files, "")?;
+    let outcome = Outcome::read(&text).and_then(|outcome| {
+        if text.contains("Kernel panic") {
+            Err("the kernel panics".to_owned())
+        } else if outcome.failed == 0 && status != Some(row.status) {
+            Err(format!("the emulator's status is not {}", row.status))
+        } else {
+            Ok(outcome)
+        }
+    });
+    Ok(outcome.map_err(|error| with_console(&error, status, &text))?)
+}
+
+/// Boots `examples/init.rs` as the guide in `docs/freestanding.md` does, with another example as
+/// the program that it runs.
+pub fn boot_init(row: &Row, report: &mut Report) {
+    let start = Instant::now();
+    println!("\n=== boot init");
+    let result = row.kernels.first().ok_or("no kernel".into()).and_then(|kernel| {
+        let (emulator, image) = (fetch::emulator(kernel)?, fetch::kernel(kernel)?);
+        let program = |at: &str, name| fs::read(row.dir().join(name)).map(|p| (at.to_owned(), p));
+        let files = vec![program("init", "init")?, program("bin/main", "words")?];
+        let arguments = "-- /bin/main /proc/version";
+        let (status, text) = run_kernel(kernel, &emulator, &image, "init", files, arguments)?;
+        let lines = ["linux 1", "init: exit status 0"];
+        let missing = lines.iter().find(|&&expected| !text.lines().any(|line| line == expected));
+        match missing {
+            // It turns the machine off, and is the first process that does not end.
+            None if status == Some(0) && !text.contains("Kernel panic") => Ok(()),
+            None => Err(with_console("it does not turn the machine off", status, &text).into()),
+            Some(line) => Err(with_console(&format!("no line `{line}`"), status, &text).into()),
+        }
+    });
+    let result: Result<(), Box<dyn Error>> = result;
+    if let Err(error) = &result {
+        println!("init: {error}");
+    }
+    let [ok, failed] = [result.is_ok(), result.is_err()].map(usize::from);
+    report.add("init, booted", start, ok, failed);
+}
+
+fn with_console(error: &str, status: Option<i32>, text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(40)..].join("\n");
+    format!("{error}; the emulator's status: {status:?}\n{last}")
+}
+
+/// Runs a kernel until it ends, with these files and arguments. Returns the emulator's status,
+/// if it ends in time, and what the console showed.
+fn run_kernel(
+    kernel: &Kernel,
+    emulator: &Path,
+    image: &Path,
+    name: &str,
+    files: Vec<(String, Vec<u8>)>,
+    arguments: &str,
+) -> Result<(Option<i32>, String), Box<dyn Error>> {
     let dir = root().join("target/kernels/boot");
     fs::create_dir_all(&dir)?;
-    let name = format!("{}-{}", row.name(), kernel.flavour());
     let initramfs = dir.join(format!("{name}.cpio.gz"));
-    let init = ("init".to_owned(), fs::read(row.dir().join("conformance"))?);
-    initramfs::write(&initramfs, vec![init])?;
+    initramfs::write(&initramfs, files)?;
 
     let log = dir.join(format!("{name}.log"));
     let console = File::create(&log)?;
@@ -111,7 +174,7 @@ fn boot_one(
         .arg("-initrd")
         .arg(initramfs);
     // A kernel that panics ends at once, and says little else.
-    emulator.args(["-append", &format!("{} panic=-1 quiet", kernel.append)]);
+    emulator.args(["-append", &format!("{} panic=-1 quiet {arguments}", kernel.append)]);
     emulator.args(["-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"]);
     emulator.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
     let mut emulator = emulator.spawn()?;
@@ -128,19 +191,5 @@ fn boot_one(
         thread::sleep(Duration::from_millis(50));
     };
 
-    let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    let outcome = Outcome::read(&text).and_then(|outcome| {
-        if text.contains("Kernel panic") {
-            Err("the kernel panics".to_owned())
-        } else if outcome.failed == 0 && status != Some(row.status) {
-            Err(format!("the emulator's status is not {}", row.status))
-        } else {
-            Ok(outcome)
-        }
-    });
-    Ok(outcome.map_err(|error| {
-        let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(40)..].join("\n");
-        format!("{error}; the emulator's status: {status:?}\n{last}\n({})", log.display())
-    })?)
+    Ok((status, String::from_utf8_lossy(&fs::read(&log)?).into_owned()))
 }

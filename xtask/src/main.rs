@@ -19,6 +19,7 @@ mod power_cut;
 mod report;
 mod rows;
 mod size;
+mod template;
 mod test;
 mod vm;
 
@@ -41,6 +42,7 @@ Usage: cargo xtask test [--update]               every test
        --update writes them instead of comparing them
        cargo xtask power-cut [--update] [--runs N] [--mapcp PATH] [KERNEL...] [FILE_SYSTEM...]
        what a power cut leaves of a copy; --update writes it to docs/power-cut.md
+       cargo xtask template                      a user's first program, and rustup's targets
        cargo xtask size [--update]               bytes of the programs, by function
        --update writes them to docs/size.tsv, to be compared with later
        cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         ["adopters", ref names @ ..] => adopters::adopters(names, update),
         ["manual"] => manual::manual(update),
         ["power-cut", ref words @ ..] => power_cut::power_cut(words, update),
+        ["template"] if !update => template::template(),
         ["size"] => size::size(update),
         ["bench", ref words @ ..] if !update => bench::bench(words),
         _ => {
@@ -99,13 +102,18 @@ fn cross(arguments: &[&str]) -> Command {
 fn cross_rows<'a>(arguments: &[&str], rows: impl IntoIterator<Item = &'a Row>) -> Command {
     let mut build = cross(arguments);
     for row in rows.into_iter().filter(|row| row.target != HOST) {
-        build.args(["--target", row.target]);
-        let name = row.target.to_uppercase().replace('-', "_");
-        build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
-        let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
-        build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
+        link_with_lld(&mut build, row);
     }
     build
+}
+
+/// Adds a target, whose programs rustup's own lld links.
+fn link_with_lld(build: &mut Command, row: &Row) {
+    build.args(["--target", row.target]);
+    let name = row.target.to_uppercase().replace('-', "_");
+    build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
+    let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
+    build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
 }
 
 /// Where a compiler keeps its libraries; empty if it does not run.

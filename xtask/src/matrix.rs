@@ -1,6 +1,6 @@
 //! The matrix in docs/architectures.md: where the conformance program ran, and what passed.
 
-use std::{collections::BTreeMap, error::Error, fs, process::Command, time::Instant};
+use std::{collections::BTreeMap, error::Error, fs, path::Path, process::Command, time::Instant};
 
 use crate::{report::Report, root, rows::MATRIX, rows::Row};
 
@@ -74,13 +74,13 @@ fn key(row: &Row, under: &str) -> String {
 }
 
 /// Runs the cases under an emulator of system calls.
-fn run(row: &Row, runner: &str) -> Result<Outcome, Box<dyn Error>> {
+pub fn run(program: &Path, runner: &str) -> Result<Outcome, Box<dyn Error>> {
     // The program wants an empty directory, and leaves it empty.
     let dir = root().join("target/matrix");
     fs::create_dir_all(&dir)?;
     let mut words = runner.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words).arg(row.dir().join("conformance")).arg("--qemu-user").current_dir(dir);
+    command.args(words).arg(program).arg("--qemu-user").current_dir(dir);
     Ok(Outcome::read(&String::from_utf8_lossy(&command.output()?.stdout))?)
 }
 
@@ -90,7 +90,7 @@ impl Matrix {
         for runner in row.runners {
             let start = Instant::now();
             let what = format!("cases, {} under {runner}", row.name());
-            match run(row, runner) {
+            match run(&row.dir().join("conformance"), runner) {
                 Ok(outcome) => {
                     report.add(&what, start, outcome.passed, outcome.failed);
                     if outcome.failed == 0 {

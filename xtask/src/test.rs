@@ -6,14 +6,15 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_rows,
-    install::install,
+    DEBIAN_RUSTC, cargo, cross, cross_rows, gauntlet,
+    install::{install, rust_targets},
     kernels, lowest,
     matrix::Matrix,
     platforms,
     report::Report,
     root,
     rows::{HOST, MATRIX, Row},
+    template,
 };
 
 /// The tests that run the programs of any architecture.
@@ -25,7 +26,10 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "strace"].into_iter().chain(emulators))?;
+    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    // One column of the gauntlet is among the tests.
+    gauntlet::prepare();
+    rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
     platforms::install()?;
     let mut report = Report::default();
@@ -45,6 +49,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
     report.step("check, lowest versions of dependencies", lowest::check()?);
+    platforms::lint(&mut report);
     platforms::check(&mut report);
     for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
@@ -64,6 +69,8 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("random input", fuzz());
     report.step("build, release", cargo(&["build", "--release", "--workspace"]));
     report.step("programs, x86_64 release", programs(&root().join("target/release"), None));
+
+    template::run(&mut report)?;
 
     let all = ["build", "--release", "-p", "baremap", "-p", "baremap-examples", "--bins"];
     report.step("build, other architectures", cross_rows(&all, MATRIX));
@@ -91,6 +98,9 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("programs, x86_64-target.json", programs(&dir, None));
 
     kernels::boot(&booted, &mut report, &mut matrix);
+    if let Some(host) = MATRIX.iter().find(|row| row.target == HOST) {
+        kernels::boot_init(host, &mut report);
+    }
     matrix.finish(&mut report, update);
     Ok(report.finish())
 }

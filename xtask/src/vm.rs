@@ -6,8 +6,8 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    fs,
-    io::{BufRead, BufReader, Write},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -24,6 +24,9 @@ pub const MARK: &str = "@@ ";
 
 /// Longer than anything takes, also on a machine that is busy.
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// More than is ever written to a disk. It is the length of a file with a hole.
+const LOG_SIZE: u64 = 16 << 30;
 
 /// The parts of a kernel's package that are kept. All others are some hundred megabytes.
 const PARTS: &[&str] = &[
@@ -50,8 +53,28 @@ pub struct Guest<'a> {
     pub files: Vec<(String, Vec<u8>)>,
     /// What busybox's shell runs. The machine is turned off at its end.
     pub script: &'a str,
-    /// Images that become /dev/vda, /dev/vdb and so on.
-    pub disks: &'a [PathBuf],
+    /// They become /dev/vda, /dev/vdb and so on.
+    pub disks: &'a [Disk],
+}
+
+/// A disk of a machine.
+pub struct Disk {
+    image: PathBuf,
+    /// Where everything is recorded that the machine writes to the disk.
+    log: Option<PathBuf>,
+}
+
+impl Disk {
+    pub fn plain(image: &Path) -> Disk {
+        Disk { image: image.to_owned(), log: None }
+    }
+
+    /// A disk with a record of all writes in the format of dm-log-writes, in a new file.
+    pub fn logged(image: &Path, log: &Path) -> io::Result<Disk> {
+        // The emulator does not make a file longer that is a log.
+        File::create(log)?.set_len(LOG_SIZE)?;
+        Ok(Disk { image: image.to_owned(), log: Some(log.to_owned()) })
+    }
 }
 
 /// A running machine, which ends when this is dropped.
@@ -91,14 +114,27 @@ impl Vm {
         emulator.args(["-append", &format!("{} panic=-1 quiet loglevel=3", kernel.append)]);
         emulator.args(["-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"]);
         emulator.args(["-net", "none"]);
-        for disk in guest.disks {
-            emulator.arg("-drive").arg(format!("file={},format=raw,if=virtio", disk.display()));
+        for (number, Disk { image, log }) in guest.disks.iter().enumerate() {
+            let name = format!("disk{number}");
+            let driver = match log {
+                Some(log) => format!(
+                    "driver=blklogwrites,discard=unmap,file.driver=file,file.filename={},\
+                     log.driver=file,log.filename={},log-super-update-interval=1",
+                    image.display(),
+                    log.display()
+                ),
+                None => format!("driver=file,filename={}", image.display()),
+            };
+            emulator.args(["-blockdev", &format!("{driver},node-name={name}")]);
+            // The log has no entries for zeros that the disk writes by itself.
+            let device = format!("virtio-blk-pci,drive={name},write-zeroes=off");
+            emulator.args(["-device", &device]);
         }
         emulator.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut emulator = emulator.spawn()?;
         let input = emulator.stdin.take().ok_or("no console")?;
         let output = emulator.stdout.take().ok_or("no console")?;
-        let mut copy = fs::File::create(&log)?;
+        let mut copy = File::create(&log)?;
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
@@ -141,29 +177,6 @@ impl Vm {
     pub fn go_on(&mut self) -> Result<(), Box<dyn Error>> {
         self.input.write_all(b"\n")?;
         Ok(self.input.flush()?)
-    }
-
-    /// Stops the whole machine, its processor in the middle of whatever it does, while `action`
-    /// looks at its disks.
-    pub fn frozen<T>(
-        &mut self,
-        action: impl FnOnce() -> Result<T, Box<dyn Error>>,
-    ) -> Result<T, Box<dyn Error>> {
-        let id = self.emulator.id() as i32;
-        // SAFETY: a system call without memory. The process is a child that has not been waited
-        // for, so that no other has its number.
-        unsafe { libc::kill(id, libc::SIGSTOP) };
-        let mut status = 0;
-        // Returns when all threads of the emulator have stopped.
-        // SAFETY: the status is written.
-        let found = unsafe { libc::waitpid(id, &mut status, libc::WUNTRACED) };
-        if found != id || !libc::WIFSTOPPED(status) {
-            return Err(self.failed("the emulator has ended"));
-        }
-        let result = action();
-        // SAFETY: as above.
-        unsafe { libc::kill(id, libc::SIGCONT) };
-        result
     }
 
     fn failed(&self, what: &str) -> Box<dyn Error> {

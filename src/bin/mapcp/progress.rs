@@ -86,7 +86,7 @@ impl fmt::Display for Line {
 
 fn is_terminal() -> bool {
     let mut state = [0u8; 256]; // more than any architecture's `termios`
-    let at = state.as_mut_ptr() as usize;
+    let at = state.as_mut_ptr().expose_provenance();
     // SAFETY: the kernel fills a structure that is smaller.
     unsafe { syscall::ioctl(STDERR, linux_raw_sys::ioctl::TCGETS, at) }.is_ok()
 }

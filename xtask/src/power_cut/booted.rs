@@ -1,25 +1,35 @@
-//! Debian's kernels in an emulated machine: one boot makes the copies, and another looks at the
-//! disks.
+//! Debian's kernels in an emulated machine: one boot makes the copies, while everything that the
+//! machine writes to its disks is recorded, and another looks at the disks as they were between
+//! the writes.
 
 use std::{
     error::Error,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
+    ops::Range,
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use super::{
     CASES, Case, FileSystem, Found, IMAGE_SIZE, Line, Moment, Options, Random, Tally, contents,
+    run, write_log::WriteLog,
 };
 use crate::{
     rows::Kernel,
-    vm::{Guest, MARK, Vm},
+    vm::{Disk, Guest, MARK, Vm},
 };
 
+/// How many moments of a copy are looked at, unless it writes less often.
+const MOMENTS: usize = 12;
+
+/// The extensions of the files beside an image: what the machine wrote, and the image as it was
+/// at a moment.
+const LOG: &str = "log";
+const REPLAYED: &str = "replayed";
+
 /// A disk as it was at a moment.
-struct Shot {
+struct Snapshot {
     file_system: usize,
     case: Case,
     moment: Moment,
@@ -36,9 +46,11 @@ pub fn cut_power(
     let dir = dir.join(kernel.series());
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
-    let album = dir.join("album");
-    let (release, shots) = copy(options, kernel, file_systems, &dir, &album)?;
-    let tallies = look(kernel, file_systems, &album, &shots)?;
+    let (release, runs) = copy(options, kernel, file_systems, &dir)?;
+    let mut file = SnapshotFile::create(&dir.join("snapshots"))?;
+    let snapshots = replay(file_systems, &runs, &dir, &mut file)?;
+    println!("Linux {release}: {} snapshots", snapshots.len());
+    let tallies = check(kernel, file_systems, &file.path, &snapshots)?;
     for (file_system, tally) in file_systems.iter().zip(tallies) {
         lines.push(Line { kernel: release.clone(), file_system: file_system.name, tally });
     }
@@ -54,40 +66,40 @@ fn files() -> Vec<(String, Vec<u8>)> {
     contents().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
-/// The letter of a disk's name.
-fn letter(number: usize) -> char {
-    char::from(b'a' + number as u8)
+/// A copy: which it was, and how many writes of its disk came before it and before its success.
+struct Run {
+    file_system: usize,
+    case: Case,
+    writes: Range<usize>,
 }
 
-/// Makes the copies, and puts the disks as they are at the moments into the album, one after
-/// another.
+/// Boots and makes the copies.
 fn copy(
     options: &Options,
     kernel: &Kernel,
     file_systems: &[&FileSystem],
     dir: &Path,
-    album: &Path,
-) -> Result<(String, Vec<Shot>), Box<dyn Error>> {
+) -> Result<(String, Vec<Run>), Box<dyn Error>> {
     let mut disks = Vec::new();
     // Nothing is written because time passes: the copy has to ask for it.
     let mut script = "echo 0 > /proc/sys/vm/dirty_writeback_centisecs\n".to_owned();
-    for (number, file_system) in file_systems.iter().enumerate() {
+    for (disk, file_system) in ('a'..).zip(file_systems) {
         let image = dir.join(file_system.name);
         file_system.make(&image)?;
-        disks.push(image);
-        let disk = format!("/dev/vd{}", letter(number));
+        // What the machine writes is added later, write by write.
+        run("cp --sparse=always", [&image, &image.with_extension(REPLAYED)])?;
+        disks.push(Disk::logged(&image, &image.with_extension(LOG))?);
         let FileSystem { kind, options: mount, .. } = file_system;
         for case in CASES {
             let old = if case.replace { "cp /old /mnt/dest\n" } else { "" };
             let source = case.source();
             for _ in 0..options.runs {
                 script += &format!(
-                    "mount -t {kind} -o {mount} {disk} /mnt || exit\n\
+                    "mount -t {kind} -o {mount} /dev/vd{disk} /mnt || exit\n\
                      rm -f /mnt/dest\n{old}sync\n\
-                     echo \"{MARK}start\"\n\
+                     echo \"{MARK}start\"; read answer\n\
                      /mapcp -q --sync /{source} /mnt/dest\n\
-                     echo \"{MARK}status $?\"\n\
-                     read answer\n\
+                     echo \"{MARK}status $?\"; read answer\n\
                      umount /mnt\n"
                 );
             }
@@ -100,78 +112,108 @@ fn copy(
     let mut vm = Vm::boot(guest)?;
     let release = vm.expect("linux")?;
 
-    let mut random = Random::from_time();
-    let mut shots = Vec::new();
-    let mut album = Album::create(album)?;
+    let mut runs = Vec::new();
     for (number, file_system) in file_systems.iter().enumerate() {
         println!("Linux {release}: {}", file_system.name);
+        let log = dir.join(file_system.name).with_extension(LOG);
         for case in CASES {
-            let mut time = Duration::from_millis(200);
             for _ in 0..options.runs {
+                // While the script waits, nothing is written.
                 vm.expect("start")?;
-                let start = Instant::now();
-                let mut ended = vm.line_within(random.part_of(time))?;
-                let mut shoot = |vm: &mut Vm, moment| {
-                    shots.push(Shot { file_system: number, case, moment });
-                    vm.frozen(|| album.add(&disks[number]))
-                };
-                if ended.is_none() {
-                    let began = Instant::now();
-                    shoot(&mut vm, Moment::Before)?;
-                    let lost = began.elapsed();
-                    ended = Some(vm.line()?);
-                    time = start.elapsed().saturating_sub(lost);
-                } else {
-                    time = start.elapsed();
-                }
-                if ended.as_deref() != Some("status 0") {
-                    let name = case.name();
-                    return Err(format!("{}, {name}: {ended:?}", file_system.name).into());
-                }
-                shoot(&mut vm, Moment::After)?;
+                let start = WriteLog::count(&log)?;
                 vm.go_on()?;
+                let status = vm.expect("status")?;
+                if status != "0" {
+                    let name = case.name();
+                    return Err(format!("{}, {name}: status {status}", file_system.name).into());
+                }
+                let writes = start..WriteLog::count(&log)?;
+                vm.go_on()?;
+                runs.push(Run { file_system: number, case, writes });
             }
         }
     }
     vm.expect("end")?;
-    for (number, shot) in shots.iter().enumerate() {
-        // Before the next boot, as a machine does when it starts again.
-        let image = album.path.display();
-        let image = format!("{image}?offset={}", number as u64 * IMAGE_SIZE);
-        file_systems[shot.file_system].repair(Path::new(&image))?;
-    }
-    Ok((release, shots))
+    Ok((release, runs))
 }
 
-/// Boots again and reads the destination on every disk of the album.
-fn look(
+/// Makes the disks as they were at moments of these copies, one after another in a file.
+fn replay(
+    file_systems: &[&FileSystem],
+    runs: &[Run],
+    dir: &Path,
+    to: &mut SnapshotFile,
+) -> Result<Vec<Snapshot>, Box<dyn Error>> {
+    let mut random = Random::from_time();
+    let mut snapshots = Vec::new();
+    for (number, file_system) in file_systems.iter().enumerate() {
+        let image = dir.join(file_system.name);
+        let log = WriteLog::open(&image.with_extension(LOG))?;
+        let disk = File::options().read(true).write(true).open(image.with_extension(REPLAYED))?;
+        let mut done = 0;
+        for Run { case, writes: Range { start, end }, .. } in
+            runs.iter().filter(|run| run.file_system == number)
+        {
+            // Between the writes of the copy, also before the first.
+            let mut before: Vec<usize> = (*start..*end).filter(|&at| log.writes(at)).collect();
+            while before.len() > MOMENTS {
+                before.swap_remove(random.next() as usize % before.len());
+            }
+            let after = log.flushed(*end).max(*start);
+            for at in *start..=*end {
+                while done < at {
+                    log.replay(done, &disk)?;
+                    done += 1;
+                }
+                for (taken, moment) in
+                    [(before.contains(&at), Moment::Before), (at == after, Moment::After)]
+                {
+                    if taken {
+                        snapshots.push(Snapshot { file_system: number, case: *case, moment });
+                        to.add(&disk, file_system)?;
+                    }
+                }
+            }
+        }
+        while done < log.len() {
+            log.replay(done, &disk)?;
+            done += 1;
+        }
+        // What was replayed is what the machine wrote.
+        run("cmp", [&image, &image.with_extension(REPLAYED)])?;
+    }
+    Ok(snapshots)
+}
+
+/// Boots again and reads the destination on every snapshot.
+fn check(
     kernel: &Kernel,
     file_systems: &[&FileSystem],
-    album: &Path,
-    shots: &[Shot],
+    file: &Path,
+    snapshots: &[Snapshot],
 ) -> Result<Vec<Tally>, Box<dyn Error>> {
-    let mut script = LOOK.to_owned();
-    for (number, shot) in shots.iter().enumerate() {
-        let FileSystem { kind, options, .. } = file_systems[shot.file_system];
+    let mut script = CHECK.to_owned();
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        let FileSystem { kind, options, .. } = file_systems[snapshot.file_system];
         let offset = number as u64 * IMAGE_SIZE;
-        script += &format!("look {offset} {kind} {options} {}\n", shot.case.source());
+        script += &format!("check {offset} {kind} {options} {}\n", snapshot.case.source());
     }
     let modules = modules(file_systems);
-    let disks = [album.to_owned()];
+    let disks = [Disk::plain(file)];
     let guest = Guest { kernel, modules: &modules, files: files(), script: &script, disks: &disks };
     let vm = Vm::boot(guest)?;
     vm.expect("linux")?;
     let mut tallies: Vec<_> = file_systems.iter().map(|_| Tally::default()).collect();
-    for shot in shots {
+    for snapshot in snapshots {
         let found = Found::parse(&vm.expect("found")?);
-        tallies[shot.file_system].add(shot.case, shot.moment, found);
+        tallies[snapshot.file_system].add(snapshot.case, snapshot.moment, found);
     }
     vm.expect("end")?;
     Ok(tallies)
 }
 
-/// A function of the shell that looks at one disk of the album.
-const LOOK: &str = r#"
+/// A function of the shell that looks at one snapshot.
+const CHECK: &str = r#"
 found() {
     if ! mount -t $2 -o $3 /dev/loop0 /mnt; then echo that cannot be mounted; return; fi
     if [ ! -e /mnt/dest ]; then echo missing
@@ -184,7 +226,7 @@ found() {
     fi
     umount /mnt
 }
-look() {
+check() {
     losetup -o $1 /dev/loop0 /dev/vda
     found "$@" > /tmp/found 2> /dev/null
     losetup -d /dev/loop0
@@ -193,40 +235,35 @@ look() {
 "#;
 
 /// Disks, one after another in a file with holes.
-struct Album {
+struct SnapshotFile {
     path: PathBuf,
     file: File,
     len: u64,
 }
 
-impl Album {
-    fn create(path: &Path) -> io::Result<Album> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Album { path: path.to_owned(), file, len: 0 })
+impl SnapshotFile {
+    fn create(path: &Path) -> io::Result<SnapshotFile> {
+        Ok(SnapshotFile { path: path.to_owned(), file: File::create(path)?, len: 0 })
     }
 
-    /// Adds a disk as it is.
-    fn add(&mut self, disk: &Path) -> Result<(), Box<dyn Error>> {
-        let disk = File::open(disk)?;
+    /// Adds a disk as it is, and makes it consistent.
+    fn add(&mut self, disk: &File, file_system: &FileSystem) -> Result<(), Box<dyn Error>> {
         let begin = self.len;
         self.len += IMAGE_SIZE;
         self.file.set_len(self.len)?;
         let mut buffer = vec![0; 64 << 10];
         let mut at = 0;
-        while let Some(data) = next_data(&disk, at)? {
-            // What is left of a hole in the buffer is zeros, which stay a hole.
+        while let Some(data) = next_data(disk, at)? {
             at = data - data % buffer.len() as u64;
             let len = disk.read_at(&mut buffer, at)?;
-            if len == 0 {
-                break;
-            }
+            // Zeros stay a hole.
             if buffer[..len].iter().any(|&byte| byte != 0) {
                 self.file.write_all_at(&buffer[..len], begin + at)?;
             }
             at += len as u64;
         }
-        Ok(())
+        let image = format!("{}?offset={begin}", self.path.display());
+        file_system.repair(Path::new(&image))
     }
 }
 

@@ -1,0 +1,162 @@
+//! Permissions and access lists that are hard to keep.
+
+use std::{
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{Mode, XattrFlags, getxattr, setxattr},
+    io::Errno,
+    process::umask,
+};
+
+use crate::{
+    Rows,
+    common::noise,
+    fuse::{Fault, Odd},
+    not_here,
+    place::Place,
+    trial::{Trial, run},
+};
+
+/// The attribute that is a file's access list. Source: acl(5).
+const ACCESS: &str = "system.posix_acl_access";
+
+pub fn rows(rows: &mut Rows) {
+    for users in [100, 124, 125, 130, 400] {
+        rows.add(format!("an access list of {users} named users"), move |place| {
+            access_list(place, users);
+        });
+    }
+    rows.add("-p: an access list that the destination has no room for", |place| {
+        let mut t = Trial::new(place);
+        t.file("old", "old");
+        let elsewhere = place.elsewhere();
+        let source = elsewhere.join("source");
+        fs::write(&source, "contents").unwrap();
+        if let Err(errno) = give(&source, &list(3000)) {
+            not_here(format!("no such access lists: {errno}"));
+        }
+        for dest in ["new", "old"] {
+            let mut copy = t.mapcp(["-p"]);
+            let ran = run(copy.arg(&source).arg(dest));
+            let cause = "cannot set an attribute of";
+            match of(&t.path(dest)) {
+                Ok(found) if found == list(3000) => {
+                    ran.copied(8);
+                    t.becomes(dest, "contents");
+                }
+                _ => ran.fails_by_one_of(&[
+                    &format!("{cause} '{dest}': No space left on device (ENOSPC)"),
+                    &format!("{cause} '{dest}': Argument list too long (E2BIG)"),
+                ]),
+            }
+            t.check();
+        }
+        fs::remove_dir_all(elsewhere).unwrap();
+    });
+    for unnamed in [true, false] {
+        let with = if unnamed { "with" } else { "without" };
+        rows.add(format!("chmod ignored, {with} O_TMPFILE"), move |place| {
+            chmod_ignored(place, unnamed);
+        });
+    }
+}
+
+/// The list that lets a number of named users read and write, as the kernel has it: tags and
+/// permissions of the owner, the users, the group, what they may have at most, and others.
+/// Source: `linux/posix_acl_xattr.h`.
+fn list(users: u32) -> Vec<u8> {
+    let entry = |tag: u8, may: u8, who: u32| [&[tag, 0, may, 0][..], &who.to_le_bytes()].concat();
+    let named = (0..users).flat_map(|number| entry(2, 6, 20_000 + number));
+    let rest = [entry(4, 0, !0), entry(16, 6, !0), entry(32, 0, !0)].concat();
+    [vec![2, 0, 0, 0], entry(1, 6, !0), named.collect(), rest].concat()
+}
+
+fn give(path: &Path, list: &[u8]) -> Result<(), Errno> {
+    setxattr(path.as_os_str().as_bytes(), ACCESS, list, XattrFlags::empty())
+}
+
+fn of(path: &Path) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0; 64 << 10];
+    let count = getxattr(path.as_os_str().as_bytes(), ACCESS, &mut value[..])?;
+    value.truncate(count);
+    Ok(value)
+}
+
+fn access_list(place: &Place, users: u32) {
+    let mut t = Trial::new(place);
+    t.file("source", noise(100_000));
+    t.file("with", "old");
+    fs::set_permissions(t.path("with"), fs::Permissions::from_mode(0o640)).unwrap();
+    if let Err(errno) = give(&t.path("with"), &list(users)) {
+        not_here(format!("no such access lists: {errno}"));
+    }
+    t.run(["-p", "with", "kept"]).copied(3);
+    t.run(["source", "with"]).copied(100_000);
+    for name in ["with", "kept"] {
+        assert!(of(&t.path(name)) == Ok(list(users)), "{name}: another list");
+        assert_eq!(t.path(name).metadata().unwrap().mode() & 0o7777, 0o660, "{name}");
+    }
+    t.becomes("kept", "old");
+    t.becomes_as("with", "source");
+    t.check();
+}
+
+/// An overwritten file has its permissions, or it is the old one and a message says what could
+/// not be set.
+fn chmod_ignored(place: &Place, unnamed: bool) {
+    let odd = Odd::new(place, Fault { unnamed, ignores_modes: true, ..Fault::NONE });
+    let mut t = Trial::new(place);
+    t.file("source", noise(100_000));
+    fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o640)).unwrap();
+    let dest = odd.dir.join("dest");
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
+    // As the file system makes it; the last number is the umask of the copy.
+    for (bits, mask, kept) in
+        [(0o644, 0o022, true), (0o600, 0o077, true), (0o640, 0, true), (0o666, 0o022, false)]
+    {
+        for option in ["--method=write", "-p"] {
+            let _ = fs::remove_file(&dest);
+            let before = umask(Mode::empty());
+            let mut open = fs::File::options();
+            std::os::unix::fs::OpenOptionsExt::mode(open.write(true).create(true), bits);
+            open.open(&dest).unwrap();
+            umask(before);
+            assert_eq!(mode(&dest), bits);
+            let mut copy = t.mapcp([option, "source"]);
+            // SAFETY: one system call.
+            unsafe {
+                copy.pre_exec(move || {
+                    umask(Mode::from_raw_mode(mask));
+                    Ok(())
+                });
+            }
+            let ran = run(copy.arg(&dest));
+            let is_kept = if option == "-p" { bits == 0o640 } else { kept };
+            if is_kept {
+                ran.copied(100_000);
+                assert!(fs::read(&dest).unwrap() == t.read("source"));
+            } else {
+                let cause = "the file system ignores the change";
+                let path = dest.display();
+                ran.fails(&format!("cannot set the permissions of '{path}': {cause}"));
+                assert_eq!(fs::read(&dest).unwrap(), b"");
+            }
+            assert_eq!(mode(&dest), bits);
+            assert_eq!(fs::read_dir(&odd.dir).unwrap().count(), 1);
+        }
+    }
+    // The file is another user's, whose group is not to be read by that of this process.
+    let _ = chown(&dest, Some(1), Some(2));
+    let ran = run(t.mapcp(["source"]).arg(&dest));
+    assert!(ran.err.contains("cannot "), "{ran:?}");
+    assert_eq!((dest.metadata().unwrap().uid(), dest.metadata().unwrap().gid()), (1, 2));
+    t.check();
+}

@@ -1,0 +1,173 @@
+//! File systems that compress, as a source and as a destination.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+    process::Command,
+};
+
+use rustix::fs::{fstatvfs, syncfs};
+
+use crate::{
+    Rows,
+    common::noise,
+    mounts::Mount,
+    not_here,
+    place::{Place, done},
+    sizes::WAYS,
+    trial::{End, Trial, fd, pages},
+};
+
+pub fn rows(rows: &mut Rows) {
+    rows.add("source in a compressed image, erofs", |place| {
+        image(place, "erofs", |dir, image| {
+            done(Command::new("mkfs.erofs").arg("-zlz4hc").args([image, dir]))
+        });
+    });
+    rows.add("source in a compressed image, squashfs", |place| {
+        image(place, "squashfs", |dir, image| {
+            done(Command::new("mksquashfs").args([dir, image]).args(["-quiet", "-no-progress"]))
+        });
+    });
+    rows.add("source on a btrfs that compresses", |place| {
+        let btrfs = Btrfs::new(place);
+        let source = btrfs.mount.path("source");
+        let mut contents = text(9 << 20);
+        contents[1 << 20..2 << 20].copy_from_slice(&pages(1 << 20));
+        contents[(4 << 20) + 4096..5 << 20].fill(0);
+        contents[6 << 20..7 << 20].fill(0);
+        let file = File::create(&source).unwrap();
+        file.write_all_at(&contents[..6 << 20], 0).unwrap();
+        file.write_all_at(&contents[7 << 20..], 7 << 20).unwrap();
+        btrfs.used();
+        // (Of compressed data btrfs counts the blocks that it would have.)
+        let found = file.metadata().unwrap();
+        assert!(found.blocks() * 512 < found.len(), "it has no hole");
+        copies(place, &source, &contents);
+    });
+    rows.add("destination on a btrfs that compresses", |place| {
+        if !place.is_here() {
+            not_here("once is enough: it is the same in all columns");
+        }
+        let t = Trial::new(place);
+        let btrfs = Btrfs::new(place);
+        let contents = text(24 << 20);
+        fs::write(t.path("source"), &contents).unwrap();
+        let space = |name: &str, copy: &dyn Fn(&Path)| {
+            let before = btrfs.used();
+            let dest = btrfs.mount.path(name);
+            copy(&dest);
+            let space = btrfs.used().saturating_sub(before);
+            assert!(fs::read(&dest).unwrap() == contents, "{name} is another file");
+            fs::remove_file(dest).unwrap();
+            btrfs.used();
+            space
+        };
+        let by_cp = space("cp", &|dest| {
+            done(Command::new("cp").arg("--reflink=never").arg(t.path("source")).arg(dest))
+                .unwrap();
+        });
+        assert!(by_cp < 4 << 20, "cp takes {by_cp} bytes");
+        // What is mapped to be written to is reserved first, which is what was asked for.
+        for way in WAYS.iter().filter(|way| !way.contains(&"--method=map")) {
+            let by_us = space("mapcp", &|dest| {
+                let ran = t.run(way.iter().map(Path::new).chain([Path::new("source"), dest]));
+                if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
+                    ran.fails("cannot copy within the kernel 'source': Cross-device link (EXDEV)");
+                    fs::write(dest, &contents).unwrap();
+                } else {
+                    ran.copied(contents.len());
+                }
+            });
+            assert!(by_us < by_cp + (2 << 20), "{way:?} takes {by_us} bytes, cp {by_cp}");
+        }
+    });
+}
+
+/// Lines that compress well, and no page of zeros.
+fn text(len: usize) -> Vec<u8> {
+    b"a line of text that compresses well\n".iter().copied().cycle().take(len).collect()
+}
+
+struct Btrfs {
+    mount: Mount,
+    dir: File,
+}
+
+impl Btrfs {
+    fn new(place: &Place) -> Btrfs {
+        let image = place.beside("compressing.image");
+        File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        let made = done(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&image));
+        made.unwrap_or_else(|reason| not_here(reason));
+        let options = ["-o", "loop,compress=zstd", image.to_str().unwrap()];
+        let mount = Mount::new(place, "compressing", &options);
+        // (The loop device has it open.)
+        fs::remove_file(&image).unwrap();
+        let dir = File::open(&mount.dir).unwrap();
+        Btrfs { mount, dir }
+    }
+
+    /// How many bytes are used when all is on the disk.
+    fn used(&self) -> u64 {
+        syncfs(fd(&self.dir)).unwrap();
+        let found = fstatvfs(fd(&self.dir)).unwrap();
+        (found.f_blocks - found.f_bfree) * found.f_frsize
+    }
+}
+
+/// Copies from a compressed image files with holes of which lseek(2) knows nothing, and one
+/// without.
+fn image(place: &Place, kind: &str, make: impl Fn(&Path, &Path) -> Result<String, String>) {
+    let dir = place.beside("contents");
+    fs::create_dir_all(&dir).unwrap();
+    let sparse = File::create(dir.join("sparse")).unwrap();
+    sparse.set_len((20 << 20) + 77).unwrap();
+    for at in [0, (3 << 20) + 4000, 9 << 20, (20 << 20) + 70] {
+        sparse.write_all_at(&noise(if at < 20 << 20 { 50_000 } else { 7 }), at).unwrap();
+    }
+    let zeros = File::create(dir.join("zeros")).unwrap();
+    zeros.set_len(300_000).unwrap();
+    fs::write(dir.join("dense"), text(5 << 20)).unwrap();
+    let image = place.beside(&format!("{kind}.image"));
+    make(&dir, &image).unwrap_or_else(|reason| not_here(reason));
+    let mount = Mount::new(place, "image", &["-t", kind, "-o", "loop,ro", image.to_str().unwrap()]);
+    for name in ["sparse", "zeros", "dense"] {
+        let contents = fs::read(dir.join(name)).unwrap();
+        copies(place, &mount.path(name), &contents);
+    }
+    drop(mount);
+    fs::remove_file(image).unwrap();
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Copies a compressed source in each way that leaves zeros out: the copy takes no more space
+/// than that of GNU cp.
+fn copies(place: &Place, source: &Path, contents: &[u8]) {
+    let mut t = Trial::new(place);
+    let cp = t.path("cp");
+    done(Command::new("cp").arg("--reflink=never").arg(source).arg(&cp)).unwrap();
+    let blocks = |path: &Path| {
+        File::open(path).unwrap().sync_all().unwrap();
+        path.metadata().unwrap().blocks()
+    };
+    let by_cp = blocks(&cp);
+    fs::remove_file(cp).unwrap();
+    for way in WAYS.iter().filter(|way| !way.contains(&"--method=kernel")) {
+        for old in [false, true] {
+            let in_place: &[&str] = if old { &["--in-place"] } else { &[] };
+            if old {
+                t.file("dest", pages(contents.len() + 5000));
+            }
+            let options = way.iter().chain(in_place).map(Path::new);
+            t.run(options.chain([source, Path::new("dest")])).copied(contents.len());
+            t.becomes("dest", contents);
+            t.check();
+            let by_us = blocks(&t.path("dest"));
+            let most = by_cp + by_cp / 8 + 256;
+            assert!(by_us <= most, "{way:?}: {by_us} blocks of {}, cp {by_cp}", source.display());
+            t.remove("dest");
+        }
+    }
+}

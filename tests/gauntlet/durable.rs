@@ -1,0 +1,225 @@
+//! When a copy may report success: what was closed, and what is on the disk by then.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    Rows,
+    disk::native_only,
+    fuse::{Fault, Odd, has_unnamed_files},
+    not_here,
+    place::{Place, done, is_root},
+    trial::{End, Trial, pages, run},
+    watch::{refuse, watch},
+};
+
+const SIZE: usize = (1 << 20) + 77;
+
+pub fn rows(rows: &mut Rows) {
+    for (kind, make) in [
+        ("ext2", &["mkfs.ext2", "-q", "-F"][..]),
+        ("ext4 without a journal", &["mkfs.ext4", "-q", "-F", "-O", "^has_journal"]),
+        ("ext4", &["mkfs.ext4", "-q", "-F"]),
+        ("xfs", &["mkfs.xfs", "-q", "-f"]),
+        ("btrfs", &["mkfs.btrfs", "-q", "-f"]),
+    ] {
+        rows.add(format!("--sync: the disk at the moment of success, {kind}"), move |place| {
+            at_success(place, kind, make);
+        });
+    }
+    for (what, existing, no_names) in [
+        ("a new destination", false, false),
+        ("an existing destination", true, false),
+        ("a new destination, without O_TMPFILE", false, true),
+        ("an existing destination, without O_TMPFILE", true, true),
+    ] {
+        rows.add(format!("--sync: the data, each name, the directory; {what}"), move |place| {
+            order(place, existing, no_names);
+        });
+    }
+    for unnamed in [true, false] {
+        for existing in [true, false] {
+            let name = format!(
+                "disk full at close, {} destination, {} O_TMPFILE",
+                if existing { "existing" } else { "new" },
+                if unnamed { "with" } else { "without" },
+            );
+            rows.add(name, move |place| full_at_close(place, unnamed, existing));
+        }
+    }
+    rows.add("disk full at close, --in-place", |place| {
+        let odd = Odd::new(place, Fault { close: Some(Errno::NOSPC), ..Fault::NONE });
+        let mut t = Trial::new(place);
+        t.file("source", "contents");
+        fs::File::create(odd.dir.join("dest")).unwrap();
+        let dest = odd.dir.join("dest");
+        let ran = run(t.mapcp(["--in-place", "source"]).arg(&dest));
+        let cause = "No space left on device (ENOSPC)";
+        ran.fails(&format!("cannot write to '{}': {cause}", dest.display()));
+        t.check();
+    });
+    rows.add("without --sync nothing waits for the disk", |place| {
+        native_only();
+        for no_names in [false, true] {
+            let mut t = Trial::new(place);
+            t.file("source", pages(SIZE));
+            t.file("dest", "old");
+            let mut copy = t.mapcp(["source", "dest"]);
+            if no_names {
+                refuse(&mut copy, &[crate::signals::without_names()], Errno::OPNOTSUPP);
+            }
+            watch(&mut copy, |call, _| {
+                let waits = [sc::nr::FSYNC, sc::nr::FDATASYNC, sc::nr::SYNCFS, sc::nr::SYNC];
+                assert!(!waits.iter().any(|&number| call.is(number)), "{call:?}");
+            })
+            .copied(SIZE);
+            t.becomes_as("dest", "source");
+            t.check();
+        }
+    });
+}
+
+/// What has reached the disk by the moment of success is the new file, whatever the file system
+/// still has in memory.
+fn at_success(place: &Place, kind: &str, make: &[&str]) {
+    if !place.is_here() {
+        not_here("it has a file system of its own, which one column shows");
+    }
+    if !is_root() {
+        not_here("to mount a file system needs root");
+    }
+    let dir = place.dir();
+    let (image, disk) = (dir.join("image"), dir.join("disk"));
+    let (small, large) = (pages(40_000), pages(4_000_000));
+    fs::create_dir(&disk).unwrap();
+    fs::write(dir.join("small"), &small).unwrap();
+    fs::write(dir.join("large"), &large).unwrap();
+    let mount = |image: &Path| {
+        done(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&disk)).map(drop)
+    };
+    let unmount = || {
+        done(Command::new("umount").arg(&disk)).unwrap();
+        if kind == "btrfs" {
+            // Both images have one identity.
+            done(Command::new("btrfs").args(["device", "scan", "--forget"])).unwrap();
+        }
+    };
+    let t = Trial::in_dir(place, dir.clone());
+    for (source, bytes) in [("small", &small), ("large", &large)] {
+        for existing in [false, true] {
+            let _ = fs::remove_file(&image);
+            File::create(&image).unwrap().set_len(400 << 20).unwrap();
+            let made = done(Command::new(make[0]).args(&make[1..]).arg(&image));
+            made.unwrap_or_else(|reason| not_here(reason));
+            mount(&image).unwrap_or_else(|reason| not_here(reason));
+            if existing {
+                fs::write(disk.join("dest"), pages(1_200_000)).unwrap();
+            }
+            done(Command::new("sync").arg("-f").arg(&disk)).unwrap();
+            let ran = t.run(["--sync", source, "disk/dest"]);
+            let snapshot = dir.join("snapshot");
+            let copied = done(Command::new("cp").arg("--sparse=always").args([&image, &snapshot]));
+            unmount();
+            ran.copied(bytes.len());
+            copied.unwrap();
+            if kind.starts_with("ext") {
+                // It tells by its status that it has repaired something.
+                let _ = Command::new("e2fsck").arg("-fy").arg(&snapshot).output().unwrap();
+            }
+            mount(&snapshot).unwrap();
+            let found = fs::read(disk.join("dest"));
+            unmount();
+            let case = format!("{source}, {}", if existing { "existing" } else { "new" });
+            match found {
+                Ok(found) => assert!(found == *bytes, "{case}: {} bytes, not the new", found.len()),
+                Err(error) => panic!("{case}: {error}"),
+            }
+        }
+    }
+}
+
+/// A file is synced when all its data is written, and again whenever its name has changed.
+fn order(place: &Place, existing: bool, no_names: bool) {
+    native_only();
+    let mut t = Trial::new(place);
+    t.file("source", pages(SIZE));
+    if existing {
+        t.file("dest", "old");
+    }
+    let mut copy = t.mapcp(["--sync", "source", "dest"]);
+    if no_names {
+        refuse(&mut copy, &[crate::signals::without_names()], Errno::OPNOTSUPP);
+    }
+    let (mut steps, mut file, mut named) = (Vec::new(), None, false);
+    watch(&mut copy, |call, _| {
+        let first = call.arguments[0];
+        if call.is(sc::nr::FSYNC) {
+            // The first one is of the file; the directory's descriptor is another.
+            let is_file = *file.get_or_insert(first) == first;
+            steps.push(if is_file { "fsync file" } else { "fsync directory" });
+        } else if call.is(sc::nr::LINKAT) {
+            steps.push("link");
+        } else if call.is(sc::nr::RENAMEAT2) || call.is(sc::nr::RENAMEAT) {
+            steps.push("rename");
+        } else if [sc::nr::WRITE, sc::nr::PWRITE64, sc::nr::COPY_FILE_RANGE].contains(&call.number)
+            && first > 2
+        {
+            steps.push("data");
+        } else if call.is(sc::nr::OPENAT) && call.string(1).starts_with(b".mapcp-") {
+            named = true;
+        }
+    })
+    .copied(SIZE);
+    t.becomes_as("dest", "source");
+    t.check();
+    let wanted = match (named, existing) {
+        (true, _) => &["fsync file", "rename", "fsync file", "fsync directory"][..],
+        (false, false) => &["fsync file", "link", "fsync file", "fsync directory"],
+        (false, true) => {
+            &["fsync file", "link", "fsync file", "rename", "fsync file", "fsync directory"]
+        }
+    };
+    // (A clone is no data.)
+    let start = steps.iter().position(|&step| step != "data").unwrap_or_default();
+    assert_eq!(steps[start..], *wanted);
+}
+
+/// What is written fits into a cache, and the error comes at close.
+fn full_at_close(place: &Place, unnamed: bool, existing: bool) {
+    let odd = Odd::new(place, Fault { unnamed, close: Some(Errno::NOSPC), ..Fault::NONE });
+    if unnamed && !has_unnamed_files(&odd.dir) {
+        not_here("before Linux 6.2 FUSE has no O_TMPFILE");
+    }
+    let mut t = Trial::new(place);
+    t.file("source", pages(SIZE));
+    t.file("empty", "");
+    let dest = odd.dir.join("dest");
+    if existing {
+        fs::write(&dest, "").unwrap();
+        // To write and close it would fail here, too; its mode shows that it is the old one.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o741);
+        fs::set_permissions(&dest, mode).unwrap();
+    }
+    for way in crate::sizes::WAYS {
+        let ran = run(t.mapcp(way.iter().chain(&["source"])).arg(&dest));
+        if ran.end == End::Exit(1) && ran.err.contains("cannot copy within the kernel") {
+            continue; // not to another file system
+        }
+        let cause = "No space left on device (ENOSPC)";
+        ran.fails(&format!("cannot write to '{}': {cause}", dest.display()));
+        let names: Vec<_> = fs::read_dir(&odd.dir).unwrap().map(|e| e.unwrap()).collect();
+        assert_eq!(names.len(), usize::from(existing), "{names:?}");
+        if existing {
+            let mode = std::os::unix::fs::MetadataExt::mode(&dest.metadata().unwrap());
+            assert_eq!(mode & 0o777, 0o741);
+        }
+        t.check();
+    }
+    // Nothing was written, so that nothing is lost.
+    run(t.mapcp(["empty"]).arg(&dest)).copied(0);
+}

@@ -1,0 +1,94 @@
+//! Registers that the kernel does not keep in a system call, and of which the compiler makes
+//! use only if it is asked to: RISC-V's vectors, and aarch64's scalable ones. No emulator of
+//! calls changes them, so what the compiler makes of a call is read.
+
+mod common;
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use common::run;
+
+/// A value that is best kept in a vector register from one loop to the next.
+const PROBE: &str = "
+#![no_std]
+
+#[unsafe(no_mangle)]
+pub fn fill_around_a_call(a: &mut [u32; 256], b: &mut [u32; 256], value: u32) -> i32 {
+    a.fill(value);
+    let pid = baremap::syscall::getpid();
+    b.fill(value);
+    pid
+}
+";
+
+/// The instructions of the function, as the compiler makes them with this feature.
+fn instructions(target: &str, feature: &str) -> Vec<String> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+    let sysroot = String::from_utf8(sysroot.stdout).unwrap();
+    let library = Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib");
+    assert!(library.is_dir(), "there is no core for it: rustup target add {target}");
+
+    let root = env!("CARGO_MANIFEST_DIR");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors").join(feature);
+    fs::create_dir_all(dir.join("src")).unwrap();
+    fs::write(dir.join("src/lib.rs"), PROBE).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"probe\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n\
+         [dependencies]\nbaremap = {{ path = {root:?}, default-features = false }}\n"
+    );
+    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    fs::copy(Path::new(root).join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    let assembly = dir.join("probe.s");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["rustc", "--quiet", "--offline", "--release", "--target", target]);
+    cargo.args(["--target-dir", "target", "--", "--emit"]);
+    cargo.arg(format!("asm={}", assembly.display())).env("RUSTC", "rustc");
+    cargo.env("RUSTFLAGS", format!("-Ctarget-feature=+{feature}"));
+    run(cargo.current_dir(&dir));
+
+    let text = fs::read_to_string(assembly).unwrap();
+    let lines = text.lines().skip_while(|line| *line != "fill_around_a_call:");
+    let lines = lines.take_while(|line| !line.contains(".size")).map(str::trim);
+    lines.map(|line| line.replace('\t', " ")).collect()
+}
+
+/// The names of registers in an instruction that are of these kinds.
+fn registers<'a>(instruction: &'a str, kinds: &'a [char]) -> impl Iterator<Item = &'a str> {
+    let words = instruction.split(|c: char| !c.is_ascii_alphanumeric());
+    words
+        .skip(1)
+        .filter(move |word| word.strip_prefix(kinds).is_some_and(|rest| rest.parse::<u8>().is_ok()))
+}
+
+/// After the call, each register is first written, and then used.
+fn nothing_is_kept(target: &str, feature: &str, call: &str, kinds: &[char]) {
+    let instructions = instructions(target, feature);
+    let at = instructions.iter().position(|line| line.starts_with(call));
+    let (before, after) = instructions.split_at(at.expect("no call"));
+    let uses = |part: &[String]| part.iter().any(|line| registers(line, kinds).next().is_some());
+    assert!(uses(before) && uses(after), "the compiler uses no such register: {instructions:#?}");
+    let mut written = BTreeSet::new();
+    for line in after {
+        let is_store =
+            line.starts_with("st") || line.starts_with("vs") && !line.starts_with("vset");
+        for (index, register) in registers(line, kinds).enumerate() {
+            if index == 0 && !is_store {
+                written.insert(register);
+            }
+            assert!(
+                written.contains(register),
+                "{target}: {register} is kept across the call, in {line:?}: {instructions:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_vector_is_kept_on_riscv64() {
+    nothing_is_kept("riscv64gc-unknown-linux-gnu", "v", "ecall", &['v']);
+}
+
+#[test]
+fn no_scalable_vector_is_kept_on_aarch64() {
+    nothing_is_kept("aarch64-unknown-linux-gnu", "sve", "svc", &['z', 'p']);
+}
