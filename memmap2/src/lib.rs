@@ -36,7 +36,7 @@
 //! [memmap2]: https://docs.rs/memmap2
 //! [baremap]: https://docs.rs/baremap
 
-#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+#![warn(missing_docs)]
 
 #[cfg_attr(
     all(

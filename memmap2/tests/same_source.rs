@@ -5,14 +5,18 @@
 #[path = "programs"]
 mod ours {
     use ::memmap2;
+    #[path = "behaviours.rs"]
+    mod behaviours;
     #[path = "documented.rs"]
-    mod programs;
+    mod documented;
 }
 
 #[allow(clippy::duplicate_mod, reason = "that is the point")]
 #[path = "programs"]
 mod oracle {
     use ::real as memmap2;
+    #[path = "behaviours.rs"]
+    mod behaviours;
     #[path = "documented.rs"]
-    mod programs;
+    mod documented;
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask`: every test, for every architecture, and what they need.
 
+mod adopters;
 #[path = "../../tests/common/bars.rs"]
 mod bars;
 mod bench;
@@ -35,6 +36,8 @@ Usage: cargo xtask test [--update]               every test
        cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in docs/architectures.md instead of comparing it
+       cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2
+       --update writes the table in docs/coming-from-memmap2.md
        cargo xtask manual [--update]             mapcp's manual page, --help and completions
        --update writes them instead of comparing them
        cargo xtask power-cut [--update] [--runs N] [--mapcp PATH] [KERNEL...] [FILE_SYSTEM...]
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         ["test"] => test::test(update),
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
+        ["adopters", ref names @ ..] => adopters::adopters(names, update),
         ["manual"] => manual::manual(update),
         ["power-cut", ref words @ ..] => power_cut::power_cut(words, update),
         ["template"] if !update => template::template(),

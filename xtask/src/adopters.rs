@@ -1,0 +1,151 @@
+//! `cargo xtask adopters`: crates that use memmap2 pass their own tests with baremap.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+use crate::{cargo, replace, root};
+
+/// Crates of crates.io as they are there, with the features that have them map files.
+const ADOPTERS: &[(&str, &str, &[&str])] = &[
+    ("blake3", "1.8.7", &["--features", "mmap,rayon"]),
+    ("fontdb", "0.24.0", &[]),
+    ("gix-commitgraph", "0.42.0", &["--features", "sha1"]),
+    ("gix-index", "0.58.0", &["--features", "sha1"]),
+    ("gix-pack", "0.77.0", &["--features", "sha1"]),
+    ("gix-ref", "0.69.1", &["--features", "sha1"]),
+    ("grep-searcher", "0.1.17", &[]),
+    ("maxminddb", "0.32.0", &["--features", "mmap"]),
+    ("minidump", "0.27.0", &[]),
+    ("parity-db", "0.5.7", &[]),
+    ("tantivy", "0.27.0", &["--lib"]),
+];
+
+const FILE: &str = "docs/coming-from-memmap2.md";
+const BEGIN: &str = "<!-- The rows that `cargo xtask adopters --update` writes. -->\n";
+const END: &str = "<!-- The end of them. -->\n";
+
+/// Runs the tests of all of them, or of those with these names.
+pub fn adopters(names: &[&str], update: bool) -> Result<ExitCode, String> {
+    let mut rows = String::from("| crate | tests with memmap2 | with baremap |\n|---|---|---|\n");
+    let mut alike = true;
+    for &(name, version, arguments) in ADOPTERS {
+        if !names.is_empty() && !names.contains(&name) {
+            continue;
+        }
+        let dir = source(name, version)?;
+        let before = tests(&dir, arguments, false)?;
+        let after = tests(&dir, arguments, true)?;
+        alike &= before == after && before.failed == 0 && before.passed > 0;
+        let row = format!("| {name} {version} | {before} | {after} |\n");
+        print!("{row}");
+        rows.push_str(&row);
+    }
+    if update {
+        replace(FILE, BEGIN, END, &rows)?;
+    }
+    Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Default, PartialEq)]
+struct Counts {
+    passed: u32,
+    failed: u32,
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.failed {
+            0 => write!(f, "{} passed", self.passed),
+            failed => write!(f, "{} passed, {failed} failed", self.passed),
+        }
+    }
+}
+
+fn dir() -> PathBuf {
+    root().join("target/adopters")
+}
+
+/// Has cargo fetch a crate, and copies it to where it can be built.
+fn source(name: &str, version: &str) -> Result<PathBuf, String> {
+    let copy = dir().join(format!("{name}-{version}"));
+    if copy.exists() {
+        return Ok(copy);
+    }
+    let fetcher = dir().join("fetch");
+    write(&fetcher.join("src/lib.rs"), "")?;
+    let dependency = format!("[dependencies]\n{name} = \"={version}\"\n");
+    let package = "[package]\nname = \"fetch\"\nedition = \"2024\"\n\n[workspace]\n\n";
+    write(&fetcher.join("Cargo.toml"), &format!("{package}{dependency}"))?;
+    let mut metadata = cargo(&["metadata", "--format-version", "1"]);
+    let metadata = metadata.current_dir(&fetcher).stderr(Stdio::inherit()).output();
+    let metadata = metadata.map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata = String::from_utf8_lossy(&metadata.stdout);
+    let end = metadata.find(&format!("/{name}-{version}/Cargo.toml\""));
+    let end = end.ok_or_else(|| format!("cargo did not fetch {name} {version}"))?;
+    let start = metadata[..end].rfind('"').unwrap_or(0) + 1;
+    let source = format!("{}/{name}-{version}", &metadata[start..end]);
+    run(Command::new("cp").args(["-r", &source]).arg(&copy))?;
+    // A package of its own, and not of the workspace around it.
+    let manifest = copy.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).map_err(|error| format!("{source}: {error}"))?;
+    write(&manifest, &format!("{text}\n[workspace]\n"))?;
+    Ok(copy)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
+}
+
+/// Runs the tests of a crate, with memmap2 or with baremap in its place.
+fn tests(dir: &Path, arguments: &[&str], patched: bool) -> Result<Counts, String> {
+    let patch = root().join("memmap2/patch");
+    let patch = format!("patch.crates-io.memmap2.path={:?}", patch.display().to_string());
+    let command = |arguments: &[&str]| {
+        let mut command = cargo(arguments);
+        command.current_dir(dir).env("CARGO_TARGET_DIR", self::dir().join("target"));
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUSTFLAGS", "--cap-lints=warn");
+        if patched {
+            command.args(["--config", &patch]);
+        }
+        command
+    };
+    run(&mut command(&["update", "--quiet", "-p", "memmap2"]))?;
+    let mut tree = command(&["tree", "-i", "memmap2", "--depth", "0"]);
+    let tree = tree.args(arguments.iter().filter(|&&word| word != "--lib")).output();
+    let tree = tree.map_err(|error| format!("cargo tree: {error}"))?;
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    if tree.contains("memmap2/patch") != patched {
+        return Err(format!("{}: another memmap2 than wanted: {tree}", dir.display()));
+    }
+    let mut test = command(&["test", "--no-fail-fast"]);
+    let output = test.args(arguments).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cargo test: {error}"))?;
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut counts = Counts::default();
+    for line in output.lines().filter(|line| line.starts_with("test result: ")) {
+        let mut words = line.split([' ', ';']);
+        let mut before = "";
+        for word in &mut words {
+            match word {
+                "passed" => counts.passed += before.parse().unwrap_or(0),
+                "failed" => counts.failed += before.parse().unwrap_or(0),
+                _ => {}
+            }
+            before = word;
+        }
+    }
+    let name = if patched { "tests-with-baremap.txt" } else { "tests-with-memmap2.txt" };
+    write(&dir.join(name), &output)?;
+    Ok(counts)
+}
