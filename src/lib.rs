@@ -27,7 +27,7 @@
 //!
 //! # Features
 //!
-//! * `freestanding` (default): `rt`, `entry!` and the programs.
+//! * `mapcp` (default): the program of that name. It changes nothing about the library.
 //! * `alloc`: `alloc::Allocator`, with which a freestanding program has `Vec`, `String` and
 //!   the like.
 //! * `std`: the descriptor types of [`fd`] are those of the standard library, and every error
@@ -61,7 +61,6 @@ pub mod fd;
 #[cfg(test)]
 mod fuzz;
 pub mod map;
-#[cfg(feature = "freestanding")]
 pub mod rt;
 pub mod syscall;
 

@@ -48,7 +48,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
     platforms::lint(&mut report);
     platforms::check(&mut report);
-    for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
+    for features in [["--features", "alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
         doc.args(features).env("RUSTDOCFLAGS", "-Dwarnings");
         report.step(&format!("documentation, {}", features[1]), doc);
