@@ -21,6 +21,7 @@ use std::{
     fmt::Write,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Emits the link arguments of freestanding programs for every binary of the package.
@@ -113,7 +114,8 @@ impl Freestanding {
             fs::write(&script, include_str!("release.ld")).expect("OUT_DIR can be written to");
         }
         if target.has_start_files {
-            let _ = writeln!(text, "cargo::error={START_FILES}");
+            // No error: the library and the tests of the package do not mind.
+            let _ = writeln!(text, "cargo::warning={START_FILES}");
         }
         let mut linked = Vec::new();
         for Bin { name, bare } in &self.bins {
@@ -134,7 +136,7 @@ impl Freestanding {
 }
 
 /// For the targets that come with a C library of their own, musl's.
-const START_FILES: &str = "this target links the start files of its own C library, with another \
+const START_FILES: &str = "programs for this target are linked with start files of its own C library, and another \
     `_start`; add to .cargo/config.toml, under the target's table: \
     rustflags = [\"-Clink-self-contained=no\"]";
 
@@ -154,17 +156,16 @@ struct Target {
 impl Target {
     fn of_build_script() -> Target {
         let var = |name| env::var(name).unwrap_or_default();
-        let flags = var("CARGO_ENCODED_RUSTFLAGS");
-        let flags = Flags::parse(&flags);
+        let encoded = var("CARGO_ENCODED_RUSTFLAGS");
+        let flags = Flags::parse(&encoded);
         let linker = var("RUSTC_LINKER");
-        let static_libc = var("CARGO_CFG_TARGET_FEATURE").split(',').any(|f| f == "crt-static");
         Target {
             triple: var("TARGET"),
             architecture: var("CARGO_CFG_TARGET_ARCH"),
             direct: flags.direct.unwrap_or_else(|| is_linker(&linker)),
             has_start_files: var("CARGO_CFG_TARGET_ENV") == "musl"
-                && static_libc
-                && !flags.without_start_files,
+                && !flags.without_start_files
+                && has_static_libc(&var("RUSTC"), &var("TARGET"), &encoded),
             without_unwind_tables: var("PROFILE") == "release" && var("DEBUG") == "false",
         }
     }
@@ -247,6 +248,16 @@ impl Flags {
     }
 }
 
+/// Asks the compiler whether the target's own libc is linked statically. Cargo knows the
+/// features of the target, but not this one.
+fn has_static_libc(rustc: &str, target: &str, encoded_flags: &str) -> bool {
+    let flags = encoded_flags.split('\x1f').filter(|flag| !flag.is_empty());
+    let cfg = Command::new(rustc).args(["--print=cfg", "--target", target]).args(flags).output();
+    cfg.is_ok_and(|cfg| {
+        String::from_utf8_lossy(&cfg.stdout).lines().any(|l| l == "target_feature=\"crt-static\"")
+    })
+}
+
 /// Returns whether a program is a linker and not a C compiler that drives one.
 fn is_linker(program: &str) -> bool {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
@@ -321,6 +332,6 @@ mod tests {
         assert!(text.contains("cargo::rustc-link-arg-bin=two=-no-pie\n"), "{text}");
         assert!(!text.contains("link-arg-bins") && !text.contains("relocs"), "{text}");
         assert!(text.contains("cargo::rustc-env=BAREMAP_LINK=pie:one bare:two\n"), "{text}");
-        assert!(!text.contains("cargo::error"), "{text}");
+        assert!(!text.contains("cargo::warning"), "{text}");
     }
 }
