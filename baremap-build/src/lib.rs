@@ -103,7 +103,12 @@ impl Freestanding {
     fn directives(&self, target: &Target, out_dir: &Path) -> String {
         let mut text = String::from("cargo::rerun-if-changed=build.rs\n");
         // Another linker wants other arguments. Cargo runs a build script again for a changed
-        // variable only if it is named.
+        // variable or file only if it is named, and always for a file that does not exist.
+        let dir = env::current_dir().unwrap_or_default();
+        let configurations = dir.ancestors().map(|dir| dir.join(".cargo/config.toml"));
+        for file in configurations.filter(|file| file.exists()) {
+            let _ = writeln!(text, "cargo::rerun-if-changed={}", file.display());
+        }
         let table = target.triple.to_uppercase().replace(['-', '.'], "_");
         let of_target = ["RUSTFLAGS", "LINKER"].map(|what| format!("CARGO_TARGET_{table}_{what}"));
         for variable in ["RUSTFLAGS"].into_iter().chain(of_target.iter().map(String::as_str)) {
