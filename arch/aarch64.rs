@@ -126,7 +126,6 @@ macro_rules! __start {
 }
 
 /// `R_AARCH64_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;

@@ -82,7 +82,6 @@ macro_rules! __start {
 }
 
 /// `R_ARM_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;

@@ -76,7 +76,6 @@ macro_rules! __start {
 }
 
 /// `R_LARCH_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 3;
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};

@@ -92,7 +92,6 @@ macro_rules! __start {
 }
 
 /// `R_390_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 12;
 
 pub use common::kernel_restorer as set_restorer;

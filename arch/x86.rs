@@ -127,7 +127,6 @@ macro_rules! __start {
 }
 
 /// `R_386_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
 /// The flag that says so.

@@ -57,7 +57,6 @@ macro_rules! __start {
 }
 
 /// `R_X86_64_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub use linux_raw_sys::elf::R_RELATIVE;
 
 /// The flag that says so.

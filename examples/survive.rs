@@ -2,7 +2,7 @@
 //! baremap, and then with memmap2, in a process that is not expected to last.
 //!
 //! ```sh
-//! cargo run --release --features std --no-default-features --example survive
+//! cargo run --release --features std --example survive
 //! ```
 
 use std::{

@@ -46,6 +46,7 @@
 //! * `alloc`: a global allocator, with which a freestanding program has `Vec`, `String` and the
 //!   like.
 //! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
+//! * `mapcp` (default): the program of that name. It changes nothing about the library.
 
 #![no_std]
 // Inline assembly is not yet stable there.
@@ -74,7 +75,6 @@ pub mod fd;
 #[cfg(test)]
 mod fuzz;
 pub mod map;
-#[cfg(feature = "freestanding")]
 pub mod rt;
 pub mod syscall;
 

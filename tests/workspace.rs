@@ -70,9 +70,7 @@ fn workspace() -> PathBuf {
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("Cargo.toml"), WORKSPACE).unwrap();
     fs::copy(Path::new(root).join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
-    let hosted = format!(
-        "[dependencies]\nbaremap = {{ path = {root:?}, default-features = false, features = [\"std\"] }}\n"
-    );
+    let hosted = format!("[dependencies]\nbaremap = {{ path = {root:?}, features = [\"std\"] }}\n");
     package(&dir, "hosted", HOSTED, &hosted);
     let freestanding = format!(
         "[[bin]]\nname = \"freestanding\"\npath = \"src/main.rs\"\ntest = false\nbench = false\n\

@@ -43,7 +43,6 @@ pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
 
 /// `R_MIPS_REL32`. Programs are linked at a fixed address, and have none: what needs
 /// relocation on mips is the global offset table, and it is listed nowhere.
-#[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 3;
 
 guarded_copy! {

@@ -59,7 +59,6 @@ pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
 }
 
 /// `R_PPC_RELATIVE`, `R_PPC64_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 22;
 
 guarded_copy! {

@@ -68,7 +68,6 @@ macro_rules! __start {
 }
 
 /// `R_RISCV_RELATIVE`.
-#[cfg(feature = "freestanding")]
 pub const R_RELATIVE: u32 = 3;
 
 guarded_copy! {

@@ -21,6 +21,7 @@ use std::{
     fmt::Write,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Emits the link arguments of freestanding programs for every binary of the package.
@@ -102,7 +103,12 @@ impl Freestanding {
     fn directives(&self, target: &Target, out_dir: &Path) -> String {
         let mut text = String::from("cargo::rerun-if-changed=build.rs\n");
         // Another linker wants other arguments. Cargo runs a build script again for a changed
-        // variable only if it is named.
+        // variable or file only if it is named, and always for a file that does not exist.
+        let dir = env::current_dir().unwrap_or_default();
+        let configurations = dir.ancestors().map(|dir| dir.join(".cargo/config.toml"));
+        for file in configurations.filter(|file| file.exists()) {
+            let _ = writeln!(text, "cargo::rerun-if-changed={}", file.display());
+        }
         let table = target.triple.to_uppercase().replace(['-', '.'], "_");
         let of_target = ["RUSTFLAGS", "LINKER"].map(|what| format!("CARGO_TARGET_{table}_{what}"));
         for variable in ["RUSTFLAGS"].into_iter().chain(of_target.iter().map(String::as_str)) {
@@ -113,7 +119,8 @@ impl Freestanding {
             fs::write(&script, include_str!("release.ld")).expect("OUT_DIR can be written to");
         }
         if target.has_start_files {
-            let _ = writeln!(text, "cargo::error={START_FILES}");
+            // No error: the library and the tests of the package do not mind.
+            let _ = writeln!(text, "cargo::warning={START_FILES}");
         }
         let mut linked = Vec::new();
         for Bin { name, bare } in &self.bins {
@@ -134,7 +141,7 @@ impl Freestanding {
 }
 
 /// For the targets that come with a C library of their own, musl's.
-const START_FILES: &str = "this target links the start files of its own C library, with another \
+const START_FILES: &str = "programs for this target are linked with start files of its own C library, and another \
     `_start`; add to .cargo/config.toml, under the target's table: \
     rustflags = [\"-Clink-self-contained=no\"]";
 
@@ -154,17 +161,16 @@ struct Target {
 impl Target {
     fn of_build_script() -> Target {
         let var = |name| env::var(name).unwrap_or_default();
-        let flags = var("CARGO_ENCODED_RUSTFLAGS");
-        let flags = Flags::parse(&flags);
+        let encoded = var("CARGO_ENCODED_RUSTFLAGS");
+        let flags = Flags::parse(&encoded);
         let linker = var("RUSTC_LINKER");
-        let static_libc = var("CARGO_CFG_TARGET_FEATURE").split(',').any(|f| f == "crt-static");
         Target {
             triple: var("TARGET"),
             architecture: var("CARGO_CFG_TARGET_ARCH"),
             direct: flags.direct.unwrap_or_else(|| is_linker(&linker)),
             has_start_files: var("CARGO_CFG_TARGET_ENV") == "musl"
-                && static_libc
-                && !flags.without_start_files,
+                && !flags.without_start_files
+                && has_static_libc(&var("RUSTC"), &var("TARGET"), &encoded),
             without_unwind_tables: var("PROFILE") == "release" && var("DEBUG") == "false",
         }
     }
@@ -247,6 +253,16 @@ impl Flags {
     }
 }
 
+/// Asks the compiler whether the target's own libc is linked statically. Cargo knows the
+/// features of the target, but not this one.
+fn has_static_libc(rustc: &str, target: &str, encoded_flags: &str) -> bool {
+    let flags = encoded_flags.split('\x1f').filter(|flag| !flag.is_empty());
+    let cfg = Command::new(rustc).args(["--print=cfg", "--target", target]).args(flags).output();
+    cfg.is_ok_and(|cfg| {
+        String::from_utf8_lossy(&cfg.stdout).lines().any(|l| l == "target_feature=\"crt-static\"")
+    })
+}
+
 /// Returns whether a program is a linker and not a C compiler that drives one.
 fn is_linker(program: &str) -> bool {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
@@ -321,6 +337,6 @@ mod tests {
         assert!(text.contains("cargo::rustc-link-arg-bin=two=-no-pie\n"), "{text}");
         assert!(!text.contains("link-arg-bins") && !text.contains("relocs"), "{text}");
         assert!(text.contains("cargo::rustc-env=BAREMAP_LINK=pie:one bare:two\n"), "{text}");
-        assert!(!text.contains("cargo::error"), "{text}");
+        assert!(!text.contains("cargo::warning"), "{text}");
     }
 }

@@ -29,7 +29,6 @@ pub use flags::*;
 pub use fs::*;
 pub use mm::*;
 pub use page::page_size;
-#[cfg(feature = "freestanding")]
 pub(crate) use page::set_page_size;
 pub use pkey::*;
 pub use process::*;

@@ -38,7 +38,6 @@ pub fn page_size() -> usize {
     }
 }
 
-#[cfg(feature = "freestanding")]
 pub(crate) fn set_page_size(size: usize) {
     PAGE_SIZE.store(size, Relaxed);
 }

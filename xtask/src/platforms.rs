@@ -39,7 +39,7 @@ pub fn check(report: &mut Report) {
 /// pointer may be used for. The lints are unstable, which is no matter for a check.
 pub fn lint(report: &mut Report) {
     for target in [HOST, NARROW] {
-        for features in ["freestanding,alloc", "std,alloc,stable_deref_trait"] {
+        for features in ["mapcp,alloc", "std,alloc,stable_deref_trait"] {
             let mut lint =
                 cargo(&["check", "--lib", "--bins", "--target-dir", "target/provenance"]);
             lint.args(["--no-default-features", "--features", features, "--target", target]);

@@ -51,7 +51,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("check, lowest versions of dependencies", lowest::check()?);
     platforms::lint(&mut report);
     platforms::check(&mut report);
-    for features in [["--features", "freestanding,alloc"], ["--features", "std,alloc"]] {
+    for features in [["--features", "alloc"], ["--features", "std,alloc"]] {
         let mut doc = cargo(&["doc", "--no-deps", "--no-default-features"]);
         doc.args(features).env("RUSTDOCFLAGS", "-Dwarnings");
         report.step(&format!("documentation, {}", features[1]), doc);
