@@ -282,6 +282,8 @@ pub struct Temporary<'a> {
     to: &'a Destination<'a>,
     file: OwnedFd,
     name: Option<&'a Name>,
+    /// The file that it has replaced.
+    replaced: Option<OwnedFd>,
 }
 
 /// The permissions that a mode gives, without the set-id bits: they were given to other contents.
@@ -328,7 +330,7 @@ impl<'a> Temporary<'a> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         if kind == Kind::Unnamed {
             let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
-            return Ok(Temporary { to, file, name: None });
+            return Ok(Temporary { to, file, name: None, replaced: None });
         }
         let _held = signals::hold();
         let mut made = None;
@@ -349,7 +351,7 @@ impl<'a> Temporary<'a> {
             // SAFETY: the temporary lends them both, and forgets the name when it is dropped.
             unsafe { signals::remove_on_signal(process, to.dir(), name.as_c_str()) };
         }
-        Ok(Temporary { to, file, name: Some(name) })
+        Ok(Temporary { to, file, name: Some(name), replaced: None })
     }
 
     /// The file, to be written to.
@@ -393,9 +395,10 @@ impl<'a> Temporary<'a> {
     /// the destination's name. A failure of [`Action::Name`] with `EEXIST`: there is a file by
     /// now, which is not to be replaced.
     ///
-    /// With `is_synced`, each change of the name is followed by an fsync of the file, though that
-    /// has its contents on the disk: btrfs before 6.18 logs nothing for a file without a name, and
-    /// ext2 and ext4 without a journal write the number of links with the file alone.
+    /// With `is_synced`, the file is synced again where its first name is on the disk before the
+    /// directory is: btrfs before 6.18 logs nothing for a file without a name, and vfat keeps the
+    /// length and the first block in the directory, but writes them with the file. The caller
+    /// syncs the directory, and the file again.
     pub fn publish(&mut self, replace: bool, is_synced: bool) -> Outcome<()> {
         let named = |e| super::dest(Action::Name, e);
         let (dir, dest) = (self.to.dir(), self.to.name);
@@ -410,7 +413,7 @@ impl<'a> Temporary<'a> {
                     Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
                         let linked = syscall::linkat(dir, name, dir, dest, AtFlags::empty());
                         linked.map_err(named)?;
-                        return sync(self.as_fd(), is_synced);
+                        return self.sync_inode(is_synced);
                     }
                     result => result.map_err(named)?,
                 }
@@ -418,7 +421,7 @@ impl<'a> Temporary<'a> {
             // Another copy may have taken the name already: it is not ours to remove.
             signals::forget(name);
             self.name = None;
-            return sync(self.as_fd(), is_synced);
+            return self.sync_inode(is_synced);
         }
         if self.to.stat.is_none() {
             match self.link(dest) {
@@ -426,7 +429,7 @@ impl<'a> Temporary<'a> {
                 Err(Errno::EEXIST) if replace => {}
                 result => {
                     result.map_err(named)?;
-                    return sync(self.as_fd(), is_synced);
+                    return self.sync_inode(is_synced);
                 }
             }
         }
@@ -435,10 +438,18 @@ impl<'a> Temporary<'a> {
         let mut name = Name::new();
         let held = signals::hold();
         self.to.take_name(&mut name, &mut |name| self.link(name)).map_err(named)?;
-        sync(self.as_fd(), is_synced)
+        if is_synced {
+            // Its blocks stay until the directory is on the disk: without a journal ext4 discards
+            // them with the last reference.
+            self.replaced = self.to.open(OFlags::PATH).ok();
+        }
+        self.sync_inode(is_synced)
             .and_then(|()| rename(dir, name.as_c_str(), dest).map_err(named))
             .inspect_err(|_| self.to.unlink(&name))?;
         drop(held);
+        // Not yet the file if it is to be synced: ext2 and ext4 without a journal would write that
+        // the old file has no link, often in the block of the new file's inode, before the
+        // directory no longer leads to it.
         if !is_synced {
             // What it replaced was on the disk for long, so its data shall not wait for half a
             // minute: ext4 sees to that by itself for small files alone. (That it has arrived
@@ -447,7 +458,20 @@ impl<'a> Temporary<'a> {
             // ones.
             let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
         }
-        sync(self.as_fd(), is_synced)
+        Ok(())
+    }
+
+    /// Has the file written to the disk once more, for what its names change, if that is asked for.
+    #[inline(never)]
+    pub fn sync_inode(&self, is_asked: bool) -> Outcome<()> {
+        if is_asked {
+            // Before Linux 6.12, ext2 and ext4 without a journal do not take link and rename for
+            // changes of the file: fsync would write no number of links, and flush nothing. A
+            // mode that is set is a change, also if it is equal.
+            let stat = syscall::fstat(self.as_fd());
+            let _ = stat.and_then(|stat| syscall::fchmod(self.as_fd(), stat.mode));
+        }
+        sync(self.as_fd(), is_asked)
     }
 
     /// Gives a file without a name its first one.
