@@ -42,6 +42,11 @@ mod own {
     pub struct BorrowedFd<'fd>(RawFd, PhantomData<&'fd OwnedFd>);
 
     /// Has a descriptor to lend.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` has no file descriptor of `baremap::fd`",
+        note = "the feature `std` of `baremap` makes the standard library's files and descriptors \
+                those of `baremap::fd`"
+    )]
     pub trait AsFd {
         /// Lends the descriptor.
         fn as_fd(&self) -> BorrowedFd<'_>;

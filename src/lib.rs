@@ -1,37 +1,51 @@
-//! Memory-mapped files on Linux without libc and without fear.
+//! Memory-mapped files on Linux without libc and without `SIGBUS`.
 //!
-//! Three things in one package, each on top of the one before:
+//! A mapped file is fast until another process truncates it, or its disk fills up: then the next
+//! access is `SIGBUS`, and the process is killed. [`FileMap`] returns an error instead:
 //!
-//! * [`syscall`]: the kernel's calls, typed, 64-bit clean on every architecture,
-//!   with nothing between them and the kernel;
-//! * [`map`]: mappings that own their memory;
-//! * [`copy`]: the file copy of *The Linux Programming Interface*, exercise 49-1,
-//!   which loses nothing when something goes wrong. The program `mapcp` is its
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! use baremap::FileMap;
+//!
+//! let map = FileMap::new(std::fs::File::open("Cargo.toml")?)?;
+//! let mut start = [0; 9];
+//! match map.read_at(&mut start, 0) {
+//!     Ok(count) => println!("{:?}", &start[..count]),
+//!     // Somebody truncated the file, or the disk failed. Another library is killed here.
+//!     Err(fault) => println!("{} bytes, and then: {fault}", fault.done()),
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Is this for me?
+//!
+//! * **You map files that others may truncate**: [`FileMap`] copies bytes in and out and needs no
+//!   `unsafe`; [`FileMap::with_slice`] lends a `&[u8]`. The chapter [`soundness`] says what is
+//!   promised, against whom, and what is not.
+//! * **You use memmap2**: [`Mmap`], [`MmapMut`], [`MmapRaw`] and [`MmapOptions`] are its types, and
+//!   the crate `baremap-memmap2` takes its place by one line of `Cargo.toml`. The chapter
+//!   `coming_from_memmap2` lists what differs.
+//! * **You write programs without libc**: [`entry!`] makes a whole program out of a `main`, and
+//!   [`rt`] is its runtime, from the first instruction to the exit status.
+//! * **You want the kernel's calls**: [`syscall`] has them typed, with 64-bit sizes and offsets on
+//!   every architecture, and nothing between them and the kernel.
+//! * **You copy files**: [`copy`] is the mapped file copy of *The Linux Programming Interface*,
+//!   exercise 49-1, which loses nothing when something goes wrong. The program `mapcp` is its
 //!   command line.
 //!
-//! The crate is `no_std` and links into any program. With a standard library:
-//!
-//! ```
-//! use baremap::{map::MmapOptions, syscall};
-//!
-//! let fd = syscall::open(c"Cargo.toml", syscall::OFlags::RDONLY, syscall::Mode::empty())?;
-//! let length = syscall::fstat(fd.as_fd())?.size;
-//! let map = MmapOptions::new().len(length as usize).map_raw_read_only(fd.as_fd())?;
-//! # use baremap::fd::AsFd;
-//! assert_eq!(map.len() as u64, length);
-//! # Ok::<(), baremap::map::Error>(())
-//! ```
-//!
-//! With nothing at all, `entry!` makes a whole program out of a `main`; `rt`
-//! is its runtime, from the first instruction to the exit status.
+//! The crate is `no_std` and links into any program on Linux or Android. Elsewhere it does not
+//! compile.
 //!
 //! # Features
 //!
+//! Features only add, with one exception: with `std`, the descriptor types of [`fd`] are those of
+//! the standard library.
+//!
+//! * `std`: the standard library's descriptor types, so that a `std::fs::File` can be mapped, and
+//!   conversions of errors to `std::io::Error`.
+//! * `alloc`: a global allocator, with which a freestanding program has `Vec`, `String` and the
+//!   like.
 //! * `mapcp` (default): the program of that name. It changes nothing about the library.
-//! * `alloc`: `alloc::Allocator`, with which a freestanding program has `Vec`, `String` and
-//!   the like.
-//! * `std`: the descriptor types of [`fd`] are those of the standard library, and every error
-//!   converts to `std::io::Error`. A freestanding program cannot have it.
 //! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
 
 #![no_std]

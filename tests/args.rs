@@ -8,7 +8,7 @@ mod fuzz;
 use std::ffi::CString;
 
 use args::{Settings, When};
-use baremap::copy::Way;
+use baremap::copy::Method;
 use fuzz::{Random, fuzz};
 
 /// Arguments of which most mean something, or nearly do.
@@ -88,10 +88,10 @@ fn arguments(random: &mut Random) -> Vec<CString> {
 }
 
 /// What is wrong, in a word, and with what.
-type Wrong = (&'static str, Vec<u8>);
+type UsageError = (&'static str, Vec<u8>);
 
 /// By the rules of getopt_long(3), but for names that are cut short: they are not known.
-fn model(arguments: &[CString], operands: &mut Vec<CString>) -> Result<Settings, Wrong> {
+fn model(arguments: &[CString], operands: &mut Vec<CString>) -> Result<Settings, UsageError> {
     let mut settings = Settings::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -138,7 +138,7 @@ fn set<'a>(
     value: Option<Vec<u8>>,
     text: &[u8],
     rest: &mut impl Iterator<Item = &'a CString>,
-) -> Result<(), Wrong> {
+) -> Result<(), UsageError> {
     let options = &mut settings.options;
     let flag = match name {
         "help" => &mut settings.help,
@@ -160,11 +160,11 @@ fn set<'a>(
             match (name, word.as_str()) {
                 ("sparse", "auto") => options.fill_holes = false,
                 ("sparse", "never") => options.fill_holes = true,
-                ("method", "auto") => options.way = None,
-                ("method", "clone") => options.way = Some(Way::Clone),
-                ("method", "kernel") => options.way = Some(Way::Kernel),
-                ("method", "map") => options.way = Some(Way::Map),
-                ("method", "write") => options.way = Some(Way::Write),
+                ("method", "auto") => options.method = None,
+                ("method", "clone") => options.method = Some(Method::Clone),
+                ("method", "kernel") => options.method = Some(Method::Kernel),
+                ("method", "map") => options.method = Some(Method::Map),
+                ("method", "write") => options.method = Some(Method::Write),
                 ("progress", "auto") => settings.progress = When::Auto,
                 ("progress", "always") => settings.progress = When::Always,
                 ("progress", "never") => settings.progress = When::Never,

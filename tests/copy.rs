@@ -17,7 +17,7 @@ use std::{
 };
 
 use baremap::{
-    copy::{self, Copied, Options, Way},
+    copy::{self, Copied, Method, Options},
     syscall::{self, Disposition, SigSet, Signal},
 };
 use common::{Scratch, noise};
@@ -114,20 +114,20 @@ fn copy_beside_a_thread(test: &str, has_names: bool, options: fn(&mut Options)) 
 
 #[test]
 fn a_large_file_is_copied_by_this_process_alone() {
-    copy_beside_a_thread("alone", false, |options| options.way = Some(Way::Write));
+    copy_beside_a_thread("alone", false, |options| options.method = Some(Method::Write));
     copy_beside_a_thread("best", false, |_| {});
 }
 
 #[test]
 fn more_jobs_than_one_need_permission() {
     copy_beside_a_thread("jobs", false, |options| {
-        (options.way, options.jobs) = (Some(Way::Write), 4);
+        (options.method, options.jobs) = (Some(Method::Write), 4);
     });
 }
 
 #[test]
 fn no_handler_is_installed_for_a_temporary_name() {
-    copy_beside_a_thread("names", true, |options| options.way = Some(Way::Write));
+    copy_beside_a_thread("names", true, |options| options.method = Some(Method::Write));
 }
 
 /// Copies by several threads to one destination are as independent as those of processes.
@@ -165,7 +165,7 @@ fn everything_public_has_debug() {
         format!("{value:?}")
     }
     let path = copy::Path { base: c"base", name: None };
-    let copied = Copied { bytes: 1, way: None, path };
+    let copied = Copied { bytes: 1, method: None, path };
     let error = copy::copy(&Options::default(), c"", c"", &mut |_, _| {}).unwrap_err();
     // SAFETY: nothing is copied with it.
     let process = unsafe { copy::ProcessControl::new() };
@@ -176,7 +176,7 @@ fn everything_public_has_debug() {
         &copy::Quoted(b"text"),
         &Options::default(),
         &process,
-        &Way::Map,
+        &Method::Map,
         &CStr::to_bytes(c""),
     ];
     assert!(values.iter().all(|value| !text(value).is_empty()));

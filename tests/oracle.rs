@@ -2098,6 +2098,11 @@ fn renameat_replaces() {
     assert_eq!(syscall::renameat(dir, c"one", dir, c"other"), Ok(()));
     assert_eq!(fs::read(scratch.path("other")).unwrap(), b"1");
     assert_eq!(syscall::renameat(dir, c"one", dir, c"other"), Err(Errno::ENOENT));
+    fs::create_dir(scratch.path("sub")).unwrap();
+    let sub = File::open(scratch.path("sub")).unwrap();
+    let sub = lend(number(&sub));
+    assert_eq!(syscall::renameat(dir, c"other", sub, c"moved"), Ok(()));
+    assert_eq!(fs::read(scratch.path("sub/moved")).unwrap(), b"1");
 }
 
 #[test]

@@ -4,9 +4,21 @@
 #[path = "common/kernel.rs"]
 mod kernel;
 
-use baremap::fd::{AsFd, AsRawFd};
-use baremap::syscall::{self, Errno, MemfdFlags, SyncFileRangeFlags};
-use linux_raw_sys::general::__NR_sync_file_range;
+use std::{
+    ffi::{CStr, c_char},
+    ptr,
+};
+
+use baremap::{
+    fd::{AsFd, AsRawFd},
+    syscall::{
+        self, Errno, MemfdFlags, MountFlags, RebootCommand, SyncFileRangeFlags, UmountFlags,
+    },
+};
+use linux_raw_sys::general::{
+    __NR_execve, __NR_mount, __NR_reboot, __NR_sync_file_range, __NR_umount2, LINUX_REBOOT_MAGIC1,
+    LINUX_REBOOT_MAGIC2,
+};
 use seccompiler::{SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, SeccompCondition, SeccompRule};
 
 /// An error that none of these calls has.
@@ -31,4 +43,57 @@ fn sync_file_range_has_its_offset_before_its_length() {
     arrives(__NR_sync_file_range, &registers, || {
         syscall::sync_file_range(file.as_fd(), offset, length, flags)
     });
+}
+
+/// The address of a string, as a register has it.
+fn address(string: &CStr) -> u64 {
+    string.as_ptr().addr() as u64
+}
+
+/// Without rights, and of files that do not exist: nothing happens if the filter lets one pass.
+#[test]
+fn calls_of_the_first_process_have_their_arguments_in_order() {
+    let [source, target, kind, data] = [c"source", c"/nowhere/at all", c"kind", c"data"];
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let bits = flags.bits().into();
+    let registers = [address(source), address(target), address(kind), bits, address(data)];
+    arrives(__NR_mount, &registers, || {
+        syscall::mount(Some(source), target, Some(kind), flags, Some(data))
+    });
+    arrives(__NR_mount, &[0, address(target), 0, bits, 0], || {
+        syscall::mount(None, target, None, flags, None)
+    });
+
+    let flags = UmountFlags::DETACH;
+    arrives(__NR_umount2, &[address(target), flags.bits().into()], || {
+        syscall::umount2(target, flags)
+    });
+
+    let (args, env) = ([target.as_ptr(), ptr::null()], [ptr::null()]);
+    let (args, env) = (Shared(&args), Shared(&env));
+    let registers = [address(target), args.address(), env.address()];
+    arrives(__NR_execve, &registers, || {
+        // SAFETY: both end with null, and the filter answers.
+        Err(unsafe { syscall::execve(target, args.pointer(), env.pointer()) })
+    });
+
+    // A command that does not exist.
+    let (one, two) = (LINUX_REBOOT_MAGIC1.into(), LINUX_REBOOT_MAGIC2.into());
+    arrives(__NR_reboot, &[one, two, 0x7777, 0], || syscall::reboot(RebootCommand(0x7777)));
+}
+
+/// Pointers that another thread may use.
+struct Shared<'a>(&'a [*const c_char]);
+
+// SAFETY: the strings are constants.
+unsafe impl Sync for Shared<'_> {}
+
+impl Shared<'_> {
+    fn pointer(&self) -> *const *const c_char {
+        self.0.as_ptr()
+    }
+
+    fn address(&self) -> u64 {
+        self.pointer().addr() as u64
+    }
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::dest::{first, give};
+use super::dest::{chown_like, first};
 use super::{Action, Cause, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
@@ -14,7 +14,7 @@ use crate::syscall::{self, Errno, Mode, XattrFlags};
 pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     let stat = &from.stat;
     let mut mode = stat.permissions();
-    if give(to, stat).is_err() {
+    if chown_like(to, stat).is_err() {
         // Who may not give files away may still choose among groups. What a set-id bit lends
         // to whom is changed by that.
         let _ = syscall::fchown(to, None, Some(stat.gid));

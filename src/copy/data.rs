@@ -8,7 +8,7 @@ use linux_raw_sys::general::{
 
 use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
-use super::{Action, Cause, Copy, Failure, Options, Outcome, Source, Way, dest, source};
+use super::{Action, Cause, Copy, Failure, Method, Options, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::{Region, guard, unreadable};
 use crate::syscall::{
@@ -23,7 +23,7 @@ struct Job<'a> {
     plan: Plan,
     /// Whether there is space for all of the destination.
     reserved: bool,
-    way: Way,
+    method: Method,
     /// Others know the destination, and could make it shorter.
     in_place: bool,
 }
@@ -35,7 +35,9 @@ impl Copy<'_, '_> {
     pub fn contents(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         match self.all_contents(from, to) {
             // The size was an estimate, as with some FUSE servers: only reading finds the end.
-            Err(failure) if failure.is_because(Cause::EndsEarly) && self.options.way.is_none() => {
+            Err(failure)
+                if failure.is_because(Cause::EndsEarly) && self.options.method.is_none() =>
+            {
                 self.stream_instead(from.file, to)
             }
             result => result,
@@ -55,10 +57,14 @@ impl Copy<'_, '_> {
         let Source { file: from, stat } = whole;
         let (from, options, size) = (*from, self.options, stat.size);
         // Files in /proc have contents, and no size.
-        if stat.file_type() != FileType::Regular || size == 0 || options.way == Some(Way::Read) {
+        if stat.file_type() != FileType::Regular
+            || size == 0
+            || options.method == Some(Method::Read)
+        {
             return self.stream(from, to);
         }
-        if options.way == Some(Way::Clone) || options.way.is_none() && !options.fill_holes {
+        if options.method == Some(Method::Clone) || options.method.is_none() && !options.fill_holes
+        {
             match syscall::ficlone(to, from) {
                 Ok(()) => {
                     if options.fill_holes {
@@ -69,10 +75,10 @@ impl Copy<'_, '_> {
                     if length(from) < size {
                         return Err(source(Action::Copy, Cause::Shrunk));
                     }
-                    self.done(size, Way::Clone);
+                    self.done(size, Method::Clone);
                     return Ok(());
                 }
-                Err(errno) if options.way.is_some() => return Err(dest(Action::CloneTo, errno)),
+                Err(errno) if options.method.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
             }
         }
@@ -82,8 +88,8 @@ impl Copy<'_, '_> {
             return Err(source(Action::Copy, Errno::EFBIG));
         }
         let plan = Plan { size, holes: has_holes, page: page_size() as u64 };
-        let way = Way::Write;
-        let mut job = Job { from, to, plan, reserved: false, way, in_place: options.in_place };
+        let method = Method::Write;
+        let mut job = Job { from, to, plan, reserved: false, method, in_place: options.in_place };
         job.prepare(options)?;
         if has_holes && options.fill_holes && !job.reserved {
             // The holes are to be written, too. Loading a hole of a tmpfs takes a block of it;
@@ -91,41 +97,44 @@ impl Copy<'_, '_> {
             self.stream_instead(from, to)?;
             return job.missing(size - 1).map_or(Ok(()), Err);
         }
-        let (mut way, mut jobs) = plan::best(&plan, job.reserved);
-        if let Some(asked) = options.way {
-            way = asked;
+        let (mut method, mut jobs) = plan::best(&plan, job.reserved);
+        if let Some(asked) = options.method {
+            method = asked;
         }
         if options.jobs > 0 && jobs > 0 {
             jobs = options.jobs.min(MAX_WORKERS);
         }
         // A fault makes memory, and space, for more than a page at once: a mapped write beside
         // a hole would fill some of it, and could find no space there.
-        if way == Way::Map && (!job.reserved || guard::ready().is_err()) {
-            way = Way::Write;
+        if method == Method::Map && (!job.reserved || guard::ready().is_err()) {
+            method = Method::Write;
         }
-        job.way = way;
+        job.method = method;
         let mut position = 0;
         if let Some(first) = job.next(0) {
-            if options.way.is_none() && way == Way::Write && !plan.holes && !job.is_in_memory(first)
+            if options.method.is_none()
+                && method == Method::Write
+                && !plan.holes
+                && !job.is_in_memory(first)
             {
                 // It reads ahead while it writes; what is mapped is first read, and then written.
-                way = Way::Kernel;
-                job.way = way;
+                method = Method::Kernel;
+                job.method = method;
             }
-            if way == Way::Kernel {
+            if method == Method::Kernel {
                 match job.copy_by_kernel(first) {
                     Ok(()) => position = first.end(),
                     // Another way will tell what is wrong with them, if something is.
-                    Err(failure) if options.way.is_none() && failure.is(Action::KernelCopy) => {
-                        job.way = Way::Write;
+                    Err(failure) if options.method.is_none() && failure.is(Action::KernelCopy) => {
+                        job.method = Method::Write;
                     }
                     Err(failure) => return Err(failure),
                 }
             }
-            if job.way != Way::Kernel
+            if job.method != Method::Kernel
                 && let Err(failure) = job.map_source(first)
             {
-                if options.way.is_some() {
+                if options.method.is_some() {
                     return Err(failure);
                 }
                 // It cannot be mapped at all. So it is with files in /sys, whose size is not
@@ -133,17 +142,17 @@ impl Copy<'_, '_> {
                 return self.stream_instead(from, to);
             }
         }
-        workers::run(options.process, jobs.max(1), position, &mut |board, here| {
-            while let Some(window) = board.take(|at| job.next(at)) {
+        workers::run(options.process, jobs.max(1), position, &mut |queue, here| {
+            while let Some(window) = queue.take(|at| job.next(at)) {
                 job.copy_window(window)?;
-                let done = board.count(&window);
+                let done = queue.count(&window);
                 if here {
-                    (self.watch)(done.min(size), Some(size));
+                    (self.progress)(done.min(size), Some(size));
                 }
             }
             Ok(())
         })?;
-        if has_holes && options.fill_holes && job.way == Way::Kernel {
+        if has_holes && options.fill_holes && job.method == Method::Kernel {
             // A file system that shares blocks may have shared the parts of pages that are holes.
             reserve(to, size)?;
         }
@@ -151,7 +160,7 @@ impl Copy<'_, '_> {
         if let Some(failure) = job.missing(size - 1) {
             return Err(failure);
         }
-        self.done(size, job.way);
+        self.done(size, job.method);
         if options.in_place {
             // The last look before the file gets its length, which is the next call.
             job.check_length()?;
@@ -160,10 +169,10 @@ impl Copy<'_, '_> {
     }
 
     /// All `size` bytes are copied.
-    fn done(&mut self, size: u64, way: Way) {
-        // A helper may have copied all of it, or the file system.
-        (self.watch)(size, Some(size));
-        (self.copied.bytes, self.copied.way) = (size, Some(way));
+    fn done(&mut self, size: u64, method: Method) {
+        // A worker may have copied all of it, or the file system.
+        (self.progress)(size, Some(size));
+        (self.copied.bytes, self.copied.method) = (size, Some(method));
     }
 
     /// Copies what can only be read, or only be written, from the one's position to the
@@ -172,7 +181,7 @@ impl Copy<'_, '_> {
     pub fn stream(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let mut buffer = [0; 32 << 10];
         self.copied.bytes = 0;
-        self.copied.way = Some(Way::Read);
+        self.copied.method = Some(Method::Read);
         loop {
             let count = match syscall::read(from, &mut buffer) {
                 Ok(0) => return Ok(()),
@@ -183,7 +192,7 @@ impl Copy<'_, '_> {
             syscall::write_all(to, buffer.get(..count).unwrap_or_default())
                 .map_err(|errno| dest(Action::Write, errno))?;
             self.copied.bytes += count as u64;
-            (self.watch)(self.copied.bytes, None);
+            (self.progress)(self.copied.bytes, None);
         }
     }
 }
@@ -294,10 +303,10 @@ impl Job<'_> {
             // What was there before must not show through.
             set_length(self.to, 0)?;
         }
-        let reserves = match (self.plan.holes, options.way) {
+        let reserves = match (self.plan.holes, options.method) {
             // All of it is to take space, and what has space and no data is zeros.
             (true, _) => options.fill_holes,
-            (false, Some(Way::Map)) => true,
+            (false, Some(Method::Map)) => true,
             (false, _) => size >= RESERVED && !may_compress(self.to),
         };
         if reserves {
@@ -324,12 +333,12 @@ impl Job<'_> {
         if self.in_place {
             self.check_length()?;
         }
-        if self.way == Way::Kernel {
+        if self.method == Method::Kernel {
             self.copy_by_kernel(window)?;
         } else {
             let map = self.map_source(window)?;
             advise(&map, Advice::POPULATE_READ);
-            if self.way == Way::Map {
+            if self.method == Method::Map {
                 self.copy_mapped(window, &map)?;
             } else if self.plan.holes {
                 self.write_data(window, &map)?;

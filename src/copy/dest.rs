@@ -310,7 +310,7 @@ impl<'a> Temporary<'a> {
         let made = Temporary::create_with(to, mode, kind, process, name);
         let temporary = made.map_err(|e| super::dest(Action::CreateBeside, e))?;
         if let Some(existing) = replaced {
-            temporary.resemble(existing, kind)?;
+            temporary.copy_metadata_from(existing, kind)?;
         }
         Ok(temporary)
     }
@@ -358,12 +358,12 @@ impl<'a> Temporary<'a> {
     }
 
     /// Gives it the owner and the permissions of the file that it is to replace.
-    fn resemble(&self, existing: &Stat, kind: Kind) -> Outcome<()> {
+    fn copy_metadata_from(&self, existing: &Stat, kind: Kind) -> Outcome<()> {
         let file = self.as_fd();
         let mut mode = permissions(existing);
         let open = |access| self.to.open(access | OFlags::NONBLOCK);
         let mut keep = || {
-            let is_given = give(file, existing)?;
+            let is_given = chown_like(file, existing)?;
             if is_given && kind == Kind::NamedWithMode {
                 // The group of this process could have opened it before.
                 return Err(Errno::EPERM);
@@ -476,7 +476,7 @@ impl Drop for Temporary<'_> {
 
 /// Gives a file to the owner and the group of another. Returns whether it had others before.
 #[inline(never)]
-pub fn give(file: BorrowedFd<'_>, other: &Stat) -> Result<bool> {
+pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> Result<bool> {
     let own = syscall::fstat(file)?;
     if (own.uid, own.gid) == (other.uid, other.gid) {
         return Ok(false);
@@ -607,9 +607,11 @@ mod tests {
         #[test]
         fn numbers_in_names(fd in 0i32.., number: u64) {
             let path = proc_path(fd).unwrap();
-            prop_assert_eq!(path.as_c_str().to_str(), Ok(&*format!("/proc/self/fd/{fd}")));
+            let wanted = format!("/proc/self/fd/{fd}");
+            prop_assert_eq!(path.as_c_str().to_str(), Ok(&*wanted));
             let digits = digits(number);
-            prop_assert_eq!(str::from_utf8(&digits), Ok(&*format!("{number:016x}")));
+            let wanted = format!("{number:016x}");
+            prop_assert_eq!(str::from_utf8(&digits), Ok(&*wanted));
         }
     }
 }

@@ -20,7 +20,7 @@ use std::{
 use super::{
     Options, Quoted, copy, last,
     plan::{Plan, WINDOW, Window},
-    workers::Board,
+    workers::WorkQueue,
 };
 use crate::fuzz::{Random, fuzz};
 use crate::syscall::{Errno, Result, Whence};
@@ -102,15 +102,15 @@ impl File {
 /// Takes a window, and while that is found, others come between and take theirs.
 fn take(
     file: &File,
-    board: &Board,
+    queue: &WorkQueue,
     random: &RefCell<Random>,
     taken: &RefCell<Vec<Window>>,
     workers: usize,
 ) -> bool {
-    let found = board.take(|at| {
+    let found = queue.take(|at| {
         let others = random.borrow_mut().below(3).min(workers);
         for _ in 0..others {
-            take(file, board, random, taken, workers - 1);
+            take(file, queue, random, taken, workers - 1);
         }
         // Whether it was told that there is no more.
         let end = Cell::new(at >= file.plan.size);
@@ -144,9 +144,9 @@ fn fuzz_copy_planner() {
         let before = random.borrow_mut().once_in(3);
         let seek = |at, whence| file.seek(at, whence, &mut random.borrow_mut());
         let first = before.then(|| file.plan.next(0, seek)).flatten();
-        let board = Board::new(first.map_or(0, |window| window.end()));
+        let queue = WorkQueue::new(first.map_or(0, |window| window.end()));
         let taken = RefCell::new(Vec::from_iter(first));
-        while take(file, &board, &random, &taken, workers) {
+        while take(file, &queue, &random, &taken, workers) {
             let File { data, nonsense, .. } = file;
             let bytes: u64 = data.iter().map(|range| range.end - range.start).sum();
             let most = bytes / WINDOW + 2 * data.len() as u64 + 2;

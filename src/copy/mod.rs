@@ -10,7 +10,7 @@
 //!   only when what others have written is written back, where a server knows of them.
 //! * What cannot be mapped is read, and so is a file that ends before its size.
 //! * The destination has the length of what was copied, or the copy fails.
-//! * The way is the one that was measured to be the fastest ([`Way`]), and large files are
+//! * The way is the one that was measured to be the fastest ([`Method`]), and large files are
 //!   copied by several processes.
 
 mod attributes;
@@ -28,55 +28,57 @@ use core::{ffi::CStr, num::NonZeroU32};
 
 pub use dest::last;
 pub use error::{Action, Cause, Error, Path, Quoted};
-pub use options::{Options, ProcessControl, Way};
+pub use options::{Method, Options, ProcessControl};
 
 use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
 use dest::{Destination, Kind, Name, Temporary};
 
-/// What became of a file.
+/// The result of a copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Copied<'a> {
-    /// How many bytes it has.
+    /// The length of the copy in bytes.
     pub bytes: u64,
-    /// How they were copied; `None`: not, for there was a file already
+    /// How it was copied. `None` if there was a file already, which was left as it was
     /// ([`Options::no_clobber`]).
-    pub way: Option<Way>,
-    /// Where they are.
+    pub method: Option<Method>,
+    /// Where the copy is.
     pub path: Path<'a>,
 }
 
-/// Is told now and then how many bytes are copied, and of how many, if that is known.
-pub type Watch<'w> = &'w mut dyn FnMut(u64, Option<u64>);
+/// Called periodically with the number of bytes copied so far, and the total if it is known.
+pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 
 /// Copies a file's contents.
 ///
-/// A new destination gets the source's permission bits (not the set-id bits) less
-/// the umask. An existing regular file is replaced by one that has its permissions
-/// its access list and its owner; if `dest` is a symbolic link, the file that it leads to is. In a directory
-/// the copy gets the source's name. A device or a FIFO is written to.
+/// A new destination gets the source's permission bits (not the set-id bits) less the umask. An
+/// existing regular file is replaced by one that has its permissions, access list and owner. If
+/// `dest` is a symbolic link, the file that it leads to is replaced. In a directory, the copy gets
+/// the source's name. A device or a FIFO is written to.
 ///
 /// By default, the copy forks no processes and installs no signal handlers, and any number of
 /// threads can copy at the same time. If the process is killed while the copy has a temporary
 /// name (on a file system without `O_TMPFILE`), the name is left until the next copy to `dest`
 /// removes it. [`Options::process`] permits handlers that remove it, and worker processes.
-/// [`Way::Map`] installs the handler of [`map::guard`](crate::map::guard).
+/// [`Method::Map`] installs the handler of [`map::guard`](crate::map::guard).
 ///
 /// # Errors
 ///
-/// Whatever goes wrong, with what was tried and on which path; an existing
-/// destination is then as it was, if it was not written to in place. (But if the directory cannot
-/// be written to the disk, [`Options::sync`], the new file has its name already.)
+/// An [`Error`] says what was tried, on which path, and why it failed. An existing destination is
+/// then as it was, unless it was written to in place. With [`Options::sync`], the new file may
+/// have its name already, because its name can be written to the disk only after that.
 #[inline(never)]
 pub fn copy<'a>(
     options: &Options,
     source: &'a CStr,
     dest: &'a CStr,
-    watch: Watch<'_>,
+    progress: ProgressFn<'_>,
 ) -> Result<Copied<'a>, Error<'a>> {
     let path = Path { base: dest, name: None };
-    let mut copied = Copied { bytes: 0, way: None, path };
-    let Err(failure) = copy_paths(options, source, &mut copied, watch) else { return Ok(copied) };
+    let mut copied = Copied { bytes: 0, method: None, path };
+    let Err(failure) = copy_paths(options, source, &mut copied, progress) else {
+        return Ok(copied);
+    };
     Err(failure.on(Path { base: source, name: None }, copied.path))
 }
 
@@ -137,7 +139,7 @@ fn copy_paths<'a>(
     options: &Options,
     path: &'a CStr,
     copied: &mut Copied<'a>,
-    watch: Watch<'_>,
+    progress: ProgressFn<'_>,
 ) -> Outcome<()> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = syscall::open(path, flags, Mode::empty()).map_err(|e| source(Action::Open, e))?;
@@ -157,7 +159,7 @@ fn copy_paths<'a>(
             return Ok(());
         }
     }
-    let mut copy = Copy { options, to: &to, copied, watch };
+    let mut copy = Copy { options, to: &to, copied, progress };
     match to.stat().map(Stat::file_type) {
         Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
         Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
@@ -189,7 +191,7 @@ struct Copy<'a, 'p> {
     options: &'a Options,
     to: &'a Destination<'a>,
     copied: &'a mut Copied<'p>,
-    watch: Watch<'a>,
+    progress: ProgressFn<'a>,
 }
 
 impl Copy<'_, '_> {
@@ -218,7 +220,7 @@ impl Copy<'_, '_> {
         if let Err(failure) = temporary.publish(!self.options.no_clobber, self.options.sync) {
             match failure.errno(Action::Name) {
                 Some(Errno::EEXIST) if self.options.no_clobber => {
-                    self.copied.way = None;
+                    self.copied.method = None;
                     return Ok(());
                 }
                 // Without /proc, older kernels have no way to name it: copy it once more.

@@ -1,4 +1,4 @@
-//! What may be asked of a copy.
+//! Options of a copy.
 
 use core::fmt;
 
@@ -6,24 +6,24 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// An existing destination is left as it is.
+    /// Leaves an existing destination as it is.
     pub no_clobber: bool,
-    /// The copy gets the source's permissions (with the set-id bits), owner, times and
-    /// extended attributes; an owner that may not be given away stays one's own.
+    /// Copies the source's permissions (with the set-id bits), owner, times and extended
+    /// attributes. Without permission to change the owner, only the group is changed.
     pub preserve: bool,
-    /// An existing destination is written to, and not replaced: it stays the same file, with
-    /// its other names. Should the copy fail, part of it is there.
+    /// Writes into an existing destination instead of replacing it: it keeps its other names. If
+    /// the copy fails, the destination contains a part of it.
     pub in_place: bool,
-    /// Holes of the source become zeros that take space.
+    /// Fills holes of the source with zeros that take space.
     pub fill_holes: bool,
-    /// The one way to copy; `None` takes the best.
-    pub way: Option<Way>,
+    /// The method of copying; `None` chooses the fastest.
+    pub method: Option<Method>,
     /// The number of processes that copy one large file; zero chooses the fastest. Without
     /// [`process`](Self::process), there is always one.
     pub jobs: u32,
     /// Permission to fork and to install signal handlers. The default is `None`.
     pub process: Option<ProcessControl>,
-    /// The copy is on the disk before it takes its name, and the name before it is done.
+    /// Writes the copy to the disk before it takes its name, and the name before the call returns.
     pub sync: bool,
 }
 
@@ -47,18 +47,19 @@ impl ProcessControl {
     ///   (`MADV_DONTFORK`, `MADV_WIPEONFORK`).
     /// * The program waits for no children of its own, and does not mind that each signal whose
     ///   action was the default one now has a handler.
+    #[must_use]
     pub const unsafe fn new() -> ProcessControl {
         ProcessControl(())
     }
 }
 
-/// A way to copy a file's bytes.
+/// How a file's bytes are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Way {
-    /// The file system lets both files share their blocks (`FICLONE`).
+pub enum Method {
+    /// Both files share their blocks (`FICLONE`).
     Clone,
-    /// The kernel copies (`copy_file_range`).
+    /// The kernel copies the bytes (`copy_file_range`).
     Kernel,
     /// Both files are mapped, and memory is copied. Files with holes are written, and so is a
     /// destination for which no space can be reserved.
@@ -70,15 +71,15 @@ pub enum Way {
     Read,
 }
 
-impl fmt::Display for Way {
-    /// Its name, as `mapcp` takes it.
+impl fmt::Display for Method {
+    /// Writes the value of `mapcp --method` that chooses this method.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Way::Clone => "clone",
-            Way::Kernel => "kernel",
-            Way::Map => "map",
-            Way::Write => "write",
-            Way::Read => "read",
+            Method::Clone => "clone",
+            Method::Kernel => "kernel",
+            Method::Map => "map",
+            Method::Write => "write",
+            Method::Read => "read",
         })
     }
 }

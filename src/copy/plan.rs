@@ -1,6 +1,6 @@
 //! Which bytes are copied when, and how.
 
-use super::Way;
+use super::Method;
 use crate::syscall::{Errno, Result, Whence, sched_getaffinity};
 
 /// How much of each file is mapped at once, in bytes: a multiple of every page size, and of
@@ -93,13 +93,13 @@ const SHARED: u64 = 16 << 20;
 /// Before that it is cloned where the file system can; what is to be written and is not in memory
 /// is copied by the kernel after all; and if that will not, it is written, and read if it cannot
 /// be mapped. Measured by `cargo xtask bench`.
-pub fn best(plan: &Plan, reserved: bool) -> (Way, u32) {
+pub fn best(plan: &Plan, reserved: bool) -> (Method, u32) {
     if !reserved && !plan.holes {
         // Some file systems would first write zeros before what comes out of order.
-        return (Way::Kernel, 0);
+        return (Method::Kernel, 0);
     }
-    let way = if plan.size < WRITTEN && !plan.holes { Way::Kernel } else { Way::Write };
-    (way, if plan.size >= SHARED && has_two_processors() { 2 } else { 1 })
+    let method = if plan.size < WRITTEN && !plan.holes { Method::Kernel } else { Method::Write };
+    (method, if plan.size >= SHARED && has_two_processors() { 2 } else { 1 })
 }
 
 /// Whether this process may run on two processors, of the first 1024.

@@ -15,20 +15,21 @@ use crate::syscall::{
     rt_sigprocmask,
 };
 
-/// As long as it lives no signal comes that can be held back.
-pub struct Held(Option<SigSet>);
+/// Blocks all signals that can be blocked in this thread, until it is dropped.
+pub struct SignalMaskGuard(Option<SigSet>);
 
+/// Blocks signals for the time of a few calls.
 #[inline(never)]
-pub fn hold() -> Held {
-    // SAFETY: for the time of a few calls, after which it is as before.
-    Held(unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full())) }.ok())
+pub fn hold() -> SignalMaskGuard {
+    // SAFETY: the mask is restored when the guard is dropped.
+    SignalMaskGuard(unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full())) }.ok())
 }
 
-impl Drop for Held {
+impl Drop for SignalMaskGuard {
     #[inline(never)]
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // SAFETY: it was so before.
+            // SAFETY: this is the mask from before the guard was made.
             let _ = unsafe { rt_sigprocmask(SigHow::SETMASK, Some(before)) };
         }
     }
@@ -79,19 +80,19 @@ pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CS
         if let Ok(before) = before
             && !matches!(before.disposition, Disposition::Default)
         {
-            // SAFETY: it was so before, and the signal has been held since.
+            // SAFETY: this is the action from before, and the signal has been blocked since.
             let _ = unsafe { rt_sigaction(Signal(number), Some(&before)) };
         }
     }
 }
 
-/// The name is nobody's to remove any more.
+/// Leaves a name alone from now on.
 pub fn forget(name: &CStr) {
     let own = name.as_ptr().cast_mut().cast();
     let _ = NAME.compare_exchange(own, ptr::null_mut(), AcqRel, Relaxed);
 }
 
-/// In a worker process, no name is to be removed.
+/// Leaves the name alone in a worker process: the process that forked it removes the name.
 pub fn forget_all() {
     NAME.store(ptr::null_mut(), Release);
 }

@@ -1,4 +1,4 @@
-//! Several processes that copy one file.
+//! Worker processes that copy one file.
 
 use core::{
     num::NonZeroU32,
@@ -13,16 +13,16 @@ use super::{Action, Cause, Failure, Outcome, ProcessControl, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
-/// What the workers of a copy share. Positions are in units, for not every
+/// The work that the processes of a copy share. Positions are in units, because not every
 /// processor can change 64 bits at once.
-pub struct Board {
-    /// All before it is taken.
+pub struct WorkQueue {
+    /// Where the next window begins.
     next: AtomicUsize,
-    /// How much is copied.
+    /// How much has been copied.
     done: AtomicUsize,
-    /// How many helpers have begun to work and have not finished.
+    /// How many forked workers have begun and not finished.
     working: AtomicU32,
-    /// The first failure, which is the one that is told; zero as long as there is none.
+    /// The first failure, which is the one that is reported; zero if there is none.
     failure: AtomicU32,
 }
 
@@ -39,10 +39,10 @@ pub fn can_count(bytes: u64) -> bool {
     usize::try_from(bytes.div_ceil(UNIT)).is_ok()
 }
 
-impl Board {
+impl WorkQueue {
     /// All before `position` is somebody's already.
-    pub const fn new(position: u64) -> Board {
-        Board {
+    pub const fn new(position: u64) -> WorkQueue {
+        WorkQueue {
             next: AtomicUsize::new(units(position)),
             done: AtomicUsize::new(units(position)),
             working: AtomicU32::new(0),
@@ -72,7 +72,7 @@ impl Board {
         (self.done.fetch_add(units, Relaxed) + units) as u64 * UNIT
     }
 
-    /// What came of the work, after all helpers have ended.
+    /// Returns what came of the work, after all workers have ended.
     fn result(&self) -> Outcome<()> {
         match NonZeroU32::new(self.failure.load(Acquire)) {
             Some(bits) => Err(Failure(bits)),
@@ -83,7 +83,7 @@ impl Board {
     }
 
     /// Does work that is done at this board; a failure ends that of all.
-    fn work(&self, work: &mut dyn FnMut(&Board, bool) -> Outcome<()>, here: bool) {
+    fn work(&self, work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>, here: bool) {
         if let Err(Failure(bits)) = work(self, here) {
             let _ = self.failure.compare_exchange(0, bits.get(), Relaxed, Relaxed);
         }
@@ -97,50 +97,50 @@ pub fn run(
     process: Option<ProcessControl>,
     count: u32,
     position: u64,
-    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
+    work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>,
 ) -> Outcome<()> {
-    let own = Board::new(position);
+    let own = WorkQueue::new(position);
     if let Some(process) = process
         && count > 1
-        && let Ok(map) = MmapRaw::map_anon_shared(size_of::<Board>())
+        && let Ok(map) = MmapRaw::map_anon_shared(size_of::<WorkQueue>())
     {
-        let board = map.as_mut_ptr().cast();
+        let queue = map.as_mut_ptr().cast();
         // SAFETY: mapped, with room for it, and aligned to a page; what changes in it is atomic.
-        let board = unsafe {
-            ptr::write(board, own);
-            &*board
+        let queue = unsafe {
+            ptr::write(queue, own);
+            &*queue
         };
-        together(process, count, board, work, true);
-        return board.result();
+        fork_workers(process, count, queue, work, true);
+        return queue.result();
     }
     own.work(work, true);
     own.result()
 }
 
-/// Works with one helper fewer than `count`, and returns when all of them have ended.
+/// Works in up to `count` processes, and returns when all forked ones have ended.
 ///
-/// Each process forks one helper, and waits for it. After `unshare --pid` the first helper is
+/// Each process forks one worker, and waits for it. After `unshare --pid` the first worker is
 /// PID 1 of a namespace, and the kernel kills all others in it when PID 1 ends: here it ends last.
-fn together(
+fn fork_workers(
     process: ProcessControl,
     count: u32,
-    board: &Board,
-    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
+    queue: &WorkQueue,
+    work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>,
     here: bool,
 ) {
-    let mut helper = None;
+    let mut worker = None;
     if count > 1 {
         let parent = syscall::getpid();
         // SAFETY: this is the only thread, as whoever made the permission promised, and the
         // child uses no memory that is missing there. It copies a part of the file, and exits.
         match unsafe { syscall::fork() } {
-            Ok(None) => help(process, parent, count - 1, board, work),
-            Ok(pid) => helper = pid,
+            Ok(None) => worker_main(process, parent, count - 1, queue, work),
+            Ok(pid) => worker = pid,
             Err(_) => {}
         }
     }
-    board.work(work, here);
-    if let Some(pid) = helper {
+    queue.work(work, here);
+    if let Some(pid) = worker {
         wait(pid);
     }
 }
@@ -148,14 +148,14 @@ fn together(
 /// No more than so many at one file.
 pub const MAX_WORKERS: u32 = 64;
 
-/// The whole life of a helper, which has helpers of its own up to `count` with it.
+/// The whole life of a worker, which forks the others: up to `count` with it.
 #[cold]
-fn help(
+fn worker_main(
     process: ProcessControl,
     parent: Pid,
     count: u32,
-    board: &Board,
-    work: &mut dyn FnMut(&Board, bool) -> Outcome<()>,
+    queue: &WorkQueue,
+    work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>,
 ) -> ! {
     signals::forget_all();
     // Whom it helps may be killed; then its work is of no use.
@@ -164,9 +164,9 @@ fn help(
     // It may have been by then. (A parent outside of this PID namespace has the number 0.)
     let now = syscall::getppid();
     if now == parent || now == 0 {
-        board.working.fetch_add(1, Relaxed);
-        together(process, count, board, work, false);
-        board.working.fetch_sub(1, Release);
+        queue.working.fetch_add(1, Relaxed);
+        fork_workers(process, count, queue, work, false);
+        queue.working.fetch_sub(1, Release);
     }
     syscall::exit_group(0);
 }

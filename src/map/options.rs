@@ -20,6 +20,14 @@ use crate::syscall::{
 pub type MmapRawDescriptor = RawFd;
 
 /// What can be mapped: a reference to anything with a descriptor, or its number.
+#[cfg_attr(
+    not(feature = "std"),
+    diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be mapped: it has no file descriptor of `baremap::fd`",
+        note = "the feature `std` of `baremap` makes the standard library's files and descriptors \
+                those of `baremap::fd`"
+    )
+)]
 pub trait MmapAsRawDesc {
     /// The descriptor's number.
     fn as_raw_desc(&self) -> MmapRawDescriptor;

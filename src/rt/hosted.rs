@@ -16,6 +16,7 @@ use crate::syscall::{Errno, raw};
 static ERRNO: AtomicI32 = AtomicI32::new(0);
 
 /// Returns where `errno` is kept. Source: errno(3).
+#[must_use]
 pub fn errno_location() -> *mut c_int {
     ERRNO.as_ptr()
 }
@@ -36,6 +37,7 @@ fn result(register: usize) -> c_int {
 /// # Safety
 ///
 /// The caller owns the descriptor and does not use it again.
+#[must_use]
 pub unsafe fn close(fd: c_int) -> c_int {
     // SAFETY: the caller's promise.
     result(unsafe { raw::syscall1(raw::nr::close, fd as usize) })
@@ -46,6 +48,7 @@ pub unsafe fn close(fd: c_int) -> c_int {
 /// # Safety
 ///
 /// The caller's argument is what the command takes.
+#[must_use]
 pub unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: the caller's promise.
     result(unsafe { raw::syscall3(raw::nr::fcntl, fd as usize, command as usize, argument) })

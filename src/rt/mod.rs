@@ -242,5 +242,11 @@ macro_rules! __with_or_without_std {
             // SAFETY: the caller's promise.
             unsafe { $crate::rt::hosted::fcntl(fd, command, argument) }
         }
+
+        /// Knows nothing: `rt::run` reads the vector, and a bare program asks the kernel.
+        #[unsafe(no_mangle)]
+        extern "C" fn getauxval(_: ::core::ffi::c_ulong) -> ::core::ffi::c_ulong {
+            0
+        }
     };
 }

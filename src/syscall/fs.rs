@@ -287,13 +287,19 @@ pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Cachest
     let (from, to) = ((&raw const range).expose_provenance(), (&raw mut stat).expose_provenance());
     // SAFETY: both structures are the kernel's.
     nothing(unsafe { syscall4(nr::cachestat, register(fd), from, to, 0) })?;
-    Ok(Cachestat {
-        cache: stat.nr_cache,
-        dirty: stat.nr_dirty,
-        writeback: stat.nr_writeback,
-        evicted: stat.nr_evicted,
-        recently_evicted: stat.nr_recently_evicted,
-    })
+    Ok(Cachestat::from(stat))
+}
+
+impl From<cachestat> for Cachestat {
+    fn from(stat: cachestat) -> Cachestat {
+        Cachestat {
+            cache: stat.nr_cache,
+            dirty: stat.nr_dirty,
+            writeback: stat.nr_writeback,
+            evicted: stat.nr_evicted,
+            recently_evicted: stat.nr_recently_evicted,
+        }
+    }
 }
 
 /// Writes a file's data and metadata to the disk, and waits for it.
@@ -500,4 +506,23 @@ pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result
 pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result<usize> {
     // SAFETY: the caller's promise.
     Errno::check(unsafe { syscall3(nr::fcntl, register(fd), command as usize, argument) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can have the kernel evict a page.
+    #[test]
+    fn each_count_of_cachestat_has_its_own_field() {
+        let stat = cachestat {
+            nr_cache: 1,
+            nr_dirty: 2,
+            nr_writeback: 3,
+            nr_evicted: 4,
+            nr_recently_evicted: 5,
+        };
+        let Cachestat { cache, dirty, writeback, evicted, recently_evicted } = stat.into();
+        assert_eq!([cache, dirty, writeback, evicted, recently_evicted], [1, 2, 3, 4, 5]);
+    }
 }

@@ -96,10 +96,10 @@ pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
             result => return result,
         }
     }
-    let mut stat = MaybeUninit::uninit();
+    let mut stat = MaybeUninit::zeroed();
     // SAFETY: there is room for the structure.
     nothing(unsafe { arch::fstat(register(fd), stat.as_mut_ptr()) })?;
-    // SAFETY: the kernel has filled it.
+    // SAFETY: numbers, which are zero or what the kernel has filled in.
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
 
@@ -125,11 +125,11 @@ pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
 
 #[inline(never)]
 fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
-    let mut stat = MaybeUninit::uninit();
+    let mut stat = MaybeUninit::zeroed();
     let (path, flags) = (path.as_ptr().expose_provenance(), flags.register());
     // SAFETY: the path is a C string, and there is room for the structure.
     nothing(unsafe { arch::newfstatat(register(dir), path, stat.as_mut_ptr(), flags) })?;
-    // SAFETY: the kernel has filled it.
+    // SAFETY: numbers, which are zero or what the kernel has filled in.
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
 
@@ -145,29 +145,28 @@ pub struct StatFs {
 
 /// What is known of the file system that an open file is on.
 pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
-    let mut stat = MaybeUninit::uninit();
+    let mut stat = MaybeUninit::zeroed();
     // SAFETY: there is room for the structure.
     nothing(unsafe { arch::fstatfs(register(fd), stat.as_mut_ptr()) })?;
-    // SAFETY: the kernel has filled it.
+    // SAFETY: numbers, which are zero or what the kernel has filled in.
     let stat: arch::kernel_statfs = unsafe { stat.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
     Ok(StatFs { fs_type: stat.f_type as u32, block_size: stat.f_bsize as u64 })
 }
 
 fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
-    let mut buffer = MaybeUninit::<kernel::statx>::uninit();
+    let mut buffer = MaybeUninit::<kernel::statx>::zeroed();
     let mask = kernel::STATX_BASIC_STATS as usize;
     let (path, to) = (path.as_ptr().expose_provenance(), buffer.as_mut_ptr().expose_provenance());
     // SAFETY: the path is a C string, and there is room for the structure.
     nothing(unsafe { syscall5(nr::statx, register(dir), path, flags.register(), mask, to) })?;
-    // SAFETY: the kernel has filled it.
+    // SAFETY: numbers, which are zero or what the kernel has filled in.
     Ok(from_statx(unsafe { buffer.assume_init_ref() }))
 }
 
 // The fields have different widths and signs from one architecture to the next:
 // each cast below widens on some, and does nothing on others.
 #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
-#[inline(never)]
 fn from_stat(stat: &arch::kernel_stat) -> Stat {
     // Where seconds have 32 bits they are signed, though some of the structures deny it.
     let narrow = size_of_val(&stat.st_mtime) == 4;
@@ -216,4 +215,22 @@ fn from_statx(stat: &kernel::statx) -> Stat {
 /// bits of major number amid twenty of minor.
 fn device(major: u32, minor: u32) -> u64 {
     u64::from((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The owner and the group of most files have one number.
+    #[test]
+    fn the_owner_is_not_the_group() {
+        // SAFETY: numbers, for which zero is right.
+        let (mut by_statx, mut by_stat): (kernel::statx, arch::kernel_stat) =
+            unsafe { core::mem::zeroed() };
+        (by_statx.stx_uid, by_statx.stx_gid) = (1, 2);
+        (by_stat.st_uid, by_stat.st_gid) = (1, 2);
+        for stat in [from_statx(&by_statx), from_stat(&by_stat)] {
+            assert_eq!((stat.uid, stat.gid), (1, 2));
+        }
+    }
 }

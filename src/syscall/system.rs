@@ -28,7 +28,8 @@ pub fn mount(
     flags: MountFlags,
     data: Option<&CStr>,
 ) -> Result<()> {
-    let address = |string: Option<&CStr>| string.map_or(ptr::null(), CStr::as_ptr) as usize;
+    let address =
+        |string: Option<&CStr>| string.map_or(ptr::null(), CStr::as_ptr).expose_provenance();
     let [source, target, kind, data] = [source, Some(target), kind, data].map(address);
     // SAFETY: strings, or null where the kernel takes none.
     nothing(unsafe { syscall5(nr::mount, source, target, kind, flags.register(), data) })
@@ -42,7 +43,7 @@ pub fn mount(
 /// open and [`UmountFlags::DETACH`] is not set.
 pub fn umount2(target: &CStr, flags: UmountFlags) -> Result<()> {
     // SAFETY: a string.
-    nothing(unsafe { syscall2(nr::umount2, target.as_ptr() as usize, flags.register()) })
+    nothing(unsafe { syscall2(nr::umount2, target.as_ptr().expose_provenance(), flags.register()) })
 }
 
 /// Executes a program in place of this one. Returns only if that fails. Source: execve(2).
@@ -60,7 +61,12 @@ pub fn umount2(target: &CStr, flags: UmountFlags) -> Result<()> {
 pub unsafe fn execve(path: &CStr, args: *const *const c_char, env: *const *const c_char) -> Errno {
     // SAFETY: the caller's promise.
     match nothing(unsafe {
-        syscall3(nr::execve, path.as_ptr() as usize, args as usize, env as usize)
+        syscall3(
+            nr::execve,
+            path.as_ptr().expose_provenance(),
+            args.expose_provenance(),
+            env.expose_provenance(),
+        )
     }) {
         Err(errno) => errno,
         Ok(()) => unreachable!("execve returns errors alone"),

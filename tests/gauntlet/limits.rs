@@ -112,6 +112,8 @@ pub fn rows(rows: &mut Rows) {
                         &format!("cannot copy to 'dest': {cause}"),
                         &format!("cannot open 'dest': {cause}"),
                         &format!("cannot create a file beside 'dest': {cause}"),
+                        // The access list of the old file cannot be read.
+                        &format!("cannot keep the owner and the access list of 'dest': {cause}"),
                     ]);
                     assert!(files < 10, "{files} are not enough: {ran:?}");
                 }

@@ -35,8 +35,8 @@ pub fn rows(rows: &mut Rows) {
         });
     }
     for ways in [&["-j4"][..], &["-j4", "--method=map"], &["-j64"], &[]] {
-        let with = ways.join(" ");
-        rows.add(format!("unshare --pid: a worker is PID 1 of a namespace {with}"), move |place| {
+        let with = if ways.is_empty() { String::new() } else { format!(" {}", ways.join(" ")) };
+        rows.add(format!("unshare --pid: a worker is PID 1 of a namespace{with}"), move |place| {
             native_only();
             if !is_root() {
                 not_here("a namespace needs root");

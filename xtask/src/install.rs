@@ -14,10 +14,11 @@ use crate::{DEBIAN_RUSTC, sysroot};
 pub fn package(program: &str) -> &str {
     match program {
         DEBIAN_RUSTC => "rustc-web",
-        "mkfs.ext4" => "e2fsprogs",
+        "e2fsck" | "mkfs.ext2" | "mkfs.ext4" => "e2fsprogs",
         "mkfs.xfs" => "xfsprogs",
         "mkfs.btrfs" => "btrfs-progs",
         "mkfs.vfat" => "dosfstools",
+        "unxz" => "xz-utils",
         "mkfs.erofs" => "erofs-utils",
         "mksquashfs" => "squashfs-tools",
         "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",

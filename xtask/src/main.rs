@@ -8,6 +8,7 @@ mod gauntlet;
 mod initramfs;
 mod install;
 mod kernels;
+mod lowest;
 mod manual;
 mod matrix;
 mod peak;

@@ -229,15 +229,29 @@ const DESCRIPTION: &[&str] = &[
 ];
 
 const LIMITS: &[&str] = &[
-    "An existing DEST is replaced by a new file, which does not keep its hard links and extended \
-     attributes. --in-place keeps both.",
-    "Without --sync, success means that the kernel has the data. If the disk fails when the kernel \
-     writes it back, or after a power cut, the new DEST may be damaged, and the old one is gone.",
-    "Replacing a DEST needs a name for some microseconds, and file systems without O_TMPFILE need \
-     one from the start: .mapcp- and 16 digits. A later copy to the same DEST removes what SIGKILL \
-     left behind under that name.",
-    "A SOURCE that others write to during the copy is copied as it is found, at the length that it \
-     had at the start.",
+    "An existing DEST is replaced by a new file, which does not keep its hard links and \
+     extended attributes. --in-place keeps both.",
+    "Without --sync, the kernel writes the data to the disk after mapcp has exited with \
+     status 0. If that fails (the disk is broken or gone, or a network file system is full), \
+     or the power fails, the new DEST is damaged and the old one is gone. With --sync such an \
+     error is reported, and after a power cut DEST is the old file or the new one.",
+    "To replace a file, the complete copy has the name .mapcp- and 16 digits for some \
+     microseconds. On a file system without O_TMPFILE it has this name from the start. (Where \
+     names have eight characters and three, the name is eight digits and .mcp.) A signal that \
+     ends mapcp removes the name, except SIGKILL: the next copy to the same DEST removes what \
+     that leaves.",
+    "On a file system that ignores chmod(2), an existing DEST can be replaced only if the \
+     umask gives a new file the same permissions. Otherwise the copy fails, and DEST is the \
+     old file; --in-place writes into it.",
+    "A file with fewer blocks than bytes has holes: what the file system reports as a hole, \
+     and pages of zeros, take no space in DEST (with --method=kernel the reported ones \
+     alone). No space is reserved on btrfs, because btrfs does not compress data in reserved \
+     space.",
+    "A SOURCE that others write to during the copy is copied as it is found, at the length \
+     that it had at the start. What cannot be mapped, or ends before the size that its file \
+     system reports, is read up to its end; with --method such an end is an error.",
+    "If another process truncates an --in-place DEST at the wrong moment, the file may \
+     contain zeros, and no error is reported.",
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

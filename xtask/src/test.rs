@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_rows,
+    DEBIAN_RUSTC, cargo, cross, cross_rows, gauntlet,
     install::{install, rust_targets},
-    kernels,
+    kernels, lowest,
     matrix::Matrix,
     platforms,
     report::Report,
@@ -27,6 +27,8 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
     install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    // One column of the gauntlet is among the tests.
+    gauntlet::prepare();
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
     platforms::install()?;
@@ -46,6 +48,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
         lint
     });
     report.step(&format!("check, Rust {OLDEST_RUST}"), oldest_rust());
+    report.step("check, lowest versions of dependencies", lowest::check()?);
     platforms::lint(&mut report);
     platforms::check(&mut report);
     for features in [["--features", "alloc"], ["--features", "std,alloc"]] {

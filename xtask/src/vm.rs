@@ -118,7 +118,7 @@ impl Vm {
             let name = format!("disk{number}");
             let driver = match log {
                 Some(log) => format!(
-                    "driver=blklogwrites,file.driver=file,file.filename={},\
+                    "driver=blklogwrites,discard=unmap,file.driver=file,file.filename={},\
                      log.driver=file,log.filename={},log-super-update-interval=1",
                     image.display(),
                     log.display()
@@ -126,8 +126,8 @@ impl Vm {
                 None => format!("driver=file,filename={}", image.display()),
             };
             emulator.args(["-blockdev", &format!("{driver},node-name={name}")]);
-            // A disk that discards or writes zeros by itself would need more of the log.
-            let device = format!("virtio-blk-pci,drive={name},discard=off,write-zeroes=off");
+            // The log has no entries for zeros that the disk writes by itself.
+            let device = format!("virtio-blk-pci,drive={name},write-zeroes=off");
             emulator.args(["-device", &device]);
         }
         emulator.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());

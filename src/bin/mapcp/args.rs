@@ -5,7 +5,7 @@
 
 use core::{ffi::CStr, fmt};
 
-use baremap::copy::{Options, Quoted, Way};
+use baremap::copy::{Method, Options, Quoted};
 
 /// How files are copied, and what is said of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +50,7 @@ fn letter(table: &[u8], word: &[u8]) -> u8 {
 pub fn parse<'a>(
     arguments: &mut dyn Iterator<Item = &'a CStr>,
     operand: &mut dyn FnMut(&'a CStr),
-) -> Result<Settings, Wrong<'a>> {
+) -> Result<Settings, UsageError<'a>> {
     let mut settings = Settings::default();
     let mut only_names = false;
     while let Some(argument) = arguments.next() {
@@ -91,18 +91,20 @@ impl Settings {
         mut value: Option<&'a [u8]>,
         text: &'a [u8],
         arguments: &mut dyn Iterator<Item = &'a CStr>,
-    ) -> Result<(), Wrong<'a>> {
+    ) -> Result<(), UsageError<'a>> {
         if let b'j' | b'3' | b'4' = option
             && value.is_none()
         {
             value = arguments.next().map(CStr::to_bytes);
             if value.is_none() {
-                return Err(Wrong { what: "a value is missing after ", text });
+                return Err(UsageError { what: "a value is missing after ", text });
             }
         }
         let flag = match (option, value) {
             (b'j' | b'3'..=b'5', Some(value)) => return self.set_value(option, value),
-            (1.., Some(_)) => return Err(Wrong { what: "there is no value to give in ", text }),
+            (1.., Some(_)) => {
+                return Err(UsageError { what: "there is no value to give in ", text });
+            }
             (b'h', _) => &mut self.help,
             (b'V', _) => &mut self.version,
             (b'n', _) => &mut self.options.no_clobber,
@@ -112,21 +114,21 @@ impl Settings {
             (b'1', _) => &mut self.options.in_place,
             (b'2', _) => &mut self.options.sync,
             (b'5', _) => return self.set_value(option, b"always"),
-            _ => return Err(Wrong { what: "unknown option ", text }),
+            _ => return Err(UsageError { what: "unknown option ", text }),
         };
         *flag = true;
         Ok(())
     }
 
-    fn set_value<'a>(&mut self, option: u8, text: &'a [u8]) -> Result<(), Wrong<'a>> {
+    fn set_value<'a>(&mut self, option: u8, text: &'a [u8]) -> Result<(), UsageError<'a>> {
         match (option, letter(VALUES, text)) {
             (b'3', b'a') => self.options.fill_holes = false,
             (b'3', b'n') => self.options.fill_holes = true,
-            (b'4', b'a') => self.options.way = None,
-            (b'4', b'c') => self.options.way = Some(Way::Clone),
-            (b'4', b'k') => self.options.way = Some(Way::Kernel),
-            (b'4', b'm') => self.options.way = Some(Way::Map),
-            (b'4', b'w') => self.options.way = Some(Way::Write),
+            (b'4', b'a') => self.options.method = None,
+            (b'4', b'c') => self.options.method = Some(Method::Clone),
+            (b'4', b'k') => self.options.method = Some(Method::Kernel),
+            (b'4', b'm') => self.options.method = Some(Method::Map),
+            (b'4', b'w') => self.options.method = Some(Method::Write),
             (b'5', b'a') => self.progress = When::Auto,
             (b'5', b'A') => self.progress = When::Always,
             (b'5', b'n') => self.progress = When::Never,
@@ -138,7 +140,7 @@ impl Settings {
                     b'5' => "--progress takes auto, always or never, and not ",
                     _ => "--jobs takes a number from 1 to 64, and not ",
                 };
-                return Err(Wrong { what, text });
+                return Err(UsageError { what, text });
             }
         }
         Ok(())
@@ -160,12 +162,12 @@ fn jobs(text: &[u8]) -> u32 {
 
 /// What is wrong with a command line. `Display` gives it without the program's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wrong<'a> {
+pub struct UsageError<'a> {
     pub what: &'static str,
     pub text: &'a [u8],
 }
 
-impl fmt::Display for Wrong<'_> {
+impl fmt::Display for UsageError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.what)?;
         Quoted(self.text).fmt(f)

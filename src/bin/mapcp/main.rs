@@ -5,19 +5,19 @@
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
 mod args;
-mod names;
+mod bloom_filter;
 mod progress;
 
 use core::{ffi::CStr, fmt};
 
-use args::{Settings, Wrong};
+use args::{Settings, UsageError};
 use baremap::{
     copy::{self, Action, Cause, Error, Path, ProcessControl},
     fd::CWD,
     rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
-use names::Names;
+use bloom_filter::BloomFilter;
 use progress::Progress;
 
 baremap::entry!(main);
@@ -61,7 +61,7 @@ fn main(start: Start) -> ExitCode {
         return totals.result;
     }
 
-    let mut names = Names::new();
+    let mut names = BloomFilter::new();
     let mut number = 0;
     let _ = arguments(start, &mut |source| {
         if number < sources {
@@ -83,7 +83,7 @@ fn main(start: Start) -> ExitCode {
 fn arguments(
     start: Start,
     operand: &mut dyn FnMut(&'static CStr),
-) -> Result<Settings, Wrong<'static>> {
+) -> Result<Settings, UsageError<'static>> {
     let mut arguments = start.args();
     let _own_name = arguments.next();
     args::parse(&mut arguments, operand)
@@ -129,16 +129,16 @@ impl Totals {
                 return false;
             }
         };
-        if copied.way.is_some() {
+        if copied.method.is_some() {
             self.files += 1;
             self.bytes += copied.bytes;
         }
         if self.settings.verbose {
             let (from, to) = (Path { base: source, name: None }, copied.path);
             let bytes = Decimal::new(copied.bytes);
-            match copied.way {
-                Some(way) => {
-                    self.print(format_args!("{from} -> {to} ({bytes} bytes, {way})\n"));
+            match copied.method {
+                Some(method) => {
+                    self.print(format_args!("{from} -> {to} ({bytes} bytes, {method})\n"));
                 }
                 None => self.print(format_args!("{from} -> {to} (left as it was)\n")),
             }

@@ -29,7 +29,7 @@ const LOG: &str = "log";
 const REPLAYED: &str = "replayed";
 
 /// A disk as it was at a moment.
-struct Shot {
+struct Snapshot {
     file_system: usize,
     case: Case,
     moment: Moment,
@@ -47,10 +47,10 @@ pub fn cut_power(
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
     let (release, runs) = copy(options, kernel, file_systems, &dir)?;
-    let mut album = Album::create(&dir.join("album"))?;
-    let shots = replay(file_systems, &runs, &dir, &mut album)?;
-    println!("Linux {release}: {} disks", shots.len());
-    let tallies = look(kernel, file_systems, &album.path, &shots)?;
+    let mut file = SnapshotFile::create(&dir.join("snapshots"))?;
+    let snapshots = replay(file_systems, &runs, &dir, &mut file)?;
+    println!("Linux {release}: {} snapshots", snapshots.len());
+    let tallies = check(kernel, file_systems, &file.path, &snapshots)?;
     for (file_system, tally) in file_systems.iter().zip(tallies) {
         lines.push(Line { kernel: release.clone(), file_system: file_system.name, tally });
     }
@@ -137,15 +137,15 @@ fn copy(
     Ok((release, runs))
 }
 
-/// Makes the disks as they were at moments of these copies, one after another in the album.
+/// Makes the disks as they were at moments of these copies, one after another in a file.
 fn replay(
     file_systems: &[&FileSystem],
     runs: &[Run],
     dir: &Path,
-    album: &mut Album,
-) -> Result<Vec<Shot>, Box<dyn Error>> {
+    to: &mut SnapshotFile,
+) -> Result<Vec<Snapshot>, Box<dyn Error>> {
     let mut random = Random::from_time();
-    let mut shots = Vec::new();
+    let mut snapshots = Vec::new();
     for (number, file_system) in file_systems.iter().enumerate() {
         let image = dir.join(file_system.name);
         let log = WriteLog::open(&image.with_extension(LOG))?;
@@ -169,45 +169,51 @@ fn replay(
                     [(before.contains(&at), Moment::Before), (at == after, Moment::After)]
                 {
                     if taken {
-                        shots.push(Shot { file_system: number, case: *case, moment });
-                        album.add(&disk, file_system)?;
+                        snapshots.push(Snapshot { file_system: number, case: *case, moment });
+                        to.add(&disk, file_system)?;
                     }
                 }
             }
         }
+        while done < log.len() {
+            log.replay(done, &disk)?;
+            done += 1;
+        }
+        // What was replayed is what the machine wrote.
+        run("cmp", [&image, &image.with_extension(REPLAYED)])?;
     }
-    Ok(shots)
+    Ok(snapshots)
 }
 
-/// Boots again and reads the destination on every disk of the album.
-fn look(
+/// Boots again and reads the destination on every snapshot.
+fn check(
     kernel: &Kernel,
     file_systems: &[&FileSystem],
-    album: &Path,
-    shots: &[Shot],
+    file: &Path,
+    snapshots: &[Snapshot],
 ) -> Result<Vec<Tally>, Box<dyn Error>> {
-    let mut script = LOOK.to_owned();
-    for (number, shot) in shots.iter().enumerate() {
-        let FileSystem { kind, options, .. } = file_systems[shot.file_system];
+    let mut script = CHECK.to_owned();
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        let FileSystem { kind, options, .. } = file_systems[snapshot.file_system];
         let offset = number as u64 * IMAGE_SIZE;
-        script += &format!("look {offset} {kind} {options} {}\n", shot.case.source());
+        script += &format!("check {offset} {kind} {options} {}\n", snapshot.case.source());
     }
     let modules = modules(file_systems);
-    let disks = [Disk::plain(album)];
+    let disks = [Disk::plain(file)];
     let guest = Guest { kernel, modules: &modules, files: files(), script: &script, disks: &disks };
     let vm = Vm::boot(guest)?;
     vm.expect("linux")?;
     let mut tallies: Vec<_> = file_systems.iter().map(|_| Tally::default()).collect();
-    for shot in shots {
+    for snapshot in snapshots {
         let found = Found::parse(&vm.expect("found")?);
-        tallies[shot.file_system].add(shot.case, shot.moment, found);
+        tallies[snapshot.file_system].add(snapshot.case, snapshot.moment, found);
     }
     vm.expect("end")?;
     Ok(tallies)
 }
 
-/// A function of the shell that looks at one disk of the album.
-const LOOK: &str = r#"
+/// A function of the shell that looks at one snapshot.
+const CHECK: &str = r#"
 found() {
     if ! mount -t $2 -o $3 /dev/loop0 /mnt; then echo that cannot be mounted; return; fi
     if [ ! -e /mnt/dest ]; then echo missing
@@ -220,7 +226,7 @@ found() {
     fi
     umount /mnt
 }
-look() {
+check() {
     losetup -o $1 /dev/loop0 /dev/vda
     found "$@" > /tmp/found 2> /dev/null
     losetup -d /dev/loop0
@@ -229,15 +235,15 @@ look() {
 "#;
 
 /// Disks, one after another in a file with holes.
-struct Album {
+struct SnapshotFile {
     path: PathBuf,
     file: File,
     len: u64,
 }
 
-impl Album {
-    fn create(path: &Path) -> io::Result<Album> {
-        Ok(Album { path: path.to_owned(), file: File::create(path)?, len: 0 })
+impl SnapshotFile {
+    fn create(path: &Path) -> io::Result<SnapshotFile> {
+        Ok(SnapshotFile { path: path.to_owned(), file: File::create(path)?, len: 0 })
     }
 
     /// Adds a disk as it is, and makes it consistent.

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CASES, Case, FileSystem, Found, Line, Moment, Options, Random, Tally, contents, run};
+use super::{
+    CASES, Case, FileSystem, Found, HOST_RUNS, Line, Moment, Options, Random, Tally, contents, run,
+};
 
 /// Shares the blocks of a file: `_IOW(0x94, 9, int)`, from linux/fs.h.
 const FICLONE: libc::Ioctl = libc::_IOW::<libc::c_int>(0x94, 9);
@@ -34,7 +36,7 @@ pub fn cut_power(
     // Without what its builder added.
     let release = release.trim().split('-').next().unwrap_or_default();
     let known = fs::read_to_string("/proc/filesystems")?;
-    let mut bench = Bench::new(&options.mapcp, dir)?;
+    let mut images = Images::new(&options.mapcp, dir)?;
     for file_system in file_systems {
         let kind = file_system.kind;
         if !known.lines().any(|line| line.split_whitespace().last() == Some(kind)) {
@@ -44,7 +46,7 @@ pub fn cut_power(
         println!("host: {}", file_system.name);
         let mut tally = Tally::default();
         for case in CASES {
-            bench.case(file_system, case, options.runs, &mut tally)?;
+            images.case(file_system, case, options.runs * HOST_RUNS, &mut tally)?;
         }
         let kernel = release.to_owned();
         lines.push(Line { kernel, file_system: file_system.name, tally });
@@ -54,7 +56,7 @@ pub fn cut_power(
 
 /// Where the images are: a file system of their own that shares blocks, so that a copy of an
 /// image is one of a single moment.
-struct Bench {
+struct Images {
     mapcp: PathBuf,
     random: Random,
     dir: PathBuf,
@@ -63,11 +65,11 @@ struct Bench {
     contents: [(&'static str, Vec<u8>); 3],
 }
 
-impl Bench {
-    fn new(mapcp: &Path, dir: &Path) -> Result<Bench, Box<dyn Error>> {
+impl Images {
+    fn new(mapcp: &Path, dir: &Path) -> Result<Images, Box<dyn Error>> {
         let dir = dir.join(format!("host-{}", std::process::id()));
         let contents = contents();
-        let mut bench = Bench {
+        let mut images = Images {
             mapcp: mapcp.canonicalize()?,
             random: Random::from_time(),
             dir,
@@ -75,16 +77,16 @@ impl Bench {
             contents,
         };
         unshare_mounts()?;
-        fs::create_dir_all(bench.path("images"))?;
-        fs::create_dir_all(bench.path("mnt"))?;
-        for (name, bytes) in &bench.contents {
-            fs::write(bench.path(name), bytes)?;
+        fs::create_dir_all(images.path("images"))?;
+        fs::create_dir_all(images.path("mnt"))?;
+        for (name, bytes) in &images.contents {
+            fs::write(images.path(name), bytes)?;
         }
         // Room for all images as they are at the end of a case.
-        File::create(bench.path("xfs"))?.set_len(8 << 30)?;
-        run("mkfs.xfs -q -f -m reflink=1", [bench.path("xfs")])?;
-        bench.mount("-t xfs -o loop", "xfs", "images")?;
-        Ok(bench)
+        File::create(images.path("xfs"))?.set_len(8 << 30)?;
+        run("mkfs.xfs -q -f -m reflink=1", [images.path("xfs")])?;
+        images.mount("-t xfs -o loop", "xfs", "images")?;
+        Ok(images)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -161,7 +163,7 @@ impl Bench {
                 return Err(format!("{}, {}: {status}", file_system.name, case.name()).into());
             }
             for (moment, image) in [(first, "images/during"), (Moment::After, "images/after")] {
-                tally.add(case, moment, self.judge(file_system, case, image)?);
+                tally.add(case, moment, self.check(file_system, case, image)?);
             }
 
             // The file system is shut down at a moment of the copy.
@@ -178,14 +180,14 @@ impl Bench {
             self.unmount(file_system)?;
             if shut {
                 let moment = if success { Moment::After } else { Moment::Before };
-                tally.add(case, moment, self.judge(file_system, case, "images/disk")?);
+                tally.add(case, moment, self.check(file_system, case, "images/disk")?);
             }
         }
         Ok(())
     }
 
     /// Looks at what an image has by the destination's name.
-    fn judge(
+    fn check(
         &mut self,
         file_system: &FileSystem,
         case: Case,
@@ -226,7 +228,7 @@ fn unshare_mounts() -> Result<(), Box<dyn Error>> {
     run("mount --make-rprivate", ["/"])
 }
 
-impl Drop for Bench {
+impl Drop for Images {
     fn drop(&mut self) {
         while let Some(path) = self.mounted.pop() {
             let _ = run("umount", [path]);

@@ -11,8 +11,8 @@ const MAGIC: u64 = 0x006a_7366_7773_6872;
 /// How long a sector of the log is, which is QEMU's default.
 const SECTOR: u64 = 512;
 
-/// Flags of an entry: the disk has been asked to keep all entries before; nothing else is written
-/// than zeros, which this machine's disks do not offer.
+/// Flags of an entry: the disk has been asked to keep all entries before; the disk may forget what
+/// these sectors have, and the log has no bytes of them.
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
 
@@ -47,15 +47,17 @@ impl WriteLog {
         let mut at = SECTOR;
         for _ in 0..WriteLog::count(path)? {
             let [sector, sectors, flags, _] = words(&log, at)?;
-            if flags & DISCARD != 0 {
-                return Err(format!("{}: the machine discards", path.display()).into());
-            }
             let [to, len] = [sector, sectors].map(|sectors| sectors * SECTOR);
             at += SECTOR;
             entries.push(Entry { to, len, flags, from: at });
-            at += len;
+            at += if flags & DISCARD == 0 { len } else { 0 };
         }
         Ok(WriteLog { log, entries })
+    }
+
+    /// Returns how many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Returns whether an entry changes the disk.
@@ -72,9 +74,11 @@ impl WriteLog {
 
     /// Writes an entry to a disk.
     pub fn replay(&self, entry: usize, disk: &File) -> io::Result<()> {
-        let Entry { to, len, from, .. } = self.entries[entry];
+        let Entry { to, len, flags, from } = self.entries[entry];
         let mut bytes = vec![0; len as usize];
-        self.log.read_exact_at(&mut bytes, from)?;
+        if flags & DISCARD == 0 {
+            self.log.read_exact_at(&mut bytes, from)?;
+        }
         disk.write_all_at(&bytes, to)
     }
 }

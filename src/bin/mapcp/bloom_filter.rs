@@ -3,13 +3,13 @@
 use core::ffi::CStr;
 
 /// A set of names, kept as one bit each of a number made of them: two may have the same.
-pub struct Names {
+pub struct BloomFilter {
     bits: [u64; 512],
 }
 
-impl Names {
-    pub fn new() -> Names {
-        Names { bits: [0; 512] }
+impl BloomFilter {
+    pub fn new() -> BloomFilter {
+        BloomFilter { bits: [0; 512] }
     }
 
     /// Whether this name may be in the set; if not, it is not.
