@@ -157,7 +157,10 @@ fn what_is_out_of_range_is_an_error() -> io::Result<()> {
         map.flush_async_range(offset, len)?;
         map.advise_range(Advice::Random, offset, len)?;
     }
-    assert_eq!(kind(unsafe { Mmap::map(i32::MAX) }.map(drop)), io::Error::from_raw_os_error(9).kind());
+    assert_eq!(
+        kind(unsafe { Mmap::map(i32::MAX) }.map(drop)),
+        io::Error::from_raw_os_error(9).kind()
+    );
     Ok(())
 }
 
