@@ -20,7 +20,7 @@ macro_rules! flags {
 
         impl $name {
             #[allow(dead_code, reason = "some travel inside structures")]
-            pub(crate) const fn register(self) -> usize {
+            pub(crate) const fn as_arg(self) -> usize {
                 self.bits() as usize
             }
         }
@@ -297,7 +297,7 @@ macro_rules! choices {
                 pub const $choice: $name = $name($value as u32);
             )*
 
-            pub(crate) const fn register(self) -> usize {
+            pub(crate) const fn as_arg(self) -> usize {
                 self.0 as usize
             }
         }

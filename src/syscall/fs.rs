@@ -8,7 +8,7 @@ use linux_raw_sys::ioctl::FICLONE;
 use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
 use super::{
     Access, AtFlags, Errno, FallocateFlags, Flock, Mode, OFlags, RenameFlags, Result,
-    SyncFileRangeFlags, Timespec, Whence, XattrFlags, nothing, register,
+    SyncFileRangeFlags, Timespec, Whence, XattrFlags, as_arg, check_unit,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -39,10 +39,10 @@ pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     // On 32-bit architectures a large file does not open without being asked.
     let large = if cfg!(target_pointer_width = "32") { O_LARGEFILE as usize } else { 0 };
-    let flags = flags.register() | large;
+    let flags = flags.as_arg() | large;
     // SAFETY: the path is a C string; a descriptor that is made is nobody else's.
     descriptor(unsafe {
-        syscall4(nr::openat, register(dir), address(path), flags, mode.register())
+        syscall4(nr::openat, as_arg(dir), address(path), flags, mode.as_arg())
     })
 }
 
@@ -63,7 +63,7 @@ pub fn close(fd: OwnedFd) -> Result<()> {
 #[inline(never)]
 pub(crate) unsafe fn close_raw(fd: RawFd) -> Result<()> {
     // SAFETY: the caller owns the descriptor.
-    nothing(unsafe { syscall1(nr::close, fd as usize) })
+    check_unit(unsafe { syscall1(nr::close, fd as usize) })
 }
 
 /// Reads from the descriptor's position; zero is the end of the file, or a buffer
@@ -83,7 +83,7 @@ pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
 /// cannot be written is `EFAULT`, not a fault.
 pub unsafe fn read_raw(fd: BorrowedFd<'_>, buf: *mut u8, count: usize) -> Result<usize> {
     // SAFETY: the caller's promise.
-    Errno::check(unsafe { syscall3(nr::read, register(fd), buf.expose_provenance(), count) })
+    Errno::check(unsafe { syscall3(nr::read, as_arg(fd), buf.expose_provenance(), count) })
 }
 
 /// Writes at the descriptor's position.
@@ -106,7 +106,7 @@ pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
 /// Rust reference. (Another process may: the kernel copies what it finds.)
 pub unsafe fn write_raw(fd: BorrowedFd<'_>, buf: *const u8, count: usize) -> Result<usize> {
     // SAFETY: the caller's promise; the kernel only reads, and checks every address.
-    Errno::check(unsafe { syscall3(nr::write, register(fd), buf.expose_provenance(), count) })
+    Errno::check(unsafe { syscall3(nr::write, as_arg(fd), buf.expose_provenance(), count) })
 }
 
 /// [`write()`] of all the bytes: as many calls as it takes, also after `EINTR`.
@@ -128,7 +128,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
 pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
     let (address, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is ours to write for as long as it is.
-    Errno::check(unsafe { arch::pread64(register(fd), address, count, offset) })
+    Errno::check(unsafe { arch::pread64(as_arg(fd), address, count, offset) })
 }
 
 /// [`write()`] at an offset in bytes, leaving the descriptor's position alone.
@@ -149,7 +149,7 @@ pub unsafe fn pwrite_raw(
     offset: u64,
 ) -> Result<usize> {
     // SAFETY: the caller's promise; the kernel only reads, and checks every address.
-    Errno::check(unsafe { arch::pwrite64(register(fd), buf.expose_provenance(), count, offset) })
+    Errno::check(unsafe { arch::pwrite64(as_arg(fd), buf.expose_provenance(), count, offset) })
 }
 
 /// Moves the descriptor's position, in bytes, and returns the new one.
@@ -164,7 +164,7 @@ pub unsafe fn pwrite_raw(
 pub fn lseek(fd: BorrowedFd<'_>, offset: i64, whence: Whence) -> Result<u64> {
     let mut position = 0;
     // SAFETY: the call changes nothing but the position.
-    nothing(unsafe { arch::lseek(register(fd), offset as u64, &mut position, whence.register()) })?;
+    check_unit(unsafe { arch::lseek(as_arg(fd), offset as u64, &mut position, whence.as_arg()) })?;
     Ok(position)
 }
 
@@ -177,7 +177,7 @@ pub fn lseek(fd: BorrowedFd<'_>, offset: i64, whence: Whence) -> Result<u64> {
 pub fn ftruncate(fd: BorrowedFd<'_>, length: u64) -> Result<()> {
     // SAFETY: the file is changed, and memory only through mappings of the file,
     // about which nothing is promised to anybody.
-    nothing(unsafe { arch::ftruncate(register(fd), length) })
+    check_unit(unsafe { arch::ftruncate(as_arg(fd), length) })
 }
 
 /// Reserves space for `length` bytes from `offset`, or what `flags` say.
@@ -196,7 +196,7 @@ pub fn fallocate(
     length: u64,
 ) -> Result<()> {
     // SAFETY: as for `ftruncate`.
-    nothing(unsafe { arch::fallocate(register(fd), flags.register(), offset, length) })
+    check_unit(unsafe { arch::fallocate(as_arg(fd), flags.as_arg(), offset, length) })
 }
 
 /// Copies up to `len` bytes of one file to another in the kernel, each at an offset in bytes,
@@ -223,7 +223,7 @@ pub fn copy_file_range(
     // SAFETY: the kernel may change both offsets; files are changed, and memory only through
     // mappings of them, about which nothing is promised to anybody.
     Errno::check(unsafe {
-        syscall6(nr::copy_file_range, register(from), read, register(to), written, len, 0)
+        syscall6(nr::copy_file_range, as_arg(from), read, as_arg(to), written, len, 0)
     })
 }
 
@@ -235,7 +235,7 @@ pub fn copy_file_range(
 /// `EOPNOTSUPP`, `ENOTTY`: the file system cannot. `EXDEV`: they are on two. `EINVAL`: no regular file.
 pub fn ficlone(to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the argument is a descriptor; as for `copy_file_range`.
-    unsafe { ioctl(to, FICLONE, register(from)) }.map(drop)
+    unsafe { ioctl(to, FICLONE, as_arg(from)) }.map(drop)
 }
 
 /// Locks an open file against others who ask for a lock, without waiting; descriptors made
@@ -247,7 +247,7 @@ pub fn ficlone(to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> Result<()> {
 /// on this file system.
 pub fn flock(fd: BorrowedFd<'_>, lock: Flock) -> Result<()> {
     // SAFETY: changes nothing in memory.
-    nothing(unsafe { syscall2(nr::flock, register(fd), lock.register() | LOCK_NB as usize) })
+    check_unit(unsafe { syscall2(nr::flock, as_arg(fd), lock.as_arg() | LOCK_NB as usize) })
 }
 
 /// How many pages of a file's range are where. Source: the kernel's
@@ -286,7 +286,7 @@ pub fn cachestat(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Cachest
     };
     let (from, to) = ((&raw const range).expose_provenance(), (&raw mut stat).expose_provenance());
     // SAFETY: both structures are the kernel's.
-    nothing(unsafe { syscall4(nr::cachestat, register(fd), from, to, 0) })?;
+    check_unit(unsafe { syscall4(nr::cachestat, as_arg(fd), from, to, 0) })?;
     Ok(Cachestat::from(stat))
 }
 
@@ -305,13 +305,13 @@ impl From<cachestat> for Cachestat {
 /// Writes a file's data and metadata to the disk, and waits for it.
 pub fn fsync(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: changes nothing in memory.
-    nothing(unsafe { syscall1(nr::fsync, register(fd)) })
+    check_unit(unsafe { syscall1(nr::fsync, as_arg(fd)) })
 }
 
 /// Writes a file's data to the disk, and the metadata needed to find it again.
 pub fn fdatasync(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: changes nothing in memory.
-    nothing(unsafe { syscall1(nr::fdatasync, register(fd)) })
+    check_unit(unsafe { syscall1(nr::fdatasync, as_arg(fd)) })
 }
 
 /// Has the changed pages of `length` bytes from `offset` on written to the disk, or waits for it;
@@ -331,13 +331,13 @@ pub fn sync_file_range(
     flags: SyncFileRangeFlags,
 ) -> Result<()> {
     // SAFETY: changes nothing in memory.
-    nothing(unsafe { arch::sync_file_range(register(fd), offset, length, flags.register()) })
+    check_unit(unsafe { arch::sync_file_range(as_arg(fd), offset, length, flags.as_arg()) })
 }
 
 /// Removes a name; with [`AtFlags::REMOVEDIR`], that of an empty directory.
 pub fn unlinkat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<()> {
     // SAFETY: the path is a C string.
-    nothing(unsafe { syscall3(nr::unlinkat, register(dir), address(path), flags.register()) })
+    check_unit(unsafe { syscall3(nr::unlinkat, as_arg(dir), address(path), flags.as_arg()) })
 }
 
 /// Gives a file another name, by default in place of any file that has it.
@@ -352,10 +352,10 @@ pub fn renameat2(
     new: &CStr,
     flags: RenameFlags,
 ) -> Result<()> {
-    let (from, to) = (register(old_dir), register(new_dir));
+    let (from, to) = (as_arg(old_dir), as_arg(new_dir));
     // SAFETY: both paths are C strings.
-    nothing(unsafe {
-        syscall5(nr::renameat2, from, address(old), to, address(new), flags.register())
+    check_unit(unsafe {
+        syscall5(nr::renameat2, from, address(old), to, address(new), flags.as_arg())
     })
 }
 
@@ -377,8 +377,8 @@ pub fn renameat(
         target_arch = "riscv64"
     )))]
     // SAFETY: both paths are C strings.
-    nothing(unsafe {
-        syscall4(nr::renameat, register(old_dir), address(old), register(new_dir), address(new))
+    check_unit(unsafe {
+        syscall4(nr::renameat, as_arg(old_dir), address(old), as_arg(new_dir), address(new))
     })
 }
 
@@ -394,9 +394,9 @@ pub fn linkat(
     new: &CStr,
     flags: AtFlags,
 ) -> Result<()> {
-    let (from, to) = (register(old_dir), register(new_dir));
+    let (from, to) = (as_arg(old_dir), as_arg(new_dir));
     // SAFETY: both paths are C strings.
-    nothing(unsafe { syscall5(nr::linkat, from, address(old), to, address(new), flags.register()) })
+    check_unit(unsafe { syscall5(nr::linkat, from, address(old), to, address(new), flags.as_arg()) })
 }
 
 /// Reads where a symbolic link points to, without a NUL at the end.
@@ -405,26 +405,26 @@ pub fn linkat(
 pub fn readlinkat(dir: BorrowedFd<'_>, path: &CStr, buf: &mut [u8]) -> Result<usize> {
     let (to, room) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the path is a C string, and the buffer is ours to write.
-    Errno::check(unsafe { syscall4(nr::readlinkat, register(dir), address(path), to, room) })
+    Errno::check(unsafe { syscall4(nr::readlinkat, as_arg(dir), address(path), to, room) })
 }
 
 /// Asks whether this process's real user may do something with a file.
 pub fn faccessat(dir: BorrowedFd<'_>, path: &CStr, access: Access) -> Result<()> {
     // SAFETY: the path is a C string.
-    nothing(unsafe { syscall3(nr::faccessat, register(dir), address(path), access.register()) })
+    check_unit(unsafe { syscall3(nr::faccessat, as_arg(dir), address(path), access.as_arg()) })
 }
 
 /// Sets a file's permission bits, whatever the umask.
 pub fn fchmod(fd: BorrowedFd<'_>, mode: Mode) -> Result<()> {
     // SAFETY: changes nothing in memory.
-    nothing(unsafe { syscall2(nr::fchmod, register(fd), mode.register()) })
+    check_unit(unsafe { syscall2(nr::fchmod, as_arg(fd), mode.as_arg()) })
 }
 
 /// Sets a file's owner and group; `None` leaves one as it is.
 pub fn fchown(fd: BorrowedFd<'_>, owner: Option<u32>, group: Option<u32>) -> Result<()> {
     let id = |id: Option<u32>| id.unwrap_or(u32::MAX) as usize;
     // SAFETY: changes nothing in memory.
-    nothing(unsafe { syscall3(nr::fchown, register(fd), id(owner), id(group)) })
+    check_unit(unsafe { syscall3(nr::fchown, as_arg(fd), id(owner), id(group)) })
 }
 
 /// Sets when a file was last read and last written to.
@@ -436,7 +436,7 @@ pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> R
     let times = [accessed, modified];
     let from = (&raw const times).expose_provenance();
     // SAFETY: two of the kernel's structures; without a path it is the descriptor's file.
-    nothing(unsafe { syscall4(nr::utimensat, register(fd), 0, from, 0) })
+    check_unit(unsafe { syscall4(nr::utimensat, as_arg(fd), 0, from, 0) })
 }
 
 /// Reads the names of a file's extended attributes, each with a NUL at its end. With an empty
@@ -448,7 +448,7 @@ pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> R
 pub fn flistxattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
     let (to, room) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is ours to write for as long as it is.
-    Errno::check(unsafe { syscall3(nr::flistxattr, register(fd), to, room) })
+    Errno::check(unsafe { syscall3(nr::flistxattr, as_arg(fd), to, room) })
 }
 
 /// Reads an extended attribute. With an empty buffer it tells how many bytes it has.
@@ -460,7 +460,7 @@ pub fn flistxattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
 pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usize> {
     let (to, room) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the name is a C string, and the buffer is ours to write.
-    Errno::check(unsafe { syscall4(nr::fgetxattr, register(fd), address(name), to, room) })
+    Errno::check(unsafe { syscall4(nr::fgetxattr, as_arg(fd), address(name), to, room) })
 }
 
 /// Sets an extended attribute.
@@ -471,9 +471,9 @@ pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usiz
 /// allowed. `ENOSPC`: no room. `EEXIST`, `ENODATA`: against the flags.
 pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlags) -> Result<()> {
     let (from, count) = (value.as_ptr().expose_provenance(), value.len());
-    let flags = flags.register();
+    let flags = flags.as_arg();
     // SAFETY: the name is a C string, and the value is not changed while it is borrowed.
-    nothing(unsafe { syscall5(nr::fsetxattr, register(fd), address(name), from, count, flags) })
+    check_unit(unsafe { syscall5(nr::fsetxattr, as_arg(fd), address(name), from, count, flags) })
 }
 
 /// Removes an extended attribute.
@@ -484,7 +484,7 @@ pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlag
 /// this kind. Source: fremovexattr(2).
 pub fn fremovexattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: the name is a C string.
-    nothing(unsafe { syscall2(nr::fremovexattr, register(fd), address(name)) })
+    check_unit(unsafe { syscall2(nr::fremovexattr, as_arg(fd), address(name)) })
 }
 
 /// Asks something of a device or a file system.
@@ -495,7 +495,7 @@ pub fn fremovexattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<()> {
 /// right size, alignment and contents, which the kernel may change.
 pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result<usize> {
     // SAFETY: the caller's promise.
-    Errno::check(unsafe { syscall3(nr::ioctl, register(fd), request as usize, argument) })
+    Errno::check(unsafe { syscall3(nr::ioctl, as_arg(fd), request as usize, argument) })
 }
 
 /// Asks something of a descriptor; `command` is one of the kernel's `F_` constants.
@@ -505,7 +505,7 @@ pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result
 /// As for [`ioctl`]; and a descriptor that is made belongs to the caller.
 pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result<usize> {
     // SAFETY: the caller's promise.
-    Errno::check(unsafe { syscall3(nr::fcntl, register(fd), command as usize, argument) })
+    Errno::check(unsafe { syscall3(nr::fcntl, as_arg(fd), command as usize, argument) })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use static_assertions::{assert_eq_size, const_assert_eq};
 use super::raw::{nr, syscall1, syscall2, syscall3, syscall5};
 use super::{
     Advice, Errno, MapFlags, MemfdFlags, MlockFlags, MremapFlags, MsyncFlags, OFlags, ProtFlags,
-    Result, Seals, fcntl, fs::descriptor, nothing, register,
+    Result, Seals, fcntl, as_arg, check_unit, fs::descriptor,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, OwnedFd};
@@ -57,10 +57,10 @@ pub unsafe fn mmap(
     fd: Option<BorrowedFd<'_>>,
     offset: u64,
 ) -> Result<*mut u8> {
-    let fd = fd.map_or(usize::MAX, register);
+    let fd = fd.map_or(usize::MAX, as_arg);
     // SAFETY: the caller's promise.
     let result = unsafe {
-        arch::mmap(addr.expose_provenance(), length, prot.register(), flags.register(), fd, offset)
+        arch::mmap(addr.expose_provenance(), length, prot.as_arg(), flags.as_arg(), fd, offset)
     };
     let at = ptr::with_exposed_provenance_mut(Errno::check(result)?);
     if flags.contains(MapFlags::FIXED_NOREPLACE) && at != addr {
@@ -83,7 +83,7 @@ pub unsafe fn mmap(
 /// Nothing uses the range any more.
 pub unsafe fn munmap(addr: *mut u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::munmap, addr.expose_provenance(), length) })
+    check_unit(unsafe { syscall2(nr::munmap, addr.expose_provenance(), length) })
 }
 
 /// Changes what may be done to the pages of a range; a length of zero does nothing.
@@ -100,7 +100,7 @@ pub unsafe fn munmap(addr: *mut u8, length: usize) -> Result<()> {
 /// on it being unchangeable that is now changed.
 pub unsafe fn mprotect(addr: *mut u8, length: usize, prot: ProtFlags) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mprotect, addr.expose_provenance(), length, prot.register()) })
+    check_unit(unsafe { syscall3(nr::mprotect, addr.expose_provenance(), length, prot.as_arg()) })
 }
 
 /// Changes a mapping's length, and moves it if `flags` allow; returns its address.
@@ -126,7 +126,7 @@ pub unsafe fn mremap(
     flags: MremapFlags,
     new_addr: *mut u8,
 ) -> Result<*mut u8> {
-    let (flags, to) = (flags.register(), new_addr.expose_provenance());
+    let (flags, to) = (flags.as_arg(), new_addr.expose_provenance());
     // SAFETY: the caller's promise.
     let result =
         unsafe { syscall5(nr::mremap, old.expose_provenance(), old_length, new_length, flags, to) };
@@ -151,7 +151,7 @@ pub unsafe fn mremap(
 /// it does to a file.
 pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::msync, addr.expose_provenance(), length, flags.register()) })
+    check_unit(unsafe { syscall3(nr::msync, addr.expose_provenance(), length, flags.as_arg()) })
 }
 
 /// Tells the kernel how a range will be used, or asks something of it.
@@ -171,7 +171,7 @@ pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<(
 /// Nothing may rely on them.
 pub unsafe fn madvise(addr: *mut u8, length: usize, advice: Advice) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::madvise, addr.expose_provenance(), length, advice.register()) })
+    check_unit(unsafe { syscall3(nr::madvise, addr.expose_provenance(), length, advice.as_arg()) })
 }
 
 /// A range of addresses, as the kernel takes it (`struct iovec`).
@@ -211,7 +211,7 @@ pub unsafe fn process_madvise(
     let (at, count) = (ranges.as_ptr().expose_provenance(), ranges.len());
     // SAFETY: the structures are the kernel's; the rest is the caller's promise.
     Errno::check(unsafe {
-        syscall5(nr::process_madvise, register(process), at, count, advice.register(), 0)
+        syscall5(nr::process_madvise, as_arg(process), at, count, advice.as_arg(), 0)
     })
 }
 
@@ -229,7 +229,7 @@ pub unsafe fn process_madvise(
 /// The range is the caller's: whoever counts on unmapping it cannot.
 pub unsafe fn mseal(addr: *mut u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mseal, addr.expose_provenance(), length, 0) })
+    check_unit(unsafe { syscall3(nr::mseal, addr.expose_provenance(), length, 0) })
 }
 
 /// Keeps the pages of a range in memory. The start is rounded down to a page.
@@ -245,7 +245,7 @@ pub unsafe fn mseal(addr: *mut u8, length: usize) -> Result<()> {
 /// the kernel, and count against the limit.
 pub unsafe fn mlock(addr: *const u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::mlock, addr.expose_provenance(), length) })
+    check_unit(unsafe { syscall2(nr::mlock, addr.expose_provenance(), length) })
 }
 
 /// [`mlock`] with flags: with [`MlockFlags::ONFAULT`] pages are locked as they come.
@@ -255,7 +255,7 @@ pub unsafe fn mlock(addr: *const u8, length: usize) -> Result<()> {
 /// As for [`mlock`].
 pub unsafe fn mlock2(addr: *const u8, length: usize, flags: MlockFlags) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mlock2, addr.expose_provenance(), length, flags.register()) })
+    check_unit(unsafe { syscall3(nr::mlock2, addr.expose_provenance(), length, flags.as_arg()) })
 }
 
 /// Lets the pages of a range leave memory again.
@@ -270,7 +270,7 @@ pub unsafe fn mlock2(addr: *const u8, length: usize, flags: MlockFlags) -> Resul
 /// does.
 pub unsafe fn munlock(addr: *const u8, length: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::munlock, addr.expose_provenance(), length) })
+    check_unit(unsafe { syscall2(nr::munlock, addr.expose_provenance(), length) })
 }
 
 /// Tells which pages of a range are in memory: bit 0 of one byte for each page.
@@ -285,7 +285,7 @@ pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
         return Err(Errno::EFAULT);
     }
     // SAFETY: the kernel writes one byte for each page, for which there is room.
-    nothing(unsafe {
+    check_unit(unsafe {
         syscall3(
             nr::mincore,
             addr.expose_provenance(),
@@ -305,7 +305,7 @@ pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
 pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd> {
     // SAFETY: the name is a C string; the descriptor is nobody else's.
     descriptor(unsafe {
-        syscall2(nr::memfd_create, name.as_ptr().expose_provenance(), flags.register())
+        syscall2(nr::memfd_create, name.as_ptr().expose_provenance(), flags.as_arg())
     })
 }
 
@@ -321,7 +321,7 @@ pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd> {
 /// enabled (`secretmem.enable=1`, needed at boot before Linux 6.5). `EINVAL`: other flags.
 pub fn memfd_secret(flags: OFlags) -> Result<OwnedFd> {
     // SAFETY: the descriptor is nobody else's.
-    descriptor(unsafe { syscall1(nr::memfd_secret, flags.register()) })
+    descriptor(unsafe { syscall1(nr::memfd_secret, flags.as_arg()) })
 }
 
 /// Seals a file in memory: what a seal forbids nobody can do any more, and there is no way
@@ -335,7 +335,7 @@ pub fn memfd_secret(flags: OFlags) -> Result<OwnedFd> {
 /// files have no seals, or this kernel not these.
 pub fn fcntl_add_seals(fd: BorrowedFd<'_>, seals: Seals) -> Result<()> {
     // SAFETY: takes no pointer.
-    unsafe { fcntl(fd, F_ADD_SEALS, seals.register()) }.map(drop)
+    unsafe { fcntl(fd, F_ADD_SEALS, seals.as_arg()) }.map(drop)
 }
 
 /// The seals of a file in memory.

@@ -51,11 +51,11 @@ use crate::fd::{AsRawFd, BorrowedFd};
 pub type Result<T> = core::result::Result<T, Errno>;
 
 /// A descriptor as the kernel takes it: a signed number in a register.
-fn register(fd: BorrowedFd<'_>) -> usize {
+fn as_arg(fd: BorrowedFd<'_>) -> usize {
     fd.as_raw_fd() as usize
 }
 
 /// For calls whose result is zero or an error.
-fn nothing(result: usize) -> Result<()> {
+fn check_unit(result: usize) -> Result<()> {
     Errno::check(result).map(drop)
 }

@@ -2,7 +2,7 @@
 //! what that key forbids. Changing the register takes an instruction, not a call.
 
 use super::raw::{nr, syscall1, syscall2, syscall4};
-use super::{Errno, PkeyRights, ProtFlags, Result, nothing};
+use super::{Errno, PkeyRights, ProtFlags, Result, check_unit};
 
 /// A protection key's number.
 pub type Pkey = i32;
@@ -16,7 +16,7 @@ pub type Pkey = i32;
 /// architectures that never had the call.
 pub fn pkey_alloc(rights: PkeyRights) -> Result<Pkey> {
     // SAFETY: touches no memory: no page has a key that was free.
-    Errno::check(unsafe { syscall2(nr::pkey_alloc, 0, rights.register()) }).map(|key| key as Pkey)
+    Errno::check(unsafe { syscall2(nr::pkey_alloc, 0, rights.as_arg()) }).map(|key| key as Pkey)
 }
 
 /// Gives a key back.
@@ -30,7 +30,7 @@ pub fn pkey_alloc(rights: PkeyRights) -> Result<Pkey> {
 /// No page has the key any more: it would have that of whoever takes it next.
 pub unsafe fn pkey_free(key: Pkey) -> Result<()> {
     // SAFETY: the caller's promise.
-    nothing(unsafe { syscall1(nr::pkey_free, key as usize) })
+    check_unit(unsafe { syscall1(nr::pkey_free, key as usize) })
 }
 
 /// [`mprotect`](super::mprotect), and gives the pages a key; `None` leaves them the one that
@@ -52,7 +52,7 @@ pub unsafe fn pkey_mprotect(
 ) -> Result<()> {
     let key = key.unwrap_or(-1) as usize;
     // SAFETY: the caller's promise.
-    nothing(unsafe {
-        syscall4(nr::pkey_mprotect, addr.expose_provenance(), length, prot.register(), key)
+    check_unit(unsafe {
+        syscall4(nr::pkey_mprotect, addr.expose_provenance(), length, prot.as_arg(), key)
     })
 }

@@ -7,7 +7,7 @@ use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED, P_ALL, P_PID, S
 use super::raw::{nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
 use super::{
     CloneFlags, Errno, GetrandomFlags, OFlags, Resource, Result, SigInfo, Signal, WaitFlags,
-    fs::descriptor, nothing,
+    fs::descriptor, check_unit,
 };
 use crate::{arch, fd::OwnedFd};
 
@@ -90,7 +90,7 @@ pub unsafe fn clone(flags: CloneFlags, end: Option<Signal>) -> Result<Option<Pid
     if flags.intersects(CloneFlags::VM | POINTERS) {
         return Err(Errno::EINVAL);
     }
-    let flags = flags.register() | end.map_or(0, Signal::register);
+    let flags = flags.as_arg() | end.map_or(0, Signal::as_arg);
     // SAFETY: the copy has its own memory.
     let pid = Errno::check(unsafe { arch::clone(flags, 0, 0, 0, 0) })?;
     Ok((pid != 0).then_some(pid as Pid))
@@ -129,7 +129,7 @@ pub fn waitid(child: Option<Pid>, flags: WaitFlags) -> Result<Option<(Pid, WaitS
     let mut info = MaybeUninit::<SigInfo>::zeroed();
     let to = info.as_mut_ptr().expose_provenance();
     // SAFETY: the structure is the kernel's; resource usage is not asked for.
-    nothing(unsafe { syscall5(nr::waitid, kind as usize, pid, to, flags.register(), 0) })?;
+    check_unit(unsafe { syscall5(nr::waitid, kind as usize, pid, to, flags.as_arg(), 0) })?;
     // SAFETY: zeros, or what the kernel filled in.
     let info = unsafe { info.assume_init_ref() };
     let (pid, status) = info.child();
@@ -154,7 +154,7 @@ pub fn waitid(child: Option<Pid>, flags: WaitFlags) -> Result<Option<(Pid, WaitS
 /// `ENOSYS`: before Linux 5.3.
 pub fn pidfd_open(pid: Pid, flags: OFlags) -> Result<OwnedFd> {
     // SAFETY: the descriptor is nobody else's.
-    descriptor(unsafe { syscall2(nr::pidfd_open, pid as usize, flags.register()) })
+    descriptor(unsafe { syscall2(nr::pidfd_open, pid as usize, flags.as_arg()) })
 }
 
 /// Asks something of this process; `option` is one of the kernel's `PR_` constants.
@@ -179,7 +179,7 @@ pub unsafe fn prctl(option: u32, arguments: [usize; 4]) -> Result<usize> {
 pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
     let (to, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is ours to write for as long as it is.
-    Errno::check(unsafe { syscall3(nr::getrandom, to, count, flags.register()) })
+    Errno::check(unsafe { syscall3(nr::getrandom, to, count, flags.as_arg()) })
 }
 
 /// Which processors a thread may run on: bit 0 of the first word is the first. Zero
@@ -221,6 +221,6 @@ pub fn prlimit(pid: Pid, resource: Resource, limit: Option<Rlimit>) -> Result<Rl
     let to = new.as_ref().map_or(0, |new| core::ptr::from_ref(new).expose_provenance());
     let from = (&raw mut old).expose_provenance();
     // SAFETY: both structures are the kernel's.
-    nothing(unsafe { syscall4(nr::prlimit64, pid as usize, resource.register(), to, from) })?;
+    check_unit(unsafe { syscall4(nr::prlimit64, pid as usize, resource.as_arg(), to, from) })?;
     Ok(Rlimit { current: old.rlim_cur, maximum: old.rlim_max })
 }

@@ -9,7 +9,7 @@ use linux_raw_sys::general::{self, kernel_sigset_t, siginfo_t, stack_t};
 use static_assertions::assert_eq_size;
 
 use super::raw::{nr, syscall2, syscall3, syscall4};
-use super::{Pid, Result, SaFlags, SigHow, Signal, SsFlags, nothing};
+use super::{Pid, Result, SaFlags, SigHow, Signal, SsFlags, check_unit};
 use crate::arch::{self, kernel_sigaction};
 
 /// A set of signals. Source: sigsetops(3).
@@ -259,7 +259,7 @@ impl Sigaction {
 /// qemu-user believes that it has a restorer before the mask, and reads and writes the mask
 /// a word behind its place.
 #[repr(C)]
-struct Roomy {
+struct PaddedSigaction {
     action: kernel_sigaction,
     mask: kernel_sigset_t,
 }
@@ -283,12 +283,12 @@ fn address<T>(option: Option<&T>) -> usize {
 /// between any two instructions: it may only do what signal-safety(7) allows. Its
 /// code stays mapped as long as it is set.
 pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result<Sigaction> {
-    let new = action.map(|action| Roomy { action: action.to_kernel(), mask: action.mask.0 });
+    let new = action.map(|action| PaddedSigaction { action: action.to_kernel(), mask: action.mask.0 });
     // SAFETY: as in `to_kernel`.
-    let mut old: Roomy = unsafe { mem::zeroed() };
+    let mut old: PaddedSigaction = unsafe { mem::zeroed() };
     let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures are the kernel's; the handler is the caller's promise.
-    nothing(unsafe { syscall4(nr::rt_sigaction, signal.register(), to, from, SET_SIZE) })?;
+    check_unit(unsafe { syscall4(nr::rt_sigaction, signal.as_arg(), to, from, SET_SIZE) })?;
     Ok(Sigaction::from_kernel(&old.action))
 }
 
@@ -306,7 +306,7 @@ pub unsafe fn rt_sigprocmask(how: SigHow, set: Option<&SigSet>) -> Result<SigSet
     let mut old = SigSet::empty();
     let (to, from) = (address(set), (&raw mut old).expose_provenance());
     // SAFETY: both sets have the size that is told.
-    nothing(unsafe { syscall4(nr::rt_sigprocmask, how.register(), to, from, SET_SIZE) })?;
+    check_unit(unsafe { syscall4(nr::rt_sigprocmask, how.as_arg(), to, from, SET_SIZE) })?;
     Ok(old)
 }
 
@@ -341,7 +341,7 @@ pub unsafe fn sigaltstack(stack: Option<&SigStack>) -> Result<SigStack> {
     let mut old = stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
     let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures are the kernel's; the memory is the caller's promise.
-    nothing(unsafe { syscall2(nr::sigaltstack, to, from) })?;
+    check_unit(unsafe { syscall2(nr::sigaltstack, to, from) })?;
     Ok(SigStack {
         base: old.ss_sp.cast(),
         size: old.ss_size as usize,
@@ -356,9 +356,9 @@ pub unsafe fn sigaltstack(stack: Option<&SigStack>) -> Result<SigStack> {
 ///
 /// `ESRCH`: no such process. `EPERM`: not allowed. `EINVAL`: no signal.
 pub fn kill(pid: Pid, signal: Option<Signal>) -> Result<()> {
-    let signal = signal.map_or(0, Signal::register);
+    let signal = signal.map_or(0, Signal::as_arg);
     // SAFETY: touches no memory.
-    nothing(unsafe { syscall2(nr::kill, pid as usize, signal) })
+    check_unit(unsafe { syscall2(nr::kill, pid as usize, signal) })
 }
 
 /// Sends a signal to one thread of a process.
@@ -368,7 +368,7 @@ pub fn kill(pid: Pid, signal: Option<Signal>) -> Result<()> {
 /// As for [`kill`]; `EINVAL` also if either number is not above zero.
 pub fn tgkill(process: Pid, thread: Pid, signal: Signal) -> Result<()> {
     // SAFETY: touches no memory.
-    nothing(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.register()) })
+    check_unit(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.as_arg()) })
 }
 
 /// Raises a signal in the calling thread once more, with the information of the first time:
@@ -384,8 +384,8 @@ pub fn rt_tgsigqueueinfo(signal: Signal, info: &SigInfo) -> Result<()> {
         let info = ptr::from_ref(info).expose_provenance();
         let (process, thread) = (process as usize, thread as usize);
         // SAFETY: the kernel reads the structure.
-        nothing(unsafe {
-            syscall4(nr::rt_tgsigqueueinfo, process, thread, signal.register(), info)
+        check_unit(unsafe {
+            syscall4(nr::rt_tgsigqueueinfo, process, thread, signal.as_arg(), info)
         })
     })
 }

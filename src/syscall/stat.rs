@@ -5,7 +5,7 @@ use core::{ffi::CStr, mem::MaybeUninit};
 use linux_raw_sys::general as kernel;
 
 use super::raw::{nr, syscall5};
-use super::{AtFlags, Errno, Mode, Result, Timespec, nothing, register};
+use super::{AtFlags, Errno, Mode, Result, Timespec, as_arg, check_unit};
 use crate::arch;
 use crate::fd::BorrowedFd;
 
@@ -98,7 +98,7 @@ pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
     }
     let mut stat = MaybeUninit::zeroed();
     // SAFETY: there is room for the structure.
-    nothing(unsafe { arch::fstat(register(fd), stat.as_mut_ptr()) })?;
+    check_unit(unsafe { arch::fstat(as_arg(fd), stat.as_mut_ptr()) })?;
     // SAFETY: numbers, which are zero or what the kernel has filled in.
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
@@ -126,9 +126,9 @@ pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
 #[inline(never)]
 fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut stat = MaybeUninit::zeroed();
-    let (path, flags) = (path.as_ptr().expose_provenance(), flags.register());
+    let (path, flags) = (path.as_ptr().expose_provenance(), flags.as_arg());
     // SAFETY: the path is a C string, and there is room for the structure.
-    nothing(unsafe { arch::newfstatat(register(dir), path, stat.as_mut_ptr(), flags) })?;
+    check_unit(unsafe { arch::newfstatat(as_arg(dir), path, stat.as_mut_ptr(), flags) })?;
     // SAFETY: numbers, which are zero or what the kernel has filled in.
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
@@ -147,7 +147,7 @@ pub struct StatFs {
 pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
     let mut stat = MaybeUninit::zeroed();
     // SAFETY: there is room for the structure.
-    nothing(unsafe { arch::fstatfs(register(fd), stat.as_mut_ptr()) })?;
+    check_unit(unsafe { arch::fstatfs(as_arg(fd), stat.as_mut_ptr()) })?;
     // SAFETY: numbers, which are zero or what the kernel has filled in.
     let stat: arch::kernel_statfs = unsafe { stat.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
@@ -159,7 +159,7 @@ fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> 
     let mask = kernel::STATX_BASIC_STATS as usize;
     let (path, to) = (path.as_ptr().expose_provenance(), buffer.as_mut_ptr().expose_provenance());
     // SAFETY: the path is a C string, and there is room for the structure.
-    nothing(unsafe { syscall5(nr::statx, register(dir), path, flags.register(), mask, to) })?;
+    check_unit(unsafe { syscall5(nr::statx, as_arg(dir), path, flags.as_arg(), mask, to) })?;
     // SAFETY: numbers, which are zero or what the kernel has filled in.
     Ok(from_statx(unsafe { buffer.assume_init_ref() }))
 }

@@ -9,7 +9,7 @@ use core::{
 use linux_raw_sys::general::{LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2};
 
 use super::raw::{nr, syscall2, syscall3, syscall4, syscall5};
-use super::{Errno, MountFlags, RebootCommand, Result, UmountFlags, nothing};
+use super::{Errno, MountFlags, RebootCommand, Result, UmountFlags, check_unit};
 
 /// Mounts a file system, or changes a mount. Source: mount(2).
 ///
@@ -32,7 +32,7 @@ pub fn mount(
         |string: Option<&CStr>| string.map_or(ptr::null(), CStr::as_ptr).expose_provenance();
     let [source, target, kind, data] = [source, Some(target), kind, data].map(address);
     // SAFETY: strings, or null where the kernel takes none.
-    nothing(unsafe { syscall5(nr::mount, source, target, kind, flags.register(), data) })
+    check_unit(unsafe { syscall5(nr::mount, source, target, kind, flags.as_arg(), data) })
 }
 
 /// Unmounts the file system that is mounted last at a directory. Source: umount2(2).
@@ -43,7 +43,7 @@ pub fn mount(
 /// open and [`UmountFlags::DETACH`] is not set.
 pub fn umount2(target: &CStr, flags: UmountFlags) -> Result<()> {
     // SAFETY: a string.
-    nothing(unsafe { syscall2(nr::umount2, target.as_ptr().expose_provenance(), flags.register()) })
+    check_unit(unsafe { syscall2(nr::umount2, target.as_ptr().expose_provenance(), flags.as_arg()) })
 }
 
 /// Executes a program in place of this one. Returns only if that fails. Source: execve(2).
@@ -60,7 +60,7 @@ pub fn umount2(target: &CStr, flags: UmountFlags) -> Result<()> {
 #[must_use]
 pub unsafe fn execve(path: &CStr, args: *const *const c_char, env: *const *const c_char) -> Errno {
     // SAFETY: the caller's promise.
-    match nothing(unsafe {
+    match check_unit(unsafe {
         syscall3(
             nr::execve,
             path.as_ptr().expose_provenance(),
@@ -85,5 +85,5 @@ pub unsafe fn execve(path: &CStr, args: *const *const c_char, env: *const *const
 pub fn reboot(command: RebootCommand) -> Result<()> {
     let [one, two] = [LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2].map(|number| number as usize);
     // SAFETY: touches no memory.
-    nothing(unsafe { syscall4(nr::reboot, one, two, command.register(), 0) })
+    check_unit(unsafe { syscall4(nr::reboot, one, two, command.as_arg(), 0) })
 }

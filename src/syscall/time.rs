@@ -6,7 +6,7 @@ use linux_raw_sys::general::{
 use static_assertions::{assert_eq_size, const_assert_eq};
 
 use super::raw::{nr, syscall2, syscall4};
-use super::{Result, nothing};
+use super::{Result, check_unit};
 
 /// A point in time, or a span of it. Source: timespec(3type).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ pub enum ClockId {
 pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
     let mut time = Timespec::default();
     // SAFETY: the structure is the kernel's, and ours to have filled.
-    nothing(unsafe {
+    check_unit(unsafe {
         syscall2(nr::clock_gettime, clock as usize, (&raw mut time).expose_provenance())
     })?;
     Ok(time)
@@ -63,5 +63,5 @@ pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
 pub fn nanosleep(span: Timespec) -> Result<()> {
     let (clock, at) = (ClockId::Monotonic as usize, (&raw const span).expose_provenance());
     // SAFETY: the structure is the kernel's; the remainder is not asked for.
-    nothing(unsafe { syscall4(nr::clock_nanosleep, clock, 0, at, 0) })
+    check_unit(unsafe { syscall4(nr::clock_nanosleep, clock, 0, at, 0) })
 }
