@@ -8,7 +8,10 @@
 //! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
 //! its manual page requires of pointers and descriptors.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each function passes its caller's requirements on")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each function passes its caller's requirements on"
+)]
 
 use linux_raw_sys::errno::{EINVAL, EOVERFLOW};
 

@@ -4,7 +4,10 @@
 //! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
 //! its manual page requires of pointers and descriptors.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each function passes its caller's requirements on")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each function passes its caller's requirements on"
+)]
 
 use super::super::{syscall2, syscall3, syscall4, syscall6};
 use super::nr;

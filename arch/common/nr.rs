@@ -7,7 +7,6 @@
 
 /// Defines numbers: `name __NR_name`, or `name = other __NR_name` if the crate `syscalls` names the
 /// call `other`.
-
 macro_rules! numbers {
     ($($name:ident $(= $sysno:ident)? $raw:ident,)*) => {$(
         #[doc = concat!("Corresponds to `", stringify!($raw), "`.")]

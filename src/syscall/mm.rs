@@ -38,13 +38,14 @@ use crate::fd::{BorrowedFd, OwnedFd};
 ///   size.
 /// * `EINVAL` if the flags do not contain exactly one type, or contain one that the kernel does
 ///   not have ([`MapFlags::DROPPABLE`] before Linux 6.11).
-/// * `EINVAL` if a shared mapping is to be writable and the file system has none (9p without a
-///   cache and jffs2).
+/// * `EINVAL` if a shared mapping is to be writable and the file system has none, such as 9p
+///   without a cache, and jffs2.
 /// * `EOVERFLOW` if `offset` is too large for the kernel, which on 32-bit architectures takes
 ///   offsets below 2⁴⁴.
 /// * `EACCES` if the descriptor is not open for reading, or, for a shared writable mapping, not
 ///   for reading and writing.
-/// * `EBADF` if `fd` is not an open descriptor, or is `None` without [`MapFlags::ANONYMOUS`].
+/// * `EBADF` if `fd` was opened with [`OFlags::PATH`], or is `None` without
+///   [`MapFlags::ANONYMOUS`].
 /// * `ENODEV` if the file cannot be mapped, as a directory, a pipe, and most files in `/proc`.
 /// * `EEXIST` if [`MapFlags::FIXED_NOREPLACE`] is set and part of the range is mapped.
 /// * `ENOMEM` if no range of addresses of this length is free, or if the process has too many
@@ -135,6 +136,7 @@ pub unsafe fn mprotect(addr: *mut u8, length: usize, prot: ProtFlags) -> Result<
 ///
 /// * `EINVAL` if an address is not page-aligned, `new_length` is zero, or the flags exclude
 ///   each other.
+/// * `EINVAL` if `old_length` is zero and the mapping is private (since Linux 4.14).
 /// * `EFAULT` if part of the old range is not mapped.
 /// * `ENOMEM` if the mapping cannot grow at its address and [`MremapFlags::MAYMOVE`] is not
 ///   set.

@@ -16,6 +16,7 @@
 mod errno;
 mod flags;
 mod fs;
+mod io;
 mod mm;
 mod page;
 mod pkey;
@@ -29,6 +30,7 @@ mod time;
 pub use errno::Errno;
 pub use flags::*;
 pub use fs::*;
+pub use io::*;
 pub use mm::*;
 pub use page::page_size;
 pub(crate) use page::set_page_size;
