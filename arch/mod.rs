@@ -1,13 +1,13 @@
 //! System calls, entry points and guarded copies in assembly, with one file for each
 //! architecture.
 //!
-//! All assembly of the library is here, and so are all differences between the kernel's calling
-//! conventions. The functions are untyped; [`syscall`](crate::syscall) gives them types.
+//! Everything that depends on the kernel's calling convention is here. The functions are untyped;
+//! [`syscall`](crate::syscall) gives them types. Elsewhere in the library, only `src/rt/mem.rs`
+//! contains instructions: the string instructions of x86_64, which make copies faster.
 //!
 //! # The contract
 //!
-//! `arch/<name>.rs` contains the following, in this order. A name in parentheses is one that
-//! other code uses.
+//! `arch/<name>.rs` contains the following. A name in parentheses is one that other code uses.
 //!
 //! 1. The table of the calling convention, with its sources.
 //! 2. The raw calls (`syscall0` to `syscall6`). The macro `syscalls!` makes them from the

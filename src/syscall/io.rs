@@ -34,7 +34,7 @@ pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
 /// # Errors
 ///
 /// * `EFAULT` if the memory cannot be written to. No signal is raised.
-/// * The errors of [`read`].
+/// * The errors of [`read`]: `EBADF`, `EISDIR`, `EIO` and `EINTR`.
 ///
 /// # Safety
 ///
@@ -72,7 +72,7 @@ pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
 /// # Errors
 ///
 /// * `EFAULT` if the first byte cannot be read.
-/// * The errors of [`write()`].
+/// * The errors of [`write()`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE`, `EIO` and `EINTR`.
 ///
 /// # Safety
 ///
@@ -89,7 +89,8 @@ pub unsafe fn write_raw(fd: BorrowedFd<'_>, buf: *const u8, count: usize) -> Res
 ///
 /// # Errors
 ///
-/// * The errors of [`write()`] except `EINTR`. Part of the buffer may have been written.
+/// * The errors of [`write()`] except `EINTR`: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and
+///   `EIO`. Part of the buffer may have been written.
 /// * `EIO` if a call writes no bytes.
 #[inline(never)]
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
@@ -115,7 +116,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
 ///
 /// * `EINVAL` if `offset` is above `i64::MAX`.
 /// * `ESPIPE` if the descriptor is a pipe or a socket.
-/// * The errors of [`read`].
+/// * The errors of [`read`]: `EBADF`, `EISDIR`, `EIO` and `EINTR`.
 #[doc(alias = "pread64")]
 pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
     let (address, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
@@ -132,7 +133,7 @@ pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
 ///
 /// * `EINVAL` if `offset` is above `i64::MAX`.
 /// * `ESPIPE` if the descriptor is a pipe or a socket.
-/// * The errors of [`write()`].
+/// * The errors of [`write()`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE`, `EIO` and `EINTR`.
 #[doc(alias = "pwrite64")]
 pub fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], offset: u64) -> Result<usize> {
     // SAFETY: the buffer is borrowed, so it does not change during the call.
@@ -142,10 +143,14 @@ pub fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], offset: u64) -> Result<usize> {
 /// Writes, at an offset in bytes, memory that is not a Rust slice, without moving the
 /// descriptor's position.
 ///
+/// Returns the number of bytes that were written, which ends before the first page that cannot
+/// be read. Such a page does not raise a signal.
+///
 /// # Errors
 ///
 /// * `EFAULT` if the first byte cannot be read.
-/// * The errors of [`pwrite`].
+/// * The errors of [`pwrite`]: `EINVAL` and `ESPIPE`, and `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`
+///   and `EINTR`.
 ///
 /// # Safety
 ///

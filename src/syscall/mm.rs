@@ -250,7 +250,8 @@ const_assert_eq!(offset_of!(IoVec, len), offset_of!(iovec, iov_len));
 ///
 /// # Safety
 ///
-/// * For the current process, the requirements of [`madvise`] hold for each range.
+/// * For the current process, each range meets the requirements of [`madvise`]: nothing relies on
+///   contents that the advice discards, and nothing accesses a guard.
 /// * For another process, nothing in that process relies on what the advice discards.
 pub unsafe fn process_madvise(
     process: BorrowedFd<'_>,
@@ -314,7 +315,11 @@ pub unsafe fn mlock(addr: *const u8, length: usize) -> Result<()> {
 ///
 /// # Errors
 ///
-/// * `ENOMEM`, `EPERM` or `EAGAIN` for the reasons that [`mlock`] lists.
+/// * `ENOMEM` if part of the range is not mapped, or if the range exceeds `RLIMIT_MEMLOCK`.
+/// * `ENOMEM` if a page cannot be read in: a page past the end of its file, a guard, or a page
+///   with `PROT_NONE`. The range stays locked nevertheless.
+/// * `EPERM` if `RLIMIT_MEMLOCK` is zero.
+/// * `EAGAIN` if the kernel could not read in some pages for another reason.
 /// * `EINVAL` if a flag is unknown.
 /// * `ENOSYS` before Linux 4.4.
 ///

@@ -42,7 +42,7 @@ pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
 pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
-/// Makes untyped system calls: a number and up to six arguments, each of which is a register.
+/// Untyped system calls: each takes a number and up to six arguments, which are register values.
 pub mod raw {
     pub use crate::arch::{
         clone, nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,
