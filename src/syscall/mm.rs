@@ -192,10 +192,14 @@ pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<(
 ///
 /// `length` is rounded up to whole pages. A length of zero is a no-op.
 ///
+/// Emulators differ: qemu-user 7.2 and 10.0 return success for advice that they do not know, and
+/// ignore it. qemu-user 11.1 refuses [`Advice::POPULATE_READ`] and [`Advice::POPULATE_WRITE`].
+///
 /// # Errors
 ///
-/// * `EINVAL` if `addr` is not page-aligned, or if the kernel does not have this advice, for
-///   any mapping or for one of this kind.
+/// * `EINVAL` if `addr` is not page-aligned.
+/// * `EINVAL` if the kernel does not have this advice, or does not allow it for this kind of
+///   mapping, as [`Advice::KEEPONFORK`] and [`Advice::DODUMP`] for [`MapFlags::DROPPABLE`].
 /// * `ENOMEM` if part of the range is not mapped.
 /// * `EFAULT` if [`Advice::POPULATE_READ`] or [`Advice::POPULATE_WRITE`] meets a page that
 ///   would fault, such as one past the end of a file.
