@@ -97,13 +97,13 @@ impl Settings {
         {
             value = arguments.next().map(CStr::to_bytes);
             if value.is_none() {
-                return Err(UsageError { what: "a value is missing after ", text });
+                return Err(UsageError { what: "missing value after ", text });
             }
         }
         let flag = match (option, value) {
             (b'j' | b'3'..=b'5', Some(value)) => return self.set_value(option, value),
             (1.., Some(_)) => {
-                return Err(UsageError { what: "there is no value to give in ", text });
+                return Err(UsageError { what: "unexpected value in ", text });
             }
             (b'h', _) => &mut self.help,
             (b'V', _) => &mut self.version,
@@ -135,10 +135,10 @@ impl Settings {
             (b'j', _) if jobs(text) > 0 => self.options.jobs = jobs(text),
             _ => {
                 let what = match option {
-                    b'3' => "--sparse takes auto or never, and not ",
-                    b'4' => "--method takes auto, clone, kernel, map or write, and not ",
-                    b'5' => "--progress takes auto, always or never, and not ",
-                    _ => "--jobs takes a number from 1 to 64, and not ",
+                    b'3' => "--sparse takes auto or never, not ",
+                    b'4' => "--method takes auto, clone, kernel, map or write, not ",
+                    b'5' => "--progress takes auto, always or never, not ",
+                    _ => "--jobs takes a number from 1 to 64, not ",
                 };
                 return Err(UsageError { what, text });
             }

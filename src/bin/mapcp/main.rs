@@ -49,7 +49,7 @@ fn main(start: Start) -> ExitCode {
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
     if count < 2 {
-        return usage(format_args!("needs a SOURCE and a DEST"));
+        return usage(format_args!("SOURCE and DEST are required"));
     }
     let sources = count - 1;
     let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
@@ -140,7 +140,7 @@ impl Totals {
                 Some(method) => {
                     self.print(format_args!("{from} -> {to} ({bytes} bytes, {method})\n"));
                 }
-                None => self.print(format_args!("{from} -> {to} (left as it was)\n")),
+                None => self.print(format_args!("{from} -> {to} (left unchanged)\n")),
             }
         }
         true
