@@ -76,9 +76,9 @@ pub enum Method {
     Kernel,
     /// Maps both files and copies memory.
     ///
-    /// Falls back to [`Method::Write`] if the source has holes, or if the destination's file system
-    /// cannot preallocate space. Linux 6.1 to 7.2 cannot preallocate on 9p, jffs2, nilfs2 and udf,
-    /// and Linux 6.1 and 6.12 cannot on exfat.
+    /// Falls back to [`Method::Write`] if the destination gets holes, or if its file system cannot
+    /// preallocate space. Linux 6.1 to 7.2 cannot preallocate on 9p, jffs2, nilfs2 and udf, and
+    /// Linux 6.1 and 6.12 cannot on exfat.
     Map,
     /// Maps the source and writes from the mapping to the destination.
     Write,
