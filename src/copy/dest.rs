@@ -295,6 +295,8 @@ pub struct Temporary<'a> {
     to: &'a Destination<'a>,
     file: OwnedFd,
     name: Option<&'a Name>,
+    /// The file that was replaced, if it must not be freed before the directory is on the disk.
+    replaced: Option<OwnedFd>,
 }
 
 /// Returns the permission bits without the set-user-ID, set-group-ID and sticky bits, because
@@ -342,7 +344,7 @@ impl<'a> Temporary<'a> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         if kind == Kind::Unnamed {
             let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
-            return Ok(Temporary { to, file, name: None });
+            return Ok(Temporary { to, file, name: None, replaced: None });
         }
         let _held = signals::hold();
         let mut made = None;
@@ -364,7 +366,7 @@ impl<'a> Temporary<'a> {
             // it is published or dropped. `_held` blocks all signals.
             unsafe { signals::remove_on_signal(process, to.dir(), name.as_c_str()) };
         }
-        Ok(Temporary { to, file, name: Some(name) })
+        Ok(Temporary { to, file, name: Some(name), replaced: None })
     }
 
     /// Returns the file's descriptor, which is open for reading and writing.
@@ -414,9 +416,10 @@ impl<'a> Temporary<'a> {
     /// If `replace` is false and a file with the name exists by now, the failure has the action
     /// [`Action::Name`] and the cause `EEXIST`.
     ///
-    /// With `is_synced`, each change of the name is followed by an fsync(2) of the file, although its
-    /// data is on the disk already: btrfs before Linux 6.18 logs nothing for a file without a name,
-    /// and ext2, and ext4 without a journal, write the number of links only with the inode.
+    /// With `is_synced`, the file is synced again where its first name may reach the disk before the
+    /// caller syncs the directory: btrfs before Linux 6.18 logs nothing for a file without a name,
+    /// and vfat stores the length and the first block in the directory, but writes them with the
+    /// file. The caller then syncs the directory, and the file once more.
     pub fn publish(&mut self, replace: bool, is_synced: bool) -> Outcome<()> {
         let named = |e| super::dest(Action::Name, e);
         let (dir, dest) = (self.to.dir(), self.to.name);
@@ -432,7 +435,7 @@ impl<'a> Temporary<'a> {
                     Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
                         let linked = syscall::linkat(dir, name, dir, dest, AtFlags::empty());
                         linked.map_err(named)?;
-                        return sync(self.as_fd(), is_synced);
+                        return self.sync_inode(is_synced);
                     }
                     result => result.map_err(named)?,
                 }
@@ -441,7 +444,7 @@ impl<'a> Temporary<'a> {
             // drop or by the signal handler.
             signals::forget(name);
             self.name = None;
-            return sync(self.as_fd(), is_synced);
+            return self.sync_inode(is_synced);
         }
         if self.to.stat.is_none() {
             match self.link(dest) {
@@ -449,7 +452,7 @@ impl<'a> Temporary<'a> {
                 Err(Errno::EEXIST) if replace => {}
                 result => {
                     result.map_err(named)?;
-                    return sync(self.as_fd(), is_synced);
+                    return self.sync_inode(is_synced);
                 }
             }
         }
@@ -459,10 +462,18 @@ impl<'a> Temporary<'a> {
         let mut name = Name::new();
         let held = signals::hold();
         self.to.take_name(&mut name, &mut |name| self.link(name)).map_err(named)?;
-        sync(self.as_fd(), is_synced)
+        if is_synced {
+            // The descriptor keeps the old file's blocks until the directory is on the disk. ext4
+            // without a journal, mounted with `discard`, discards them with the last reference.
+            self.replaced = self.to.open(OFlags::PATH).ok();
+        }
+        self.sync_inode(is_synced)
             .and_then(|()| rename(dir, name.as_c_str(), dest).map_err(named))
             .inspect_err(|_| self.to.unlink(&name))?;
         drop(held);
+        // If the copy is synced, the file is not synced here, but after the directory. ext2, and ext4
+        // without a journal, would write the old file's inode without links, which is often in the
+        // block of the new file's inode, while the directory on the disk still leads to it.
         if !is_synced {
             // The data of the old file was on the disk. The kernel writes new data back after up to
             // 30 seconds, and a power cut before that would lose both. ext4 (auto_da_alloc) starts
@@ -472,7 +483,20 @@ impl<'a> Temporary<'a> {
             // the disk had taken all of the new data.
             let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
         }
-        sync(self.as_fd(), is_synced)
+        Ok(())
+    }
+
+    /// Writes the file's inode to the disk again after a change of its names, if `is_asked`.
+    #[inline(never)]
+    pub fn sync_inode(&self, is_asked: bool) -> Outcome<()> {
+        if is_asked {
+            // Before Linux 6.12, ext2, and ext4 without a journal, do not mark the inode as changed
+            // after linkat(2) and renameat(2): fsync(2) would not write the number of links, and
+            // would not flush the disk's cache. Setting the mode marks it, even if the mode is equal.
+            let stat = syscall::fstat(self.as_fd());
+            let _ = stat.and_then(|stat| syscall::fchmod(self.as_fd(), stat.mode));
+        }
+        sync(self.as_fd(), is_asked)
     }
 
     /// Links the unnamed file to a name.

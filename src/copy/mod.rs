@@ -261,6 +261,7 @@ impl Copy<'_, '_> {
         }
         if let Some(names) = names {
             syscall::fsync(names.as_fd()).map_err(|e| dest(Action::SyncDirectory, e))?;
+            temporary.sync_inode(true)?;
         }
         Ok(())
     }

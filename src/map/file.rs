@@ -563,6 +563,9 @@ fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> sysca
         Ok(rest) => cmp::min(rest, limit),
         Err(_) => limit, // too long for any map, unless it is to be of a part
     };
+    // For no bytes, the file's first page shows whether it can be mapped. qemu-user maps nothing
+    // that begins past the end of the file where its pages are larger than the machine's.
+    let start = if len == 0 { 0 } else { start };
     map_file(file, &stat, start, len, prot, MapFlags::SHARED)
 }
 
