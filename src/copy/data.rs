@@ -121,8 +121,8 @@ impl Copy<'_, '_> {
                 && !plan.holes
                 && !job.is_in_memory(first)
             {
-                // copy_file_range(2) reads ahead while it writes. A mapped window would be read from
-                // the disk completely before it is written.
+                // copy_file_range(2) reads ahead while it writes. A mapped window would be read
+                // from the disk completely before it is written.
                 method = Method::Kernel;
                 job.method = method;
             }
@@ -158,8 +158,8 @@ impl Copy<'_, '_> {
             Ok(())
         })?;
         if has_holes && options.fill_holes && job.method == Method::Kernel {
-            // copy_file_range(2) may share blocks (btrfs, xfs), and with them holes that are smaller
-            // than a page.
+            // copy_file_range(2) may share blocks (btrfs, xfs), and with them holes that are
+            // smaller than a page.
             reserve(to, size)?;
         }
         // If the source was truncated, the bytes after its new end were copied as a hole or as the
@@ -239,9 +239,9 @@ fn fs_type(file: BorrowedFd<'_>) -> u32 {
 
 /// Returns whether a file is on a known local file system: ext4, xfs, btrfs, f2fs or tmpfs.
 ///
-/// These report holes correctly, report a failed write at the write, and give a file the length that
-/// was written. Network and FUSE file systems ask a server, and may report a failed write only when
-/// the file is closed.
+/// These report holes correctly, report a failed write at the write, and give a file the length
+/// that was written. Network and FUSE file systems ask a server, and may report a failed write only
+/// when the file is closed.
 #[inline(never)]
 pub fn is_local(file: BorrowedFd<'_>) -> bool {
     const KNOWN: [u32; 5] =
@@ -252,10 +252,10 @@ pub fn is_local(file: BorrowedFd<'_>) -> bool {
 /// Returns whether the holes that the source's file system reports can be trusted.
 ///
 /// Local file systems take data into account that is not yet written back. FUSE with
-/// `FUSE_WRITEBACK_CACHE` and virtiofs (up to Linux 6.18), and an overlayfs above them, ask a server,
-/// which reports a hole where another process has written data that is still in the page cache.
-/// There, and on every file system that is not known, the data is written back first. This waits for
-/// the disk if the source was just written, and is a no-op otherwise.
+/// `FUSE_WRITEBACK_CACHE` and virtiofs (up to Linux 6.18), and an overlayfs above them, ask a
+/// server, which reports a hole where another process has written data that is still in the page
+/// cache. There, and on every file system that is not known, the data is written back first. This
+/// waits for the disk if the source was just written, and is a no-op otherwise.
 #[cold]
 #[inline(never)]
 fn knows_holes(from: BorrowedFd<'_>) -> bool {

@@ -60,8 +60,8 @@ impl<'a> Destination<'a> {
             self.name = inside;
             is_link = self.look()?;
         }
-        // Only a regular file is replaced. Other files are opened through the link, because only the
-        // kernel can follow some links, such as /dev/stdout if it is a pipe.
+        // Only a regular file is replaced. Other files are opened through the link, because only
+        // the kernel can follow some links, such as /dev/stdout if it is a pipe.
         if is_link && self.file_type() == Some(FileType::Regular) {
             self.follow(scratch).map_err(failed)?;
             // The text of a link in /proc may name another file than the kernel opens.
@@ -73,8 +73,8 @@ impl<'a> Destination<'a> {
         Ok(())
     }
 
-    /// Reads the metadata of the file to which the name leads. Returns whether the name is a symbolic
-    /// link.
+    /// Reads the metadata of the file to which the name leads. Returns whether the name is a
+    /// symbolic link.
     #[inline(never)]
     fn look(&mut self) -> Outcome<bool> {
         self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
@@ -261,8 +261,8 @@ pub fn first(strings: &[u8]) -> &CStr {
     }
 }
 
-/// Writes the concatenated parts to `room`, and a NUL if there is a byte left. Returns `None` if the
-/// parts do not fit.
+/// Writes the concatenated parts to `room`, and a NUL if there is a byte left. Returns `None` if
+/// the parts do not fit.
 #[inline(never)]
 fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
     for part in parts {
@@ -362,8 +362,8 @@ impl<'a> Temporary<'a> {
         let file = made.ok_or(Errno::EEXIST)?;
         let name: &Name = name;
         if let Some(process) = process {
-            // SAFETY: the temporary file borrows the directory and the name, and calls `forget` when
-            // it is published or dropped. `_held` blocks all signals.
+            // SAFETY: the temporary file borrows the directory and the name, and calls `forget`
+            // when it is published or dropped. `_held` blocks all signals.
             unsafe { signals::remove_on_signal(process, to.dir(), name.as_c_str()) };
         }
         Ok(Temporary { to, file, name: Some(name), replaced: None })
@@ -388,8 +388,8 @@ impl<'a> Temporary<'a> {
             }
             match open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY)) {
                 Ok(old) => return share_access(old.as_fd(), file),
-                // The old file was removed meanwhile, and its access list is unknown. Its group bits
-                // may have been the mask of that list, and are dropped.
+                // The old file was removed meanwhile, and its access list is unknown. Its group
+                // bits may have been the mask of that list, and are dropped.
                 Err(Errno::ENOENT) => mode -= Mode::RWXG,
                 Err(errno) => return Err(errno),
             }
@@ -412,14 +412,14 @@ impl<'a> Temporary<'a> {
 
     /// Links or renames the temporary file to the destination's name.
     ///
-    /// The change is atomic: another process sees the old file or the complete copy at every moment.
-    /// If `replace` is false and a file with the name exists by now, the failure has the action
-    /// [`Action::Name`] and the cause `EEXIST`.
+    /// The change is atomic: another process sees the old file or the complete copy at every
+    /// moment. If `replace` is false and a file with the name exists by now, the failure has the
+    /// action [`Action::Name`] and the cause `EEXIST`.
     ///
-    /// With `is_synced`, the file is synced again where its first name may reach the disk before the
-    /// caller syncs the directory: btrfs before Linux 6.18 logs nothing for a file without a name,
-    /// and vfat stores the length and the first block in the directory, but writes them with the
-    /// file. The caller then syncs the directory, and the file once more.
+    /// With `is_synced`, the file is synced again where its first name may reach the disk before
+    /// the caller syncs the directory: btrfs before Linux 6.18 logs nothing for a file without a
+    /// name, and vfat stores the length and the first block in the directory, but writes them with
+    /// the file. The caller then syncs the directory, and the file once more.
     pub fn publish(&mut self, replace: bool, is_synced: bool) -> Outcome<()> {
         let named = |e| super::dest(Action::Name, e);
         let (dir, dest) = (self.to.dir(), self.to.name);
@@ -440,8 +440,8 @@ impl<'a> Temporary<'a> {
                     result => result.map_err(named)?,
                 }
             }
-            // The temporary name is free now, and another copy may use it. It must not be removed on
-            // drop or by the signal handler.
+            // The temporary name is free now, and another copy may use it. It must not be removed
+            // on drop or by the signal handler.
             signals::forget(name);
             self.name = None;
             return self.sync_inode(is_synced);
@@ -471,14 +471,14 @@ impl<'a> Temporary<'a> {
             .and_then(|()| rename(dir, name.as_c_str(), dest).map_err(named))
             .inspect_err(|_| self.to.unlink(&name))?;
         drop(held);
-        // If the copy is synced, the file is not synced here, but after the directory. ext2, and ext4
-        // without a journal, would write the old file's inode without links, which is often in the
-        // block of the new file's inode, while the directory on the disk still leads to it.
+        // If the copy is synced, the file is not synced here, but after the directory. ext2, and
+        // ext4 without a journal, would write the old file's inode without links, which is often in
+        // the block of the new file's inode, while the directory on the disk still leads to it.
         if !is_synced {
             // The data of the old file was on the disk. The kernel writes new data back after up to
             // 30 seconds, and a power cut before that would lose both. ext4 (auto_da_alloc) starts
-            // this by itself only for files that are not preallocated. The call is best effort: only
-            // `Options::sync` waits for the disk. It follows the rename, because the rename
+            // this by itself only for files that are not preallocated. The call is best effort:
+            // only `Options::sync` waits for the disk. It follows the rename, because the rename
             // frees the old blocks, and on ext4 mounted with `discard` the rename would wait until
             // the disk had taken all of the new data.
             let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
@@ -492,7 +492,8 @@ impl<'a> Temporary<'a> {
         if is_asked {
             // Before Linux 6.12, ext2, and ext4 without a journal, do not mark the inode as changed
             // after linkat(2) and renameat(2): fsync(2) would not write the number of links, and
-            // would not flush the disk's cache. Setting the mode marks it, even if the mode is equal.
+            // would not flush the disk's cache. Setting the mode marks it, even if the mode is
+            // equal.
             let stat = syscall::fstat(self.as_fd());
             let _ = stat.and_then(|stat| syscall::fchmod(self.as_fd(), stat.mode));
         }
@@ -503,7 +504,8 @@ impl<'a> Temporary<'a> {
     fn link(&self, name: &CStr) -> Result<()> {
         let (file, dir) = (self.as_fd(), self.to.dir());
         match syscall::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
-            // Before Linux 6.10, AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH. The link in /proc does not.
+            // Before Linux 6.10, AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH. The link in /proc does
+            // not.
             Err(Errno::ENOENT) => {
                 let path = proc_path(file.as_raw_fd())?;
                 syscall::linkat(CWD, path.as_c_str(), dir, name, AtFlags::SYMLINK_FOLLOW)
@@ -584,8 +586,8 @@ impl Destination<'_> {
         // On NFS, flock(2) is a lock of the server, which needs a descriptor open for writing.
         let file = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY))?;
         syscall::flock(file.as_fd(), Flock::EXCLUSIVE)?;
-        // With the lock held, no copy uses the file. If the name still leads to it, no copy has taken
-        // the name meanwhile.
+        // With the lock held, no copy uses the file. If the name still leads to it, no copy has
+        // taken the name meanwhile.
         let stat = syscall::fstatat(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
         let locked = syscall::fstat(file.as_fd())?;
         if stat.file_type() != FileType::Regular || !stat.is_same_file(&locked) {
@@ -605,8 +607,8 @@ impl Destination<'_> {
 /// `.mcp`.
 pub type Name = Text<24>;
 
-/// The number of temporary names that are tried. Copies to one destination that run at the same time
-/// use one each.
+/// The number of temporary names that are tried. Copies to one destination that run at the same
+/// time use one each.
 const NAMES: u32 = 1 << 16;
 
 /// Returns the FNV-1a hash of a destination's name. The temporary name is derived from it, so that

@@ -1,12 +1,12 @@
 //! Copies a file by mapping it, without losing the old destination if the copy fails.
 //!
 //! This is exercise 49-1 of *The Linux Programming Interface* (map the source, map the destination,
-//! copy memory), hardened for use as a file copy. [`copy()`] is the entry point, [`Options`] selects
-//! what it does, and [`Error`] describes a failure in one line.
+//! copy memory), hardened for use as a file copy. [`copy()`] is the entry point, [`Options`]
+//! selects what it does, and [`Error`] describes a failure in one line.
 //!
 //! * **Atomic replacement**: the data goes to an unnamed temporary file (`O_TMPFILE`) in the
-//!   destination's directory. The file takes the destination's name when it is complete. A copy that
-//!   fails or is killed leaves the old destination unchanged.
+//!   destination's directory. The file takes the destination's name when it is complete. A copy
+//!   that fails or is killed leaves the old destination unchanged.
 //! * **Full disks**: space is preallocated before the destination is mapped, so that a full disk is
 //!   an error instead of `SIGBUS`. If the file system cannot preallocate, the data is written with
 //!   `pwrite(2)` instead.

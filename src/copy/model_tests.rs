@@ -124,8 +124,8 @@ fn take(
         });
         assert!(window.is_some() || end.get(), "nothing from {at}");
         let window = window?;
-        // A window starts at the requested offset or at a page boundary, and ends at a page boundary
-        // or at the end of the file.
+        // A window starts at the requested offset or at a page boundary, and ends at a page
+        // boundary or at the end of the file.
         let Plan { size, page, .. } = file.plan;
         assert!(window.start >= at && window.len > 0, "{window:?} from {at}");
         assert!(window.start == at || window.start % page == 0, "{window:?} from {at}");
@@ -260,7 +260,8 @@ fn fuzz_last_component() {
         let Some((dir, rest)) = super::dest::split(path) else {
             return assert_eq!((name, path.as_c_str()), (c"", c""));
         };
-        // The name has no slash, and both parts together are the path. After a slash, the name is `.`.
+        // The name has no slash, and both parts together are the path. After a slash, the name is
+        // `.`.
         assert_eq!(name, rest);
         assert!(!name.is_empty() && !name.to_bytes().contains(&b'/'));
         assert!(dir.is_empty() || dir.ends_with(b"/"));

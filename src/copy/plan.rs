@@ -6,9 +6,9 @@ use crate::syscall::{Errno, Result, Whence, sched_getaffinity};
 /// The number of bytes of each file that are mapped at once: a multiple of every page size, and the
 /// size of a huge page on most architectures.
 ///
-/// A window is large enough for one huge page, and for the cost of its system calls to be negligible
-/// compared with copying its bytes. It is small enough to stay in a processor's cache, and for two
-/// windows to fit into any address space.
+/// A window is large enough for one huge page, and for the cost of its system calls to be
+/// negligible compared with copying its bytes. It is small enough to stay in a processor's cache,
+/// and for two windows to fit into any address space.
 pub const WINDOW: u64 = 2 << 20;
 
 /// A range of the source that is copied in one step. Offset and length are in bytes.
@@ -37,7 +37,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the first window at or after `position`, or `None` if only a hole is left, or nothing.
+    /// Returns the first window at or after `position`, or `None` if only a hole is left, or
+    /// nothing.
     ///
     /// The window starts at `position` or at a page boundary after it, and ends at a page boundary
     /// or at the end of the file. `seek` is `lseek(2)` of the source. Whatever `seek` returns, the

@@ -63,7 +63,8 @@ const HARMLESS: u32 = 1 << SIGCHLD
 ///
 /// # Safety
 ///
-/// * `dir` stays open, and `name` stays valid and unchanged, until [`forget`] is called with `name`.
+/// * `dir` stays open, and `name` stays valid and unchanged, until [`forget`] is called with
+///   `name`.
 /// * All signals are blocked by [`hold`] during the call.
 #[cold]
 #[inline(never)]
@@ -88,8 +89,8 @@ pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CS
         if let Ok(before) = before
             && !matches!(before.disposition, Disposition::Default)
         {
-            // SAFETY: this restores the previous action. The signal has been blocked since the action
-            // was replaced, so the handler has not run.
+            // SAFETY: this restores the previous action. The signal has been blocked since the
+            // action was replaced, so the handler has not run.
             let _ = unsafe { rt_sigaction(Signal(number), Some(&before)) };
         }
     }

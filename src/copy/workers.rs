@@ -13,8 +13,8 @@ use super::{Action, Cause, Failure, Outcome, ProcessControl, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
-/// The state that the processes of a copy share. Offsets are counted in units of 4 KiB, because some
-/// 32-bit processors have no 64-bit atomic operations.
+/// The state that the processes of a copy share. Offsets are counted in units of 4 KiB, because
+/// some 32-bit processors have no 64-bit atomic operations.
 pub struct WorkQueue {
     /// The offset of the next window, in units.
     next: AtomicUsize,
@@ -69,8 +69,8 @@ impl WorkQueue {
         }
     }
 
-    /// Counts a window as copied. Returns the number of bytes copied so far, with the length of each
-    /// window rounded up to a unit.
+    /// Counts a window as copied. Returns the number of bytes copied so far, with the length of
+    /// each window rounded up to a unit.
     pub fn count(&self, window: &Window) -> u64 {
         let units = units(window.len as u64);
         (self.done.fetch_add(units, Relaxed) + units) as u64 * UNIT
@@ -86,8 +86,8 @@ impl WorkQueue {
         }
     }
 
-    /// Runs `work` in this process, and records its failure, which stops all processes at their next
-    /// window.
+    /// Runs `work` in this process, and records its failure, which stops all processes at their
+    /// next window.
     fn work(&self, work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>, here: bool) {
         if let Err(Failure(bits)) = work(self, here) {
             let _ = self.failure.compare_exchange(0, bits.get(), Relaxed, Relaxed);
@@ -169,8 +169,8 @@ fn worker_main(
     // If the parent is killed, the copy has failed, and the worker must not continue.
     // SAFETY: PR_SET_PDEATHSIG takes the number of a signal, and accesses no memory.
     let _ = unsafe { syscall::prctl(PR_SET_PDEATHSIG, [Signal::KILL.0 as usize, 0, 0, 0]) };
-    // The parent may have been killed before the call, and then no signal is sent. The PID of a parent
-    // outside of this PID namespace reads as 0.
+    // The parent may have been killed before the call, and then no signal is sent. The PID of a
+    // parent outside of this PID namespace reads as 0.
     let now = syscall::getppid();
     if now == parent || now == 0 {
         queue.working.fetch_add(1, Relaxed);
@@ -182,8 +182,8 @@ fn worker_main(
 
 /// Waits until a child has ended.
 ///
-/// If the program ignores `SIGCHLD`, the call returns `ECHILD` when all children have ended. The exit
-/// status is not needed.
+/// If the program ignores `SIGCHLD`, the call returns `ECHILD` when all children have ended. The
+/// exit status is not needed.
 fn wait(pid: Pid) {
     while let Err(Errno::EINTR) = syscall::waitid(Some(pid), WaitFlags::EXITED) {}
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask manual` generates the manual page of `mapcp`, its help text and its shell completions
-//! from one table of options.
+//! `cargo xtask manual` generates the manual page of `mapcp`, its help text and its shell
+//! completions from one table of options.
 
 use std::{
     fs,
@@ -170,8 +170,8 @@ fn help() -> String {
     text + &status.join(", ") + ".\n"
 }
 
-/// Escapes text for roff: backslashes, and hyphens, which roff does not print as minus signs. No line
-/// of the page may begin with a dot or an apostrophe.
+/// Escapes text for roff: backslashes, and hyphens, which roff does not print as minus signs. No
+/// line of the page may begin with a dot or an apostrophe.
 fn roff(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }

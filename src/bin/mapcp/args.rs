@@ -1,7 +1,7 @@
 //! Parses the command line.
 //!
-//! This is not done by a crate, because the panics of `getargs`, which cannot happen here, linked the
-//! code that formats panics, and the binary was a quarter larger.
+//! This is not done by a crate, because the panics of `getargs`, which cannot happen here, linked
+//! the code that formats panics, and the binary was a quarter larger.
 
 use core::{ffi::CStr, fmt};
 
@@ -85,8 +85,8 @@ pub fn parse<'a>(
 }
 
 impl Settings {
-    /// Sets the option with this letter. `text` is the argument that contains the option, and `value`
-    /// the value in that argument; a missing value is taken from the next argument.
+    /// Sets the option with this letter. `text` is the argument that contains the option, and
+    /// `value` the value in that argument; a missing value is taken from the next argument.
     #[inline(never)]
     fn set<'a>(
         &mut self,

@@ -2,8 +2,8 @@
 
 use core::ffi::CStr;
 
-/// A Bloom filter with one hash function: a set of names that may report a name it does not contain,
-/// but never misses a name that it contains.
+/// A Bloom filter with one hash function: a set of names that may report a name it does not
+/// contain, but never misses a name that it contains.
 pub struct BloomFilter {
     bits: [u64; 512],
 }

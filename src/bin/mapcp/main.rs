@@ -31,8 +31,9 @@ const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
 const USAGE: ExitCode = ExitCode(2);
 
 fn main(start: Start) -> ExitCode {
-    // SIGXFSZ and SIGPIPE are blocked, so that write(2) fails with EFBIG or EPIPE instead. All other
-    // signals are unblocked: the parent may have blocked SIGBUS, which the guarded copy needs.
+    // SIGXFSZ and SIGPIPE are blocked, so that write(2) fails with EFBIG or EPIPE instead. All
+    // other signals are unblocked: the parent may have blocked SIGBUS, which the guarded copy
+    // needs.
     let signals = SigSet::empty().with(Signal::XFSZ).with(Signal::PIPE);
     // SAFETY: no other code of the program relies on the signal mask.
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
@@ -119,7 +120,8 @@ struct Totals {
 }
 
 impl Totals {
-    /// Copies one file, and prints a line for it if that was asked for. Returns whether it succeeded.
+    /// Copies one file, and prints a line for it if that was asked for. Returns whether it
+    /// succeeded.
     #[inline(never)]
     fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
         let mut progress = Progress::new(self.settings.progress);
