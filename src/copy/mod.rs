@@ -67,6 +67,9 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// * If `dest` is a directory, the copy gets the [`last`] component of `source` as its name there.
 /// * If `dest` is a device or a FIFO, the data is written to it.
 ///
+/// A new file belongs to the caller. If several copies to one destination run at the same time, the
+/// destination is the complete copy that was published last.
+///
 /// By default, the copy forks no processes and installs no signal handlers, and any number of
 /// threads can copy at the same time. [`Options::process`] permits worker processes, and handlers
 /// that remove a temporary name if a signal ends the process. Without these handlers, a process
@@ -77,8 +80,25 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///
 /// # Errors
 ///
-/// Returns an [`Error`] that contains the step that failed, the path, and the cause. An existing
-/// destination is unchanged, with these exceptions:
+/// Returns an [`Error`] that contains the step that failed, the path, and the cause. Among the
+/// causes are:
+///
+/// * `ENOENT` if `source`, or the directory of `dest`, does not exist.
+/// * `EISDIR` if `source` is a directory, or if `dest` is a directory that contains a directory
+///   with the name of `source`.
+/// * `EACCES` if the caller may not read `source`, may not write to an existing destination, or may
+///   not create files in its directory.
+/// * `ENOSPC` if the disk is full, and `EDQUOT` if the copy would exceed a quota.
+/// * `EFBIG` if the copy would exceed `RLIMIT_FSIZE` or the file system's limit. For
+///   `RLIMIT_FSIZE`, the kernel also sends `SIGXFSZ`, which ends the process unless it is blocked
+///   or ignored.
+/// * `EPIPE` if `dest` is a FIFO without a reader. The kernel also sends `SIGPIPE`, which ends the
+///   process unless it is blocked or ignored, as it is in programs with the standard library.
+/// * [`Cause::SameFile`] if `source` and `dest` are the same file.
+/// * [`Cause::DanglingLink`] if `dest` is a symbolic link whose target does not exist.
+/// * [`Cause::Shrunk`] if `source` is truncated during the copy.
+///
+/// After an error, an existing destination is unchanged, with these exceptions:
 ///
 /// * With [`Options::in_place`], and for devices and FIFOs, part of the data may have been written.
 /// * With [`Options::sync`], the copy may already have replaced the destination, because the new

@@ -9,7 +9,8 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Leaves an existing destination unchanged, and returns success.
+    /// Leaves an existing destination unchanged, and returns success. This includes a destination
+    /// that another process creates during the copy.
     pub no_clobber: bool,
     /// Copies the source's permissions (including the set-user-ID and set-group-ID bits), owner,
     /// access and modification times, access list and extended attributes.
@@ -21,20 +22,26 @@ pub struct Options {
     /// Writes into an existing destination instead of replacing it.
     ///
     /// The destination keeps its inode, hard links and attributes. If the copy fails, the
-    /// destination is partly overwritten.
+    /// destination is partly overwritten. A destination that does not exist is created as without
+    /// this option.
     pub in_place: bool,
     /// Allocates blocks of zeros in the destination for the holes of the source.
     pub fill_holes: bool,
     /// Selects the method that copies the data. `None` chooses the fastest one.
     pub method: Option<Method>,
-    /// Sets the number of processes that copy one large file, at most 64.
+    /// Sets the number of processes that copy one large file. Numbers above 64 count as 64.
     ///
-    /// Zero chooses the fastest number. Without [`process`](Self::process), one process copies.
+    /// Zero chooses the fastest number. One process copies without [`process`](Self::process), and
+    /// if a file has no holes and its space is not preallocated: files smaller than 128 KiB, files
+    /// on btrfs, and files on file systems that cannot preallocate space.
     pub jobs: u32,
     /// Permits the copy to fork and to install signal handlers. The default is `None`.
     pub process: Option<ProcessControl>,
     /// Writes the copy to the disk before it is renamed to the destination, and writes the new name
     /// to the disk before the call returns.
+    ///
+    /// Without this option, the kernel writes the copy back after the call has returned. An error
+    /// of the write-back is then not reported, and a power cut can damage the copy.
     pub sync: bool,
 }
 
