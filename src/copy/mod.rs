@@ -70,13 +70,12 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// A new file belongs to the caller. If several copies to one destination run at the same time, the
 /// destination is the complete copy that was published last.
 ///
-/// By default, the copy forks no processes and installs no signal handlers, and any number of
-/// threads can copy at the same time. [`Options::process`] permits worker processes, and handlers
-/// that remove a temporary name if a signal ends the process. Without these handlers, a process
-/// that is killed on a file system without `O_TMPFILE` leaves the temporary name behind, and the
-/// next copy to `dest` removes the name. The copy installs the handler of
-/// [`map::guard`](crate::map::guard) if it maps the destination ([`Method::Map`]) or looks for
-/// zeros in a sparse file.
+/// By default, the copy forks no processes, and any number of threads can copy at the same time.
+/// The only signal handler that it installs is that of [`map::guard`](crate::map::guard), if it
+/// maps the destination ([`Method::Map`]) or looks for zeros in a sparse file. [`Options::process`]
+/// permits worker processes, and handlers that remove a temporary name if a signal ends the
+/// process. Without these handlers, a process that is killed on a file system without `O_TMPFILE`
+/// leaves the temporary name behind, and the next copy to `dest` removes the name.
 ///
 /// # Errors
 ///
@@ -92,8 +91,8 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// * `EFBIG` if the copy would exceed `RLIMIT_FSIZE` or the file system's limit. For
 ///   `RLIMIT_FSIZE`, the kernel also sends `SIGXFSZ`, which ends the process unless it is blocked
 ///   or ignored.
-/// * `EPIPE` if `dest` is a FIFO without a reader. The kernel also sends `SIGPIPE`, which ends the
-///   process unless it is blocked or ignored, as it is in programs with the standard library.
+/// * `EPIPE` if `dest` is a FIFO whose reader has closed it. The kernel also sends `SIGPIPE`, which
+///   ends the process unless it is blocked or ignored. The standard library ignores it.
 /// * [`Cause::SameFile`] if `source` and `dest` are the same file.
 /// * [`Cause::DanglingLink`] if `dest` is a symbolic link whose target does not exist.
 /// * [`Cause::Shrunk`] if `source` is truncated during the copy.
