@@ -26,6 +26,9 @@ struct Job<'a> {
     method: Method,
     /// Whether the destination is an existing file, which another process may truncate.
     in_place: bool,
+    /// Whether blocks of zeros are left out. Looking for them needs the handler of page faults,
+    /// which is the whole process's.
+    finds_zeros: bool,
 }
 
 impl Copy<'_, '_> {
@@ -93,7 +96,15 @@ impl Copy<'_, '_> {
         }
         let plan = Plan { size, holes: has_holes, page: page_size() as u64 };
         let method = Method::Write;
-        let mut job = Job { from, to, plan, reserved: false, method, in_place: options.in_place };
+        let mut job = Job {
+            from,
+            to,
+            plan,
+            reserved: false,
+            method,
+            in_place: options.in_place,
+            finds_zeros: has_holes && options.process.is_some(),
+        };
         job.prepare(options)?;
         if has_holes && options.fill_holes && !job.reserved {
             // Loading from a mapped hole on tmpfs allocates a page of the source, and is SIGBUS if
@@ -357,7 +368,7 @@ impl Job<'_> {
             advise(&map, Advice::POPULATE_READ);
             if self.method == Method::Map {
                 self.copy_mapped(window, &map)?;
-            } else if self.plan.holes {
+            } else if self.finds_zeros {
                 self.write_data(window, &map)?;
             } else {
                 self.write(window, map.ptr())?;

@@ -71,11 +71,12 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// destination is the complete copy that was published last.
 ///
 /// By default, the copy forks no processes, and any number of threads can copy at the same time.
-/// The only signal handler that it installs is that of [`map::guard`](crate::map::guard), if it
-/// maps the destination ([`Method::Map`]) or looks for zeros in a sparse file. [`Options::process`]
-/// permits worker processes, and handlers that remove a temporary name if a signal ends the
-/// process. Without these handlers, a process that is killed on a file system without `O_TMPFILE`
-/// leaves the temporary name behind, and the next copy to `dest` removes the name.
+/// It installs no signal handlers, except that of [`map::guard`](crate::map::guard) if
+/// [`Method::Map`] asks it to map the destination. [`Options::process`] permits worker processes,
+/// leaving out blocks of zeros that the file system does not report as holes (which needs that
+/// handler), and handlers that remove a temporary name if a signal ends the process. Without these
+/// handlers, a process that is killed on a file system without `O_TMPFILE` leaves the temporary
+/// name behind, and the next copy to `dest` removes the name.
 ///
 /// # Errors
 ///
