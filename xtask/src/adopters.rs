@@ -10,13 +10,11 @@ use crate::{cargo, replace, root};
 
 /// Crates of crates.io as they are there, with the features that have them map files.
 const ADOPTERS: &[(&str, &str, &[&str])] = &[
-    ("cdb64", "0.2.0", &[]),
+    ("cdb64", "0.2.0", &["--features", "mmap"]),
     ("finalfusion", "0.18.0", &[]),
     ("fontdb", "0.24.0", &[]),
     ("gix-commitgraph", "0.42.0", &["--features", "sha1"]),
     ("grep-searcher", "0.1.17", &[]),
-    ("maxminddb", "0.32.0", &["--features", "mmap"]),
-    ("minidump", "0.27.0", &[]),
     ("mmap-sync", "2.0.4", &[]),
     ("parity-db", "0.5.7", &[]),
     ("tantivy", "0.27.0", &["--lib"]),
