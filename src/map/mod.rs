@@ -20,42 +20,27 @@
 //! What is there: [`maps`] tells all mappings of a process, and [`residency`] and [`pagemap`]
 //! which pages are in memory.
 
-mod advice;
-mod arena;
-mod code;
 mod error;
-mod file;
-#[cfg(test)]
-mod fuzz;
-pub mod guard;
-mod maps;
-mod newer;
-mod options;
+mod guarded;
+mod inspection;
+mod owned;
 mod region;
-mod reservation;
-mod residency;
-mod ring;
-mod shared;
-mod types;
-mod watch;
+mod space;
 
-pub use advice::{Advice, UncheckedAdvice};
-pub use arena::Arena;
-pub use code::{Code, CodeMut};
 pub use error::{ConversionError, Error, MapIfSafeError, Result};
 #[cfg(feature = "std")]
-pub use file::Cursor;
-pub use file::{Chunks, Fault, FileMap};
-pub use maps::{Mapping, Maps, maps, maps_of};
-pub use newer::advise_process;
-pub use options::{MmapAsRawDesc, MmapOptions, MmapRawDescriptor};
-pub use reservation::{Addresses, Map, Placed, Reservation};
-pub use residency::{PageFlags, Pagemap, Residency, Run, pagemap, residency};
-pub use ring::Ring;
-pub use shared::Memfd;
-pub use types::{Mmap, MmapMut, MmapRaw};
+pub use guarded::Cursor;
+pub use guarded::{Chunks, Fault, FileMap, guard};
+pub use inspection::{
+    Mapping, Maps, PageFlags, Pagemap, Residency, Run, maps, maps_of, pagemap, residency,
+};
+pub use owned::{
+    Advice, Memfd, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
+    UncheckedAdvice, advise_process,
+};
+pub use space::{Addresses, Arena, Code, CodeMut, Map, Placed, Reservation, Ring};
 
-pub(crate) use file::unreadable;
+pub(crate) use guarded::unreadable;
 pub(crate) use region::Region;
 
 use crate::syscall::MsyncFlags;

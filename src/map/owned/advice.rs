@@ -82,7 +82,7 @@ impl Advice {
     }
 
     /// What the kernel is told; `EINVAL` in place of what changes contents.
-    pub(super) fn raw(self) -> syscall::Result<syscall::Advice> {
+    pub(in crate::map) fn raw(self) -> syscall::Result<syscall::Advice> {
         match self {
             #[allow(deprecated, reason = "it must not come through")]
             Advice::HwPoison => Err(Errno::EINVAL),
@@ -99,7 +99,7 @@ impl UncheckedAdvice {
     }
 
     /// What the kernel is told.
-    pub(super) fn raw(self) -> syscall::Advice {
+    pub(in crate::map) fn raw(self) -> syscall::Advice {
         syscall::Advice(self as u32)
     }
 }

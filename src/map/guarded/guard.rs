@@ -24,7 +24,7 @@
 //!   that block these two signals, as a handler of `SIGSEGV` does unless it is installed
 //!   with `SA_NODEFER`). The kernel's own copies from and to a program's memory are made so.
 //! * **where the page is** (`SIGBUS` only): in memory for which
-//!   [`FileMap::with_slice`](super::FileMap::with_slice) runs at the time, it lays zeros
+//!   [`FileMap::with_slice`](crate::map::FileMap::with_slice) runs at the time, it lays zeros
 //!   there and takes a note. The table of them has no locks.
 //!
 //! # Whose the signals are
@@ -58,13 +58,13 @@ use crate::syscall::{
 
 /// Installs the handler, the first time.
 ///
-/// [`FileMap`](super::FileMap) and [`copy`] do it themselves. To call it is of use before a
+/// [`FileMap`](crate::map::FileMap) and [`copy`] do it themselves. To call it is of use before a
 /// process gives up the right to `rt_sigaction`.
 ///
 /// # Errors
 ///
 /// `EPERM` and the like: a seccomp filter does not allow it.
-pub fn install() -> super::Result<()> {
+pub fn install() -> crate::map::Result<()> {
     ready()
 }
 

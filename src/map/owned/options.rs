@@ -6,11 +6,11 @@ use linux_raw_sys::general::{
 };
 use linux_raw_sys::ioctl::FS_IOC_GETFLAGS;
 
-use super::{
+use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use crate::map::{
     MapIfSafeError, Mmap, MmapMut, MmapRaw, Result,
     region::{READ_WRITE, Region},
 };
-use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use crate::syscall::{
     self, Advice, Errno, FileType, MapFlags, Mode, OFlags, ProtFlags, Seals, Stat, StatFs,
     page_size,
@@ -406,7 +406,7 @@ impl MmapOptions {
 }
 
 /// Maps `len` bytes of a file from an offset on.
-pub(super) fn map_file(
+pub(in crate::map) fn map_file(
     file: BorrowedFd<'_>,
     stat: &Stat,
     offset: u64,
@@ -420,7 +420,7 @@ pub(super) fn map_file(
 /// The size of a file that has one. `ENODEV` for a pipe or a device, which has contents but no
 /// size: in an empty map of it nobody would notice what is missing. (Most files in `/proc` say
 /// that they are regular and empty; they cannot be mapped, as the kernel knows.)
-pub(super) fn size(stat: &Stat) -> syscall::Result<u64> {
+pub(in crate::map) fn size(stat: &Stat) -> syscall::Result<u64> {
     if stat.size == 0 && stat.file_type() != FileType::Regular {
         return Err(Errno::ENODEV);
     }
@@ -451,7 +451,7 @@ fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
 }
 
 /// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
-pub(super) fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
+pub(in crate::map) fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
     let page = page_size();
     // Few other file systems have blocks so large, and need to be asked.
     if stat.blksize <= page as u64 {

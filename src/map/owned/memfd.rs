@@ -2,8 +2,8 @@
 
 use core::ffi::CStr;
 
-use super::{MmapRaw, Result, region::Region};
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use crate::map::{MmapRaw, Result, region::Region};
 use crate::syscall::{self, Errno, MapFlags, MemfdFlags, ProtFlags, Seals, page_size};
 
 /// A file that lives in memory, and can be sealed: what a seal forbids nobody can do any more.
@@ -66,7 +66,7 @@ impl Memfd {
 }
 
 /// A sealable file in memory, `len` bytes long.
-pub(super) fn memfd(name: &CStr, len: u64) -> syscall::Result<OwnedFd> {
+pub(in crate::map) fn memfd(name: &CStr, len: u64) -> syscall::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Some systems refuse files that could become programs; older ones do not know better.
     let file = match syscall::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {

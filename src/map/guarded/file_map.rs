@@ -11,12 +11,12 @@ use core::{
 
 use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
 
-use super::{
-    Advice, Region, Result, guard,
-    options::{map_file, size, unit},
-    watch::Watch,
-};
+use super::{guard, watch::Watch};
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::map::{
+    Advice, Region, Result,
+    owned::{map_file, size, unit},
+};
 use crate::syscall::{
     self, Errno, FallocateFlags, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size,
 };

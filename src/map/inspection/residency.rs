@@ -4,8 +4,8 @@ use core::fmt;
 
 use bitflags::bitflags;
 
-use super::{Mmap, MmapMut, MmapRaw, Result};
 use crate::fd::{AsFd, OwnedFd};
+use crate::map::{Mmap, MmapMut, MmapRaw, Result};
 use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 
 /// Pages one after another that are alike.

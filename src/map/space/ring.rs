@@ -7,11 +7,9 @@ use core::{
     sync::atomic::{Ordering::SeqCst, compiler_fence},
 };
 
-use super::{
-    Advice, Arena, MmapRaw, Placed, Reservation, Result, region::Region, reservation::whole_pages,
-    shared::memfd,
-};
+use super::{Arena, Placed, Reservation, reservation::whole_pages};
 use crate::fd::AsFd;
+use crate::map::{Advice, MmapRaw, Result, owned::memfd, region::Region};
 use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, page_size};
 
 /// A buffer that is written at one end and read at the other, in which all that can be read,

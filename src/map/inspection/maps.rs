@@ -8,9 +8,9 @@ use core::{
 
 use linux_raw_sys::general::PATH_MAX;
 
-use super::Result;
 use crate::decimal::Decimal;
 use crate::fd::{AsFd, OwnedFd};
+use crate::map::Result;
 use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 
 /// The mappings of this process, from the lowest address to the highest.

@@ -7,12 +7,12 @@ use core::{
     ptr, result, slice,
 };
 
-use super::{ConversionError, Mmap, MmapMut, MmapRaw, Result, region::Region};
+use crate::map::{ConversionError, Mmap, MmapMut, MmapRaw, Result, region::Region};
 use crate::syscall::{self, Advice, Errno, MapFlags, MremapFlags, ProtFlags, page_size};
 
 /// A range of addresses that nobody else gets, with memory only where it is asked for.
 ///
-/// Memory that has to grow and must not move is what most need it for; [`Arena`](super::Arena)
+/// Memory that has to grow and must not move is what most need it for; [`Arena`](crate::map::Arena)
 /// is a reservation that knows how far it is in use:
 ///
 /// ```

@@ -6,11 +6,11 @@ use core::{
     slice::{from_raw_parts, from_raw_parts_mut},
 };
 
-use super::{
+use crate::fd::{AsFd, BorrowedFd};
+use crate::map::{
     Advice, ConversionError, Mmap, MmapMut, MmapRaw, Result,
     region::{READ_WRITE, Region},
 };
-use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, IoVec, MapFlags, OFlags, page_size};
 
 impl Mmap {
@@ -110,7 +110,7 @@ impl MmapRaw {
 
 /// Gives a process advice about ranges of its memory, as a manager of others does that are
 /// idle; `process` is of [`pidfd_open`](syscall::pidfd_open), and what it has mapped is told
-/// by [`maps_of`](super::maps_of).
+/// by [`maps_of`](crate::map::maps_of).
 ///
 /// Returns for how many bytes it was given. Source: process_madvise(2).
 ///

@@ -6,7 +6,8 @@ use core::{
     result, slice,
 };
 
-use super::{ConversionError, Reservation, Result, reservation::whole_pages};
+use super::{Reservation, reservation::whole_pages};
+use crate::map::{ConversionError, Result};
 use crate::syscall::Errno;
 
 /// Memory that becomes longer and shorter, and never moves: a `[u8]`.

@@ -7,7 +7,7 @@ use core::{
     result,
 };
 
-use super::{ConversionError, Mmap, MmapMut, Result};
+use crate::map::{ConversionError, Mmap, MmapMut, Result};
 
 /// Memory to write code to: a `[u8]` that cannot be executed.
 ///

@@ -7,11 +7,11 @@ use core::{
     slice,
 };
 
-use super::{
+use crate::arch;
+use crate::map::{
     Advice, ConversionError, FlushOptions, MapIfSafeError, MmapAsRawDesc, MmapOptions,
     RemapOptions, Result, UncheckedAdvice, region::Region,
 };
-use crate::arch;
 use crate::syscall::{Errno, MsyncFlags, ProtFlags};
 
 /// A map to be read: a `[u8]`.
@@ -26,7 +26,7 @@ use crate::syscall::{Errno, MsyncFlags, ProtFlags};
 /// assert!(map.starts_with(b"[package]"));
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
-pub struct Mmap(pub(super) Region);
+pub struct Mmap(pub(in crate::map) Region);
 
 /// A map to be read and written: a `[u8]`.
 ///
@@ -39,12 +39,12 @@ pub struct Mmap(pub(super) Region);
 /// assert_eq!(&map[..6], b"hello\0");
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
-pub struct MmapMut(pub(super) Region);
+pub struct MmapMut(pub(in crate::map) Region);
 
 /// A map as a pointer and a length, which promises nothing of what they lead to: a file's
 /// bytes change when anybody writes to the file, and are gone (`SIGBUS`) when it becomes
 /// shorter.
-pub struct MmapRaw(pub(super) Region);
+pub struct MmapRaw(pub(in crate::map) Region);
 
 impl Mmap {
     /// [`MmapOptions::map`] of a whole file.
@@ -139,7 +139,7 @@ impl MmapMut {
     /// [`try_make_exec`](Self::try_make_exec) gives it back.
     ///
     /// Where instructions are fetched by another way than data (not on x86), that way is told
-    /// of new ones. [`CodeMut`](super::CodeMut) is for making them.
+    /// of new ones. [`CodeMut`](crate::map::CodeMut) is for making them.
     ///
     /// # Errors
     ///
