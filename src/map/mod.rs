@@ -20,6 +20,7 @@
 //! What is there: [`maps`] tells all mappings of a process, and [`residency`] and [`pagemap`]
 //! which pages are in memory.
 
+mod backing;
 mod error;
 mod guarded;
 mod inspection;
@@ -35,95 +36,10 @@ pub use inspection::{
     Mapping, Maps, PageFlags, Pagemap, Residency, Run, maps, maps_of, pagemap, residency,
 };
 pub use owned::{
-    Advice, Memfd, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw, MmapRawDescriptor,
-    UncheckedAdvice, advise_process,
+    Advice, FlushOptions, Memfd, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw,
+    MmapRawDescriptor, RemapOptions, UncheckedAdvice, advise_process,
 };
 pub use space::{Addresses, Arena, Code, CodeMut, Map, Placed, Reservation, Ring};
 
 pub(crate) use guarded::unreadable;
 pub(crate) use region::Region;
-
-use crate::syscall::MsyncFlags;
-
-/// How a map may become longer or shorter.
-///
-/// ```
-/// use baremap::{MmapMut, RemapOptions};
-///
-/// let mut map = MmapMut::map_anon(10)?;
-/// map[9] = 1;
-/// // SAFETY: it is memory, and not a file's, and nothing points into it.
-/// unsafe { map.remap(1_000_000, RemapOptions::new().may_move(true))? };
-/// assert_eq!((map.len(), map[9]), (1_000_000, 1));
-/// # Ok::<(), baremap::map::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RemapOptions {
-    may_move: bool,
-}
-
-impl RemapOptions {
-    /// Where it is.
-    #[must_use]
-    pub const fn new() -> RemapOptions {
-        RemapOptions { may_move: false }
-    }
-
-    /// Whether it may move to where there is room.
-    #[must_use]
-    pub const fn may_move(mut self, may_move: bool) -> RemapOptions {
-        self.may_move = may_move;
-        self
-    }
-}
-
-/// What is written back to a file, and how. Source: msync(2).
-///
-/// ```
-/// use baremap::{MmapMut, map::FlushOptions};
-///
-/// let map = MmapMut::map_anon(10_000)?;
-/// map.flush_with(FlushOptions::new().range(100, 50).invalidate())?;
-/// # Ok::<(), baremap::map::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct FlushOptions {
-    range: Option<(usize, usize)>,
-    flags: MsyncFlags,
-}
-
-impl FlushOptions {
-    /// All of it, waiting for the disk.
-    #[must_use]
-    pub const fn new() -> FlushOptions {
-        FlushOptions { range: None, flags: MsyncFlags::SYNC }
-    }
-
-    /// Only the pages that have bytes of this range.
-    #[must_use]
-    pub const fn range(mut self, offset: usize, len: usize) -> FlushOptions {
-        self.range = Some((offset, len));
-        self
-    }
-
-    /// Without waiting (`MS_ASYNC`), which on Linux is without doing anything.
-    #[must_use]
-    pub const fn asynchronous(mut self) -> FlushOptions {
-        self.flags = self.flags.difference(MsyncFlags::SYNC).union(MsyncFlags::ASYNC);
-        self
-    }
-
-    /// Other mappings of the file see the changes (`MS_INVALIDATE`), which on Linux they
-    /// do anyway; but it is an error if the pages are locked.
-    #[must_use]
-    pub const fn invalidate(mut self) -> FlushOptions {
-        self.flags = self.flags.union(MsyncFlags::INVALIDATE);
-        self
-    }
-}
-
-impl Default for FlushOptions {
-    fn default() -> FlushOptions {
-        FlushOptions::new()
-    }
-}

@@ -11,15 +11,20 @@ use core::{
 
 use linux_raw_sys::general::{F_GETFL, O_ACCMODE, O_RDWR};
 
-use super::{guard, watch::Watch};
+#[cfg(feature = "std")]
+use super::Cursor;
+use super::{
+    Chunks, Fault,
+    fault::{unreadable, unwritable},
+    guard,
+    watch::Watch,
+};
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::map::{
     Advice, Region, Result,
-    owned::{map_file, size, unit},
+    backing::{map_file, size, unit},
 };
-use crate::syscall::{
-    self, Errno, FallocateFlags, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size,
-};
+use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size};
 
 /// A mapped file that is safe to use, whatever others do to the file.
 ///
@@ -69,74 +74,6 @@ pub struct FileMap {
 
 /// No page was lost.
 const NOTHING: usize = usize::MAX;
-
-/// A page of a mapped file that is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    offset: u64,
-    done: usize,
-    errno: Option<Errno>,
-}
-
-impl Fault {
-    /// The first byte that could not be reached, from the beginning of the map.
-    #[must_use]
-    pub const fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// How many bytes there were before it, of those that were asked for: they have been
-    /// read or written.
-    #[must_use]
-    pub const fn done(&self) -> usize {
-        self.done
-    }
-
-    /// Returns what the kernel said when it was asked for the byte again, by a call that can
-    /// fail:
-    ///
-    /// * `ENOSPC`, `EDQUOT`: the disk is full.
-    /// * `EIO`: the disk is broken.
-    /// * `EPERM`: the file became immutable (`chattr +i`) after it was mapped.
-    /// * `EBADF`: the file is not open for writing.
-    ///
-    /// `None` if the file ends before the byte, and also where no call fails: the file may have
-    /// its length again; a hole of a full tmpfs can be read, but not loaded; and where a full
-    /// btrfs has no room for a change of blocks that two files share, it reserves space for them
-    /// without an error (xfs reports `ENOSPC`; Linux 6.18).
-    #[must_use]
-    pub const fn errno(&self) -> Option<Errno> {
-        self.errno
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.errno {
-            None => write!(f, "a page is missing at byte {} of a mapped file", self.offset),
-            Some(errno) => write!(f, "cannot reach byte {} of a mapped file: {errno}", self.offset),
-        }
-    }
-}
-
-impl core::error::Error for Fault {}
-
-impl From<Fault> for Errno {
-    /// `EFAULT` for a file that became shorter: what a system call says of such memory.
-    fn from(fault: Fault) -> Errno {
-        fault.errno.unwrap_or(Errno::EFAULT)
-    }
-}
-
-#[cfg(feature = "std")]
-impl From<Fault> for std::io::Error {
-    fn from(fault: Fault) -> Self {
-        match fault.errno {
-            None => std::io::Error::new(std::io::ErrorKind::UnexpectedEof, fault),
-            Some(errno) => errno.into(),
-        }
-    }
-}
 
 impl FileMap {
     /// Opens a file to be read, and maps it all. (With the standard library a
@@ -520,38 +457,6 @@ impl FileMap {
 #[repr(align(64))]
 struct Buffer([u8; 4096]);
 
-/// Why a byte of a file that is missing in its map cannot be read, asked by a call that can
-/// fail: it is beyond the end (`None`), or an error; and whether that is so at all.
-#[cold]
-pub(crate) fn unreadable(file: BorrowedFd<'_>, place: u64) -> Option<Option<Errno>> {
-    match syscall::pread(file, &mut [0], place) {
-        Ok(0) => Some(None),
-        Ok(_) => None,
-        Err(errno) => Some(Some(errno)),
-    }
-}
-
-/// Why a byte of a file that is missing in its map, and can be read, cannot be written to: it
-/// is given the room now that it did not have. That is what was asked for anyway.
-#[cold]
-fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
-    let size = page_size() as u64;
-    let page = place & !(size - 1);
-    // xfs has room for a block that two files share until one of them is to have its own.
-    let mut flags = FallocateFlags::KEEP_SIZE | FallocateFlags::UNSHARE_RANGE;
-    loop {
-        match syscall::fallocate(file, flags, page, size) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::EOPNOTSUPP) if flags != FallocateFlags::KEEP_SIZE => {
-                flags = FallocateFlags::KEEP_SIZE;
-            }
-            // The file system cannot tell.
-            Ok(()) | Err(Errno::EOPNOTSUPP) => return None,
-            Err(errno) => return Some(errno),
-        }
-    }
-}
-
 fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> syscall::Result<Region> {
     let stat = syscall::fstat(file)?;
     let unit = unit(file, &stat)?;
@@ -587,103 +492,5 @@ impl fmt::Debug for FileMap {
             .field("len", &self.len())
             .field("writable", &self.prot.contains(ProtFlags::WRITE))
             .finish()
-    }
-}
-
-/// A map's bytes, one buffer at a time: see [`FileMap::chunks`].
-pub struct Chunks<'a> {
-    map: &'a FileMap,
-    buffer: &'a mut [u8],
-    offset: u64,
-}
-
-impl fmt::Debug for Chunks<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunks")
-            .field("map", self.map)
-            .field("offset", &self.offset)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Chunks<'_> {
-    /// Returns the next bytes and their offset, or `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// A page is missing. The bytes before it are there first.
-    #[allow(clippy::should_implement_trait, reason = "the bytes are lent: no iterator can")]
-    pub fn next(&mut self) -> core::result::Result<Option<(u64, &[u8])>, Fault> {
-        let start = self.offset;
-        let count = match self.map.read_at(self.buffer, start) {
-            Err(fault) if fault.done == 0 => return Err(fault),
-            Err(fault) => fault.done,
-            Ok(0) => return Ok(None),
-            Ok(count) => count,
-        };
-        self.offset += count as u64;
-        Ok(Some((start, &self.buffer[..count])))
-    }
-}
-
-/// A place in a map, from which to read and write: see [`FileMap::cursor`].
-///
-/// Writing ends where the map does.
-#[cfg(feature = "std")]
-#[derive(Clone, Debug)]
-pub struct Cursor<'a> {
-    map: &'a FileMap,
-    position: u64,
-}
-
-#[cfg(feature = "std")]
-mod hosted {
-    use std::io::{self, Read, Seek, SeekFrom, Write};
-
-    use super::{Cursor, Fault};
-
-    impl Cursor<'_> {
-        /// Bytes before a fault count; it is told when it comes first.
-        fn advance(&mut self, result: Result<usize, Fault>) -> io::Result<usize> {
-            let count = match result {
-                Err(fault) if fault.done == 0 => return Err(fault.into()),
-                Err(fault) => fault.done,
-                Ok(count) => count,
-            };
-            self.position += count as u64;
-            Ok(count)
-        }
-    }
-
-    impl Read for Cursor<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let result = self.map.read_at(buffer, self.position);
-            self.advance(result)
-        }
-    }
-
-    impl Write for Cursor<'_> {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let result = self.map.write_at(bytes, self.position);
-            self.advance(result)
-        }
-
-        /// Writes back to the disk.
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(self.map.flush()?)
-        }
-    }
-
-    impl Seek for Cursor<'_> {
-        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-            let position = match to {
-                SeekFrom::Start(position) => Some(position),
-                SeekFrom::End(by) => (self.map.len() as u64).checked_add_signed(by),
-                SeekFrom::Current(by) => self.position.checked_add_signed(by),
-            };
-            let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "a seek before the start");
-            self.position = position.ok_or_else(invalid)?;
-            Ok(self.position)
-        }
     }
 }

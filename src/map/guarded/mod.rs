@@ -1,11 +1,17 @@
 //! Guarded access: a page that is missing is an error instead of a signal.
 
+mod chunks;
+#[cfg(feature = "std")]
+mod cursor;
+mod fault;
 mod file_map;
 pub mod guard;
 mod watch;
 
+pub use chunks::Chunks;
 #[cfg(feature = "std")]
-pub use file_map::Cursor;
-pub use file_map::{Chunks, Fault, FileMap};
+pub use cursor::Cursor;
+pub use fault::Fault;
+pub use file_map::FileMap;
 
-pub(crate) use file_map::unreadable;
+pub(crate) use fault::unreadable;

@@ -3,8 +3,8 @@
 use core::ffi::CStr;
 
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use crate::map::{MmapRaw, Result, region::Region};
-use crate::syscall::{self, Errno, MapFlags, MemfdFlags, ProtFlags, Seals, page_size};
+use crate::map::Result;
+use crate::syscall::{self, Errno, MemfdFlags, Seals};
 
 /// A file that lives in memory, and can be sealed: what a seal forbids nobody can do any more.
 ///
@@ -98,33 +98,5 @@ impl From<OwnedFd> for Memfd {
 impl From<Memfd> for OwnedFd {
     fn from(file: Memfd) -> OwnedFd {
         file.0
-    }
-}
-
-impl MmapRaw {
-    /// Maps memory that this process and its children share, all of it zero.
-    ///
-    /// ```
-    /// use baremap::map::MmapRaw;
-    /// use core::sync::atomic::{AtomicU32, Ordering};
-    ///
-    /// let map = MmapRaw::map_anon_shared(4)?;
-    /// // SAFETY: mapped, aligned, and used as nothing else in any process.
-    /// let number = unsafe { AtomicU32::from_ptr(map.as_mut_ptr().cast()) };
-    /// // After fork(2) both processes count with one number.
-    /// number.fetch_add(1, Ordering::Relaxed);
-    /// # Ok::<(), baremap::map::Error>(())
-    /// ```
-    ///
-    /// By pointers alone: a slice must not change under whoever has it.
-    /// Source: mmap(2), `MAP_SHARED | MAP_ANONYMOUS`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`: no memory, or addresses. `EOVERFLOW`: more than `isize::MAX` bytes.
-    pub fn map_anon_shared(len: usize) -> Result<MmapRaw> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::SHARED | MapFlags::ANONYMOUS;
-        Ok(MmapRaw(Region::map(len, prot, flags, None, 0, page_size())?))
     }
 }

@@ -1,16 +1,21 @@
 //! Maps that own their memory: memmap2's types and options, and what Linux adds to them.
 
 mod advice;
+mod descriptor;
+mod flush;
 mod memfd;
 mod options;
+mod remap;
+mod sealed;
 mod special;
 mod types;
 
-pub use advice::{Advice, UncheckedAdvice};
+pub use advice::{Advice, UncheckedAdvice, advise_process};
+pub use descriptor::{MmapAsRawDesc, MmapRawDescriptor};
+pub use flush::FlushOptions;
 pub use memfd::Memfd;
-pub use options::{MmapAsRawDesc, MmapOptions, MmapRawDescriptor};
-pub use special::advise_process;
+pub use options::MmapOptions;
+pub use remap::RemapOptions;
 pub use types::{Mmap, MmapMut, MmapRaw};
 
 pub(super) use memfd::memfd;
-pub(super) use options::{map_file, size, unit};

@@ -1,55 +1,15 @@
 //! What to map, and how.
 
-use linux_raw_sys::general::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F_DUPFD_CLOEXEC, F2FS_SUPER_MAGIC, FS_VERITY_FL,
-    HUGETLBFS_MAGIC, MAP_HUGE_MASK, MAP_HUGE_SHIFT,
-};
-use linux_raw_sys::ioctl::FS_IOC_GETFLAGS;
+use linux_raw_sys::general::{MAP_HUGE_MASK, MAP_HUGE_SHIFT};
 
-use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use super::descriptor::{MmapAsRawDesc, borrow, duplicate};
+use crate::fd::{AsFd, BorrowedFd, RawFd};
 use crate::map::{
     MapIfSafeError, Mmap, MmapMut, MmapRaw, Result,
+    backing::{is_immutable, map_file, size},
     region::{READ_WRITE, Region},
 };
-use crate::syscall::{
-    self, Advice, Errno, FileType, MapFlags, Mode, OFlags, ProtFlags, Seals, Stat, StatFs,
-    page_size,
-};
-
-/// A descriptor's number, as [`MmapAsRawDesc`] has it.
-pub type MmapRawDescriptor = RawFd;
-
-/// What can be mapped: a reference to anything with a descriptor, or its number.
-#[cfg_attr(
-    not(feature = "std"),
-    diagnostic::on_unimplemented(
-        message = "`{Self}` cannot be mapped: it has no file descriptor of `baremap::fd`",
-        note = "the feature `std` of `baremap` makes the standard library's files and descriptors \
-                those of `baremap::fd`"
-    )
-)]
-pub trait MmapAsRawDesc {
-    /// The descriptor's number.
-    fn as_raw_desc(&self) -> MmapRawDescriptor;
-}
-
-impl MmapAsRawDesc for RawFd {
-    fn as_raw_desc(&self) -> MmapRawDescriptor {
-        *self
-    }
-}
-
-impl MmapAsRawDesc for BorrowedFd<'_> {
-    fn as_raw_desc(&self) -> MmapRawDescriptor {
-        self.as_raw_fd()
-    }
-}
-
-impl<T: AsRawFd + ?Sized> MmapAsRawDesc for &T {
-    fn as_raw_desc(&self) -> MmapRawDescriptor {
-        self.as_raw_fd()
-    }
-}
+use crate::syscall::{self, Advice, Errno, MapFlags, Mode, OFlags, ProtFlags, Stat, page_size};
 
 /// What to map, and how: the part of a file, or the length of memory, and options.
 ///
@@ -405,83 +365,11 @@ impl MmapOptions {
     }
 }
 
-/// Maps `len` bytes of a file from an offset on.
-pub(in crate::map) fn map_file(
-    file: BorrowedFd<'_>,
-    stat: &Stat,
-    offset: u64,
-    len: usize,
-    prot: ProtFlags,
-    flags: MapFlags,
-) -> syscall::Result<Region> {
-    Region::map(len, prot, flags, Some(file), offset, unit(file, stat)?)
-}
-
-/// The size of a file that has one. `ENODEV` for a pipe or a device, which has contents but no
-/// size: in an empty map of it nobody would notice what is missing. (Most files in `/proc` say
-/// that they are regular and empty; they cannot be mapped, as the kernel knows.)
-pub(in crate::map) fn size(stat: &Stat) -> syscall::Result<u64> {
-    if stat.size == 0 && stat.file_type() != FileType::Regular {
-        return Err(Errno::ENODEV);
-    }
-    Ok(stat.size)
-}
-
 fn sync_flags() -> syscall::Result<MapFlags> {
     #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
     return Ok(MapFlags::SHARED_VALIDATE | MapFlags::SYNC);
     #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
     Err(Errno::ENOSYS)
-}
-
-fn borrow<'fd>(fd: RawFd) -> syscall::Result<BorrowedFd<'fd>> {
-    if fd == -1 {
-        return Err(Errno::EBADF);
-    }
-    // SAFETY: for one call each, which fails if it is not open.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
-}
-
-fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
-    // SAFETY: takes a number, and returns a descriptor that is nobody else's.
-    unsafe {
-        let fd = syscall::fcntl(file, F_DUPFD_CLOEXEC, 0)?;
-        Ok(OwnedFd::from_raw_fd(fd as RawFd))
-    }
-}
-
-/// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
-pub(in crate::map) fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
-    let page = page_size();
-    // Few other file systems have blocks so large, and need to be asked.
-    if stat.blksize <= page as u64 {
-        return Ok(page);
-    }
-    match syscall::fstatfs(file)? {
-        StatFs { fs_type: HUGETLBFS_MAGIC, block_size } => Ok(block_size as usize),
-        _ => Ok(page),
-    }
-}
-
-fn is_immutable(file: BorrowedFd<'_>) -> bool {
-    let needed = Seals::SHRINK | Seals::WRITE;
-    if syscall::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(needed)) {
-        return true;
-    }
-    // Those that have fs-verity, and are the kernel's own down to the disk: what FUSE says of a
-    // file, or overlayfs above it, anybody may have made up. And the same number asks other
-    // things of devices.
-    let asked = syscall::fstat(file).is_ok_and(|stat| stat.file_type() == FileType::Regular)
-        && syscall::fstatfs(file).is_ok_and(|stat| {
-            matches!(stat.fs_type, EXT4_SUPER_MAGIC | F2FS_SUPER_MAGIC | BTRFS_SUPER_MAGIC)
-        });
-    // A number of 32 bits is written, though the request's own number speaks of a `long`.
-    let mut flags = [0_u32; 2];
-    // SAFETY: there is room for either.
-    asked
-        && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr().expose_provenance()) }
-            .is_ok()
-        && flags[0] & FS_VERITY_FL != 0
 }
 
 /// The size of huge pages that the system prefers, in bytes; `EINVAL` if it has none.

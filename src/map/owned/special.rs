@@ -1,73 +1,46 @@
-//! Maps that newer kernels have: sealed, secret, droppable. And advice for other processes.
+//! Memory of a special kind: shared, secret, droppable.
 
-use core::{
-    mem::ManuallyDrop,
-    result,
-    slice::{from_raw_parts, from_raw_parts_mut},
-};
-
-use crate::fd::{AsFd, BorrowedFd};
+use crate::fd::AsFd;
 use crate::map::{
-    Advice, ConversionError, Mmap, MmapMut, MmapRaw, Result,
+    MmapRaw, Result,
     region::{READ_WRITE, Region},
 };
-use crate::syscall::{self, Errno, IoVec, MapFlags, OFlags, page_size};
+use crate::syscall::{self, Errno, MapFlags, OFlags, ProtFlags, page_size};
 
-impl Mmap {
-    /// Seals the map: until the process ends nobody can unmap it, move it, map over it or
-    /// make it writable, be it by mistake or with intent. (What is in a file can change, as
-    /// ever.)
+impl MmapRaw {
+    /// Maps memory that this process and its children share, all of it zero.
     ///
-    /// ```no_run
-    /// use baremap::map::MmapMut;
+    /// ```
+    /// use baremap::map::MmapRaw;
+    /// use core::sync::atomic::{AtomicU32, Ordering};
     ///
-    /// let mut map = MmapMut::map_anon(4096)?;
-    /// map[..5].copy_from_slice(b"table");
-    /// let table: &'static [u8] = map.make_read_only()?.seal()?;
+    /// let map = MmapRaw::map_anon_shared(4)?;
+    /// // SAFETY: mapped, aligned, and used as nothing else in any process.
+    /// let number = unsafe { AtomicU32::from_ptr(map.as_mut_ptr().cast()) };
+    /// // After fork(2) both processes count with one number.
+    /// number.fetch_add(1, Ordering::Relaxed);
     /// # Ok::<(), baremap::map::Error>(())
     /// ```
     ///
-    /// No bytes: nothing to seal. Source: mseal(2).
+    /// By pointers alone: a slice must not change under whoever has it.
+    /// Source: mmap(2), `MAP_SHARED | MAP_ANONYMOUS`.
     ///
     /// # Errors
     ///
-    /// The map comes back with `ENOSYS` before Linux 6.10, `ENOSYS` or `EPERM` on kernels of 32
-    /// bits: not sealed. With `ENOMEM` (too many mappings) it is sealed perhaps in part.
-    pub fn seal(mut self) -> result::Result<&'static [u8], ConversionError<Mmap>> {
-        if let Err(errno) = self.0.seal() {
-            return Err(ConversionError { map: self, errno });
-        }
-        let map = ManuallyDrop::new(self);
-        // SAFETY: as in `deref`; and it is never unmapped.
-        Ok(unsafe { from_raw_parts(map.0.ptr(), map.0.len()) })
+    /// `ENOMEM`: no memory, or addresses. `EOVERFLOW`: more than `isize::MAX` bytes.
+    pub fn map_anon_shared(len: usize) -> Result<MmapRaw> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED | MapFlags::ANONYMOUS;
+        Ok(MmapRaw(Region::map(len, prot, flags, None, 0, page_size())?))
     }
-}
 
-impl MmapMut {
-    /// Seals the map, as [`Mmap::seal`] does; it stays writable for good.
-    ///
-    /// # Errors
-    ///
-    /// Those.
-    pub fn seal(mut self) -> result::Result<&'static mut [u8], ConversionError<MmapMut>> {
-        if let Err(errno) = self.0.seal() {
-            return Err(ConversionError { map: self, errno });
-        }
-        let map = ManuallyDrop::new(self);
-        // SAFETY: as in `deref_mut`; it is never unmapped, and the map that could lend it
-        // once more is gone.
-        Ok(unsafe { from_raw_parts_mut(map.0.ptr(), map.0.len()) })
-    }
-}
-
-impl MmapRaw {
     /// Maps memory, all of it zero, that nobody sees but this process: the kernel itself has
     /// it mapped nowhere else, so that neither a debugger nor `/proc/PID/mem` reads it, and it
     /// never goes to the swap or into a core dump. For keys. System calls of the process's own
     /// do read and write it.
     ///
     /// A child made by `fork` has the same memory, and each may change it under the other's
-    /// hands: hence by pointers. [`Advice::DontFork`] keeps it from children.
+    /// hands: hence by pointers. [`Advice::DontFork`](crate::map::Advice::DontFork) keeps it from children.
     ///
     /// It counts as locked memory. Source: memfd_secret(2).
     ///
@@ -106,25 +79,4 @@ impl MmapRaw {
             region => region.map(MmapRaw),
         }
     }
-}
-
-/// Gives a process advice about ranges of its memory, as a manager of others does that are
-/// idle; `process` is of [`pidfd_open`](syscall::pidfd_open), and what it has mapped is told
-/// by [`maps_of`](crate::map::maps_of).
-///
-/// Returns for how many bytes it was given. Source: process_madvise(2).
-///
-/// # Errors
-///
-/// `EINVAL`: advice other than `Cold`, `PageOut`, `WillNeed` and `Collapse`, which one's own
-/// process is not given here either, though since Linux 6.13 it could be. Otherwise those of
-/// [`process_madvise`](syscall::process_madvise): `EPERM`, `ESRCH`, `ENOMEM`; `ENOSYS` before
-/// Linux 5.10.
-pub fn advise_process(process: BorrowedFd<'_>, ranges: &[IoVec], advice: Advice) -> Result<usize> {
-    let advice = match advice {
-        Advice::Cold | Advice::PageOut | Advice::WillNeed | Advice::Collapse => advice.raw()?,
-        _ => return Err(Errno::EINVAL),
-    };
-    // SAFETY: none of these four changes contents, here or there.
-    unsafe { syscall::process_madvise(process, ranges, advice) }
 }

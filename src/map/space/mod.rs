@@ -2,10 +2,12 @@
 
 mod arena;
 mod code;
+mod placed;
 mod reservation;
 mod ring;
 
 pub use arena::Arena;
 pub use code::{Code, CodeMut};
-pub use reservation::{Addresses, Map, Placed, Reservation};
+pub use placed::{Addresses, Map, Placed};
+pub use reservation::Reservation;
 pub use ring::Ring;
