@@ -18,7 +18,7 @@ pub fn map_file(
     prot: ProtFlags,
     flags: MapFlags,
 ) -> syscall::Result<Region> {
-    Region::map(len, prot, flags, Some(file), offset, unit(file, stat)?)
+    Region::map(len, prot, flags, Some(file), offset, mapping_page_size(file, stat)?)
 }
 
 /// The size of a file that has one. `ENODEV` for a pipe or a device, which has contents but no
@@ -32,7 +32,7 @@ pub fn size(stat: &Stat) -> syscall::Result<u64> {
 }
 
 /// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
-pub fn unit(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
+pub fn mapping_page_size(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
     let page = page_size();
     // Few other file systems have blocks so large, and need to be asked.
     if stat.blksize <= page as u64 {

@@ -39,7 +39,7 @@ pub use owned::{
     Advice, FlushOptions, Memfd, Mmap, MmapAsRawDesc, MmapMut, MmapOptions, MmapRaw,
     MmapRawDescriptor, RemapOptions, UncheckedAdvice, advise_process,
 };
-pub use space::{Addresses, Arena, Code, CodeMut, Map, Placed, Reservation, Ring};
+pub use space::{Arena, Code, CodeMut, Map, Placed, Reservation, ReservationHandle, Ring};
 
 pub(crate) use guarded::unreadable;
 pub(crate) use region::Region;

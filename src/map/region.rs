@@ -4,12 +4,10 @@
 use core::{fmt, mem::ManuallyDrop, ptr};
 
 use crate::fd::BorrowedFd;
-use crate::syscall::{
-    self, Advice, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result, page_size,
-};
+use crate::syscall::{self, Advice, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result};
 
 /// `len` bytes from `ptr` on. The mapping begins with the page that `ptr` is in, and ends
-/// with a whole unit.
+/// with a whole page_size.
 ///
 /// A region of no bytes keeps one page mapped, beyond what anybody may access. The kernel
 /// remembers with it the file, the offset and the flags, so that the region can grow. A region
@@ -20,7 +18,7 @@ pub struct Region {
     len: usize,
     /// What the mapping's length is a multiple of: the size of its pages, in bytes. A power
     /// of two.
-    unit: usize,
+    page_size: usize,
     /// What may be done to the pages.
     prot: ProtFlags,
 }
@@ -44,32 +42,36 @@ impl Region {
         flags: MapFlags,
         file: Option<BorrowedFd<'_>>,
         offset: u64,
-        unit: usize,
+        page_size: usize,
     ) -> Result<Region> {
         // The kernel grows no mapping of huge pages, so that one for no bytes would be a waste.
-        if len == 0 && unit != page_size() {
-            return Ok(Region::empty(unit));
+        if len == 0 && page_size != syscall::page_size() {
+            return Ok(Region::empty(page_size));
         }
-        let before = offset as usize & (unit - 1);
-        let length = Region::rounded(before, len, unit)?;
+        let before = offset as usize & (page_size - 1);
+        let length = Region::rounded(before, len, page_size)?;
         let null = ptr::null_mut();
         // SAFETY: without a fixed address nothing is replaced.
         let base =
             unsafe { syscall::mmap(null, length, prot, flags, file, offset - before as u64)? };
-        Ok(Region { ptr: base.wrapping_add(before), len, unit, prot })
+        Ok(Region { ptr: base.wrapping_add(before), len, page_size, prot })
     }
 
     /// Maps memory that begins at a multiple of `align` bytes, a power of two. For a moment
     /// `align` more are mapped, which take nothing but addresses.
     pub fn aligned(len: usize, prot: ProtFlags, flags: MapFlags, align: usize) -> Result<Region> {
-        let (unit, none) = (page_size(), ProtFlags::empty());
-        let length = Region::rounded(0, len, unit)?;
-        let more = align.saturating_sub(unit);
-        let all = Region::map(length.saturating_add(more), none, flags, None, 0, unit)?;
+        let (page_size, none) = (syscall::page_size(), ProtFlags::empty());
+        let length = Region::rounded(0, len, page_size)?;
+        let more = align.saturating_sub(page_size);
+        let all = Region::map(length.saturating_add(more), none, flags, None, 0, page_size)?;
         let all = ManuallyDrop::new(all);
         let before = all.ptr.addr().wrapping_neg() & more;
-        let part =
-            |from: usize, len| Region { ptr: all.ptr.wrapping_add(from), len, unit, prot: none };
+        let part = |from: usize, len| Region {
+            ptr: all.ptr.wrapping_add(from),
+            len,
+            page_size,
+            prot: none,
+        };
         drop((part(0, before), part(before + length, more - before)));
         let mut region = part(before, len);
         // SAFETY: nobody knows of it yet.
@@ -78,9 +80,9 @@ impl Region {
     }
 
     /// No bytes and no mapping, at an address that is aligned as that of any mapping.
-    pub const fn empty(unit: usize) -> Region {
-        let ptr = ptr::without_provenance_mut(unit);
-        Region { ptr, len: 0, unit, prot: ProtFlags::empty() }
+    pub const fn empty(page_size: usize) -> Region {
+        let ptr = ptr::without_provenance_mut(page_size);
+        Region { ptr, len: 0, page_size, prot: ProtFlags::empty() }
     }
 
     const fn is_unmapped(&self) -> bool {
@@ -88,18 +90,18 @@ impl Region {
     }
 
     /// The mapping's length for `len` bytes and those before them, at least one page.
-    pub fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
+    pub fn rounded(before: usize, len: usize, page_size: usize) -> Result<usize> {
         // Of its last page nobody can see what is beyond the bytes that were asked for.
         let end = before.saturating_add(len);
         if end > isize::MAX as usize {
             return Err(Errno::EOVERFLOW);
         }
-        Ok((end.max(1) + (unit - 1)) & !(unit - 1))
+        Ok((end.max(1) + (page_size - 1)) & !(page_size - 1))
     }
 
     /// What the mapping's length is a multiple of.
-    pub const fn unit(&self) -> usize {
-        self.unit
+    pub const fn page_size(&self) -> usize {
+        self.page_size
     }
 
     pub const fn ptr(&self) -> *mut u8 {
@@ -112,7 +114,7 @@ impl Region {
 
     /// The address and the length of the whole mapping. Must not be called if there is none.
     pub fn mapping(&self) -> (*mut u8, usize) {
-        self.whole(self.ptr, self.len.max(1))
+        self.page_span(self.ptr, self.len.max(1))
     }
 
     /// The pages of a range, as an address and a length; `None` if it has no bytes, and
@@ -123,12 +125,12 @@ impl Region {
             _ => return Err(Errno::EINVAL),
         }
         let start = self.ptr.wrapping_add(offset);
-        Ok((len != 0).then(|| self.whole(start, len)))
+        Ok((len != 0).then(|| self.page_span(start, len)))
     }
 
     /// Some of the bytes with all of their pages.
-    fn whole(&self, start: *mut u8, len: usize) -> (*mut u8, usize) {
-        let rest = self.unit - 1;
+    fn page_span(&self, start: *mut u8, len: usize) -> (*mut u8, usize) {
+        let rest = self.page_size - 1;
         let before = start.addr() & rest;
         (start.wrapping_sub(before), (before + len + rest) & !rest)
     }
@@ -195,7 +197,7 @@ impl Region {
 
     /// Unmaps all, and leaves a region that cannot grow.
     pub fn unmap(&mut self) {
-        *self = Region::empty(self.unit);
+        *self = Region::empty(self.page_size);
     }
 
     /// `EINVAL`: nothing is mapped that could grow. Otherwise nothing has changed after an
@@ -205,7 +207,7 @@ impl Region {
     ///
     /// There is no reference to the memory.
     pub unsafe fn remap(&mut self, new_len: usize, may_move: bool) -> Result<()> {
-        if new_len == 0 && self.unit != page_size() {
+        if new_len == 0 && self.page_size != syscall::page_size() {
             self.unmap();
         }
         if self.is_unmapped() {
@@ -213,7 +215,7 @@ impl Region {
         }
         let (base, length) = self.mapping();
         let before = self.ptr.addr() - base.addr();
-        let new_length = Region::rounded(before, new_len, self.unit)?;
+        let new_length = Region::rounded(before, new_len, self.page_size)?;
         let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
         // SAFETY: the whole mapping, which is this value's own; nothing else has a pointer
         // to it, by the caller's promise.

@@ -22,7 +22,7 @@ use super::{
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::map::{
     Advice, Region, Result,
-    backing::{map_file, size, unit},
+    backing::{map_file, mapping_page_size, size},
 };
 use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size};
 
@@ -96,11 +96,11 @@ impl FileMap {
     /// * `EINVAL`: the descriptor is open for writing, and the file is on hugetlbfs and has a
     ///   part of a huge page: a writable mapping would lengthen it to whole ones.
     /// * `ENOMEM`: no such range of addresses is free.
-    /// * `EOVERFLOW`: more than `isize::MAX` bytes: a [part](FileMap::part) can be mapped.
+    /// * `EOVERFLOW`: more than `isize::MAX` bytes: a [part](FileMap::map_range) can be mapped.
     /// * `EPERM`: sealed against writing, and the kernel is older than 6.7; or
     ///   [`guard::install`] is not allowed.
     pub fn new(file: impl Into<OwnedFd>) -> Result<FileMap> {
-        FileMap::part(file, 0, usize::MAX)
+        FileMap::map_range(file, 0, usize::MAX)
     }
 
     /// Maps `len` bytes of a file from `start` on, or as many as there are.
@@ -108,7 +108,7 @@ impl FileMap {
     /// # Errors
     ///
     /// As for [`new`](FileMap::new).
-    pub fn part(file: impl Into<OwnedFd>, start: u64, len: usize) -> Result<FileMap> {
+    pub fn map_range(file: impl Into<OwnedFd>, start: u64, len: usize) -> Result<FileMap> {
         guard::install()?;
         let file = file.into();
         // SAFETY: takes no pointer.
@@ -170,7 +170,7 @@ impl FileMap {
         // SAFETY: the buffer is the caller's, and so long; to the map there are no references
         // but those that `with_slice` was promised to be the only ones.
         let copied = unsafe { guard::copy(self.at(at), buffer.as_mut_ptr(), len) };
-        self.outcome(at, len, copied, false)
+        self.check_intact(at, len, copied, false)
     }
 
     /// Writes the bytes from `offset` on, and returns how many: fewer if the map ends before.
@@ -186,7 +186,7 @@ impl FileMap {
         self.writable(at)?;
         // SAFETY: as in `read_at`.
         let copied = unsafe { guard::copy(bytes.as_ptr(), self.at(at), len) };
-        self.outcome(at, len, copied, true)
+        self.check_intact(at, len, copied, true)
     }
 
     /// Writes one byte, `len` times, as [`write_at`](FileMap::write_at) would.
@@ -204,11 +204,11 @@ impl FileMap {
             // SAFETY: as in `read_at`.
             let copied = unsafe { guard::copy(bytes.as_ptr(), self.at(at + done), count) };
             if let Err(left) = copied {
-                return self.outcome(at, len, Err(len - done - count + left), true);
+                return self.check_intact(at, len, Err(len - done - count + left), true);
             }
             done += count;
         }
-        self.outcome(at, len, Ok(()), true)
+        self.check_intact(at, len, Ok(()), true)
     }
 
     /// Copies `len` bytes from `offset` on to another map, and returns how many: fewer if
@@ -231,18 +231,18 @@ impl FileMap {
         let (to_at, len) = to.clip(to_offset, len);
         to.writable(to_at).map_err(|fault| Fault { offset: at as u64, ..fault })?;
         // Zeros of ours are not for the other file.
-        let there = cmp::min(len, self.there(at));
+        let intact = cmp::min(len, self.intact_len(at));
         // SAFETY: as in `read_at`.
-        let copied = unsafe { guard::copy(self.at(at), to.at(to_at), there) };
-        let done = there - copied.err().unwrap_or(0);
-        let done = cmp::min(done, cmp::min(self.there(at), to.there(to_at)));
+        let copied = unsafe { guard::copy(self.at(at), to.at(to_at), intact) };
+        let done = intact - copied.err().unwrap_or(0);
+        let done = cmp::min(done, cmp::min(self.intact_len(at), to.intact_len(to_at)));
         if done == len {
             return Ok(len);
         }
         let offset = (at + done) as u64;
         let errno = match unreadable(self.file.as_fd(), self.start + offset) {
             Some(errno) => errno,
-            None if done == self.there(at) => None, // it was missing before
+            None if done == self.intact_len(at) => None, // it was missing before
             None => unwritable(to.file.as_fd(), to.start + (to_at + done) as u64),
         };
         Err(Fault { offset, done, errno })
@@ -358,15 +358,15 @@ impl FileMap {
         if len == 0 {
             return Ok(function());
         }
-        self.outcome(0, len, Ok(()), write)?; // some of it may be lost already
+        self.check_intact(0, len, Ok(()), write)?; // some of it may be lost already
         let (base, length) = self.region.mapping();
         // SAFETY: the region's own mapping, which this value keeps; zeros in it are the
-        // function's, and `outcome` looks at the note for everybody else.
-        let watch = unsafe { Watch::new(base, length, self.region.unit(), prot, &self.lost) };
+        // function's, and `check_intact` looks at the note for everybody else.
+        let watch = unsafe { Watch::new(base, length, self.region.page_size(), prot, &self.lost) };
         let watch = watch.map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
         let result = function();
         drop(watch);
-        self.outcome(0, len, Ok(()), write).map(|_| result)
+        self.check_intact(0, len, Ok(()), write).map(|_| result)
     }
 
     /// Writes changed pages back to the file's disk, and waits for it.
@@ -409,10 +409,10 @@ impl FileMap {
     }
 
     /// How many bytes from `at` on are the file's and not lost; without an end if none are.
-    fn there(&self, at: usize) -> usize {
+    fn intact_len(&self, at: usize) -> usize {
         // After the bytes: zeros that were read are found to be ours.
         fence(Acquire);
-        let before = self.at(0).addr() & (self.region.unit() - 1);
+        let before = self.at(0).addr() & (self.region.page_size() - 1);
         self.lost.load(SeqCst).saturating_sub(before + at)
     }
 
@@ -425,7 +425,7 @@ impl FileMap {
 
     /// What became of `len` bytes from `at` on.
     #[inline]
-    fn outcome(
+    fn check_intact(
         &self,
         at: usize,
         len: usize,
@@ -433,7 +433,7 @@ impl FileMap {
         write: bool,
     ) -> core::result::Result<usize, Fault> {
         let left = copied.err().unwrap_or(0);
-        let done = cmp::min(len - left, self.there(at));
+        let done = cmp::min(len - left, self.intact_len(at));
         if done == len {
             return Ok(len);
         }
@@ -459,9 +459,9 @@ struct Buffer([u8; 4096]);
 
 fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> syscall::Result<Region> {
     let stat = syscall::fstat(file)?;
-    let unit = unit(file, &stat)?;
-    let is_huge = unit != page_size();
-    if is_huge && prot.contains(ProtFlags::WRITE) && !stat.size.is_multiple_of(unit as u64) {
+    let page = mapping_page_size(file, &stat)?;
+    let is_huge = page != page_size();
+    if is_huge && prot.contains(ProtFlags::WRITE) && !stat.size.is_multiple_of(page as u64) {
         return Err(Errno::EINVAL); // a writable mapping would lengthen the file
     }
     let len = match usize::try_from(size(&stat)?.saturating_sub(start)) {

@@ -143,7 +143,7 @@ impl MmapOptions {
     /// change, and beyond the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         let flags = MapFlags::SHARED;
-        Ok(Mmap(self.file(file.as_raw_desc(), ProtFlags::READ, flags)?))
+        Ok(Mmap(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, flags)?))
     }
 
     /// Maps a file to be read and executed.
@@ -157,7 +157,7 @@ impl MmapOptions {
     /// As for [`map`](MmapOptions::map).
     pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         let prot = ProtFlags::READ | ProtFlags::EXEC;
-        Ok(Mmap(self.file(file.as_raw_desc(), prot, MapFlags::SHARED)?))
+        Ok(Mmap(self.map_descriptor(file.as_raw_desc(), prot, MapFlags::SHARED)?))
     }
 
     /// Maps a file to be read and written. What is written goes to the file.
@@ -175,7 +175,7 @@ impl MmapOptions {
     /// As for [`map`](MmapOptions::map), and nobody reads the bytes by other ways at the
     /// same time. Where the file has holes and the disk is full, writing is `SIGBUS`, too.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
-        Ok(MmapMut(self.file(file.as_raw_desc(), READ_WRITE, MapFlags::SHARED)?))
+        Ok(MmapMut(self.map_descriptor(file.as_raw_desc(), READ_WRITE, MapFlags::SHARED)?))
     }
 
     /// Maps a file to be read, and written to in memory alone: a page that is written to
@@ -192,7 +192,7 @@ impl MmapOptions {
     ///
     /// As for [`map`](MmapOptions::map): a page that was not written to is the file's.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
-        Ok(MmapMut(self.file(file.as_raw_desc(), READ_WRITE, MapFlags::PRIVATE)?))
+        Ok(MmapMut(self.map_descriptor(file.as_raw_desc(), READ_WRITE, MapFlags::PRIVATE)?))
     }
 
     /// Maps a file as [`map_copy`](MmapOptions::map_copy) does, to be read. It can be made
@@ -206,7 +206,7 @@ impl MmapOptions {
     ///
     /// As for [`map`](MmapOptions::map).
     pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
-        Ok(Mmap(self.file(file.as_raw_desc(), ProtFlags::READ, MapFlags::PRIVATE)?))
+        Ok(Mmap(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, MapFlags::PRIVATE)?))
     }
 
     /// Maps a file to be read if nobody can change it or make it shorter: a file in memory
@@ -243,7 +243,7 @@ impl MmapOptions {
             if end.is_none_or(|end| end > stat.size) {
                 return Ok(None);
             }
-            self.part(file, &stat, ProtFlags::READ, MapFlags::PRIVATE).map(Some)
+            self.map_with_stat(file, &stat, ProtFlags::READ, MapFlags::PRIVATE).map(Some)
         };
         match mapped() {
             Ok(Some(region)) => Ok(Mmap(region)),
@@ -316,7 +316,7 @@ impl MmapOptions {
     ///
     /// As for [`map_mut`](MmapOptions::map_mut).
     pub fn map_raw<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapRaw> {
-        Ok(MmapRaw(self.file(file.as_raw_desc(), READ_WRITE, MapFlags::SHARED)?))
+        Ok(MmapRaw(self.map_descriptor(file.as_raw_desc(), READ_WRITE, MapFlags::SHARED)?))
     }
 
     /// Maps a file to be read, by pointers.
@@ -325,15 +325,20 @@ impl MmapOptions {
     ///
     /// As for [`map`](MmapOptions::map).
     pub fn map_raw_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapRaw> {
-        Ok(MmapRaw(self.file(file.as_raw_desc(), ProtFlags::READ, MapFlags::SHARED)?))
+        Ok(MmapRaw(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, MapFlags::SHARED)?))
     }
 
-    fn file(&self, file: RawFd, prot: ProtFlags, sharing: MapFlags) -> syscall::Result<Region> {
+    fn map_descriptor(
+        &self,
+        file: RawFd,
+        prot: ProtFlags,
+        sharing: MapFlags,
+    ) -> syscall::Result<Region> {
         let file = borrow(file)?;
-        self.part(file, &syscall::fstat(file)?, prot, sharing)
+        self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing)
     }
 
-    fn part(
+    fn map_with_stat(
         &self,
         file: BorrowedFd<'_>,
         stat: &Stat,

@@ -8,6 +8,6 @@ mod ring;
 
 pub use arena::Arena;
 pub use code::{Code, CodeMut};
-pub use placed::{Addresses, Map, Placed};
+pub use placed::{Map, Placed, ReservationHandle};
 pub use reservation::Reservation;
 pub use ring::Ring;

@@ -32,7 +32,7 @@ use crate::syscall::{self, Errno, MapFlags, MremapFlags, page_size};
 ///
 /// The reservation is either borrowed, and free again when this is dropped, or owned, and
 /// dropped as well; [`into_reservation`](Placed::into_reservation) gives it back.
-pub struct Placed<M: Map, R: Addresses> {
+pub struct Placed<M: Map, R: ReservationHandle> {
     /// Not to be dropped: its pages are the reservation's.
     map: ManuallyDrop<M>,
     reservation: R,
@@ -41,14 +41,14 @@ pub struct Placed<M: Map, R: Addresses> {
 /// The kinds of maps, which can be [`Placed`].
 pub trait Map: sealed::Map {}
 /// A [`Reservation`], or a mutable reference to one.
-pub trait Addresses: sealed::Addresses {}
+pub trait ReservationHandle: sealed::ReservationHandle {}
 
 /// The traits' methods: nobody else may have them, for what they lead to must stay the same.
 mod sealed {
     pub trait Map {
         fn region(&mut self) -> &mut super::Region;
     }
-    pub trait Addresses {
+    pub trait ReservationHandle {
         fn reservation(&mut self) -> &mut super::Reservation;
     }
 }
@@ -66,21 +66,21 @@ macro_rules! maps {
 
 maps!(Mmap MmapMut MmapRaw);
 
-impl Addresses for Reservation {}
-impl sealed::Addresses for Reservation {
+impl ReservationHandle for Reservation {}
+impl sealed::ReservationHandle for Reservation {
     fn reservation(&mut self) -> &mut Reservation {
         self
     }
 }
 
-impl Addresses for &mut Reservation {}
-impl sealed::Addresses for &mut Reservation {
+impl ReservationHandle for &mut Reservation {}
+impl sealed::ReservationHandle for &mut Reservation {
     fn reservation(&mut self) -> &mut Reservation {
         self
     }
 }
 
-impl<M: Map, R: Addresses> Placed<M, R> {
+impl<M: Map, R: ReservationHandle> Placed<M, R> {
     /// Moves a map into a reservation, in place of the pages from `offset` on, whatever they
     /// were. A map of no bytes takes no place.
     ///
@@ -137,7 +137,7 @@ fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Resu
     let (_, length) = map.mapping();
     let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
     let range = to.whole(&(offset..end))?;
-    if map.unit() != page_size() {
+    if map.page_size() != page_size() {
         return Err(Errno::EINVAL);
     }
     to.reclaim()?;
@@ -191,14 +191,14 @@ fn try_to_move() -> syscall::Result<()> {
     }
 }
 
-impl<M: Map, R: Addresses> Drop for Placed<M, R> {
+impl<M: Map, R: ReservationHandle> Drop for Placed<M, R> {
     fn drop(&mut self) {
         // If it fails the map stays, and it is tried again when the pages are next used.
         let _ = self.reservation.reservation().reclaim();
     }
 }
 
-impl<M: Map, R: Addresses> Deref for Placed<M, R> {
+impl<M: Map, R: ReservationHandle> Deref for Placed<M, R> {
     type Target = M;
 
     fn deref(&self) -> &M {
@@ -206,13 +206,13 @@ impl<M: Map, R: Addresses> Deref for Placed<M, R> {
     }
 }
 
-impl<R: Addresses> AsMut<[u8]> for Placed<MmapMut, R> {
+impl<R: ReservationHandle> AsMut<[u8]> for Placed<MmapMut, R> {
     fn as_mut(&mut self) -> &mut [u8] {
         &mut self.map
     }
 }
 
-impl<M: Map + fmt::Debug, R: Addresses> fmt::Debug for Placed<M, R> {
+impl<M: Map + fmt::Debug, R: ReservationHandle> fmt::Debug for Placed<M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Placed").field(&*self.map).finish()
     }
