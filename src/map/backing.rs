@@ -1,4 +1,4 @@
-//! The file behind a mapping: its size, its pages, and whether it can change.
+//! The file behind a mapping: its size, its page size, and whether it can change.
 
 use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FS_VERITY_FL, HUGETLBFS_MAGIC,
@@ -9,7 +9,7 @@ use super::Region;
 use crate::fd::BorrowedFd;
 use crate::syscall::{self, Errno, FileType, MapFlags, ProtFlags, Seals, Stat, StatFs, page_size};
 
-/// Maps `len` bytes of a file from an offset on.
+/// Maps `len` bytes of a file from `offset` on, with the page size of its file system.
 pub fn map_file(
     file: BorrowedFd<'_>,
     stat: &Stat,
@@ -21,9 +21,11 @@ pub fn map_file(
     Region::map(len, prot, flags, Some(file), offset, mapping_page_size(file, stat)?)
 }
 
-/// The size of a file that has one. `ENODEV` for a pipe or a device, which has contents but no
-/// size: in an empty map of it nobody would notice what is missing. (Most files in `/proc` say
-/// that they are regular and empty; they cannot be mapped, as the kernel knows.)
+/// Returns the size of a file in bytes.
+///
+/// `ENODEV` if the file is a pipe or a device, whose size is zero although it has contents: the
+/// caller of an empty map would not notice that the contents are missing. Most files in `/proc`
+/// claim to be regular and empty, too. The kernel itself refuses to map them.
 pub fn size(stat: &Stat) -> syscall::Result<u64> {
     if stat.size == 0 && stat.file_type() != FileType::Regular {
         return Err(Errno::ENODEV);
@@ -31,10 +33,11 @@ pub fn size(stat: &Stat) -> syscall::Result<u64> {
     Ok(stat.size)
 }
 
-/// The size of a mapping's pages, in bytes: those of a file on hugetlbfs are huge.
+/// Returns the size in bytes of the pages of a mapping of this file: the huge page size for a file
+/// on hugetlbfs, and the system's page size otherwise.
 pub fn mapping_page_size(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<usize> {
     let page = page_size();
-    // Few other file systems have blocks so large, and need to be asked.
+    // Most file systems have blocks of at most one page, so this saves the call of fstatfs(2).
     if stat.blksize <= page as u64 {
         return Ok(page);
     }
@@ -44,22 +47,24 @@ pub fn mapping_page_size(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<u
     }
 }
 
+/// Returns whether nobody can change or truncate the file: its seals forbid it, or fs-verity
+/// protects it.
 pub fn is_immutable(file: BorrowedFd<'_>) -> bool {
     let needed = Seals::SHRINK | Seals::WRITE;
     if syscall::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(needed)) {
         return true;
     }
-    // Those that have fs-verity, and are the kernel's own down to the disk: what FUSE says of a
-    // file, or overlayfs above it, anybody may have made up. And the same number asks other
-    // things of devices.
-    let asked = syscall::fstat(file).is_ok_and(|stat| stat.file_type() == FileType::Regular)
+    // Only these file systems have fs-verity and are implemented by the kernel down to the disk. A
+    // FUSE server could claim any flag, and so could overlayfs above it. A device driver may have
+    // another meaning for the request's number, so that only regular files are asked.
+    let has_verity = syscall::fstat(file).is_ok_and(|stat| stat.file_type() == FileType::Regular)
         && syscall::fstatfs(file).is_ok_and(|stat| {
             matches!(stat.fs_type, EXT4_SUPER_MAGIC | F2FS_SUPER_MAGIC | BTRFS_SUPER_MAGIC)
         });
-    // A number of 32 bits is written, though the request's own number speaks of a `long`.
+    // The kernel writes 32 bits, although the request's number encodes the size of a `long`.
     let mut flags = [0_u32; 2];
-    // SAFETY: there is room for either.
-    asked
+    // SAFETY: the array has room for 32 bits and for a `long`.
+    has_verity
         && unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, flags.as_mut_ptr().expose_provenance()) }
             .is_ok()
         && flags[0] & FS_VERITY_FL != 0

@@ -1,24 +1,37 @@
-//! Mappings that own their memory: unmapped when dropped.
+//! Maps files and memory, and unmaps them when the map is dropped.
 //!
-//! The names are those of the crate memmap2. Errors are [`Errno`](crate::syscall::Errno), in
-//! programs with and without a standard library. A program that uses memmap2 compiles without
-//! a change with the crate `baremap-memmap2`, which has the same types with `std::io` results;
-//! [a chapter](crate::coming_from_memmap2) describes both.
+//! This module has four parts. Errors are [`Errno`](crate::syscall::Errno), with and without the
+//! feature `std`.
 //!
-//! [`MmapOptions`] says what to map, and makes one of three: [`Mmap`] to be read,
-//! [`MmapMut`] to be written as well, and [`MmapRaw`] with pointers instead of slices.
+//! # Owned maps
 //!
-//! None of these survives it when somebody else makes the file shorter. [`FileMap`] does: it
-//! copies bytes in and out, by [`guard::copy`], and a missing page is a [`Fault`]. What is
-//! promised, and what not, is told in [a chapter](crate::soundness).
+//! [`MmapOptions`] maps a file or memory, and returns one of three types: [`Mmap`] can be read,
+//! [`MmapMut`] can be read and written, and [`MmapRaw`] has pointers instead of slices. Their names
+//! and methods are those of the crate memmap2. A program that uses memmap2 compiles without a
+//! change with the crate `baremap-memmap2`, which has these types with `std::io` results.
+//! [A chapter](crate::coming_from_memmap2) describes both. [`Memfd`] is a file in memory that can
+//! be sealed, and [`MmapRaw::map_anon_shared`] maps memory that children share.
 //!
-//! Address space as a tool: a [`Reservation`] is addresses without memory, in which memory is
-//! committed and maps are [`Placed`]; an [`Arena`] grows in one, and a [`Ring`] is a buffer
-//! mapped twice. [`CodeMut`] is written and becomes [`Code`], which is executed. [`Memfd`] is
-//! a file in memory with seals, and [`MmapRaw::map_anon_shared`] memory shared with children.
+//! A process that accesses one of these maps past the end of its file is killed by `SIGBUS`. The
+//! program has to make sure that nobody truncates the file while it is mapped.
 //!
-//! What is there: [`maps`] tells all mappings of a process, and [`residency`] and [`pagemap`]
-//! which pages are in memory.
+//! # Guarded access
+//!
+//! [`FileMap`] maps a file that other processes may change and truncate. Its methods copy bytes
+//! into and out of the map with [`guard::copy`], and return a [`Fault`] where a page is missing.
+//! [A chapter](crate::soundness) describes what is promised, and what is not.
+//!
+//! # Address space
+//!
+//! A [`Reservation`] is a range of addresses in which memory is committed when it is needed, and
+//! in which maps are [`Placed`]. An [`Arena`] grows inside a reservation without moving. A [`Ring`]
+//! is a buffer whose memory is mapped twice, so that its contents are always one slice. [`CodeMut`]
+//! is memory that code is written to. It becomes [`Code`], which can be executed.
+//!
+//! # Inspection
+//!
+//! [`maps`] lists the mappings of a process. [`residency`] and [`pagemap`] report which pages of a
+//! range are in memory.
 
 mod backing;
 mod error;

@@ -1,10 +1,12 @@
-//! A mapped file's bytes, one buffer at a time.
+//! Reading a mapped file one buffer at a time.
 
 use core::fmt;
 
 use super::{Fault, FileMap};
 
-/// A map's bytes, one buffer at a time: see [`FileMap::chunks`].
+/// Reads a [`FileMap`] one buffer at a time. Created by [`FileMap::chunks`].
+///
+/// It is not an [`Iterator`], because each chunk is borrowed from the buffer.
 pub struct Chunks<'a> {
     pub(super) map: &'a FileMap,
     pub(super) buffer: &'a mut [u8],
@@ -21,12 +23,14 @@ impl fmt::Debug for Chunks<'_> {
 }
 
 impl Chunks<'_> {
-    /// Returns the next bytes and their offset, or `None` at the end.
+    /// Reads the next bytes into the buffer, and returns their offset and the bytes. Returns `None`
+    /// at the end of the map.
     ///
     /// # Errors
     ///
-    /// A page is missing. The bytes before it are there first.
-    #[allow(clippy::should_implement_trait, reason = "the bytes are lent: no iterator can")]
+    /// A [`Fault`] if the page of the next byte is missing. The bytes before a missing page are
+    /// returned first, by an earlier call.
+    #[allow(clippy::should_implement_trait, reason = "an `Iterator` cannot return borrowed bytes")]
     pub fn next(&mut self) -> core::result::Result<Option<(u64, &[u8])>, Fault> {
         let start = self.offset;
         let count = match self.map.read_at(self.buffer, start) {

@@ -1,12 +1,17 @@
-//! A position in a mapped file, with the standard library's traits.
+//! A position in a mapped file that implements the traits of `std::io`.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::{Fault, FileMap};
 
-/// A place in a map, from which to read and write: see [`FileMap::cursor`].
+/// A position in a [`FileMap`] that implements [`Read`], [`Write`] and [`Seek`]. Created by
+/// [`FileMap::cursor`].
 ///
-/// Writing ends where the map does.
+/// At the end of the map, reading and writing return zero: writing does not extend the file.
+/// [`flush`](Write::flush) writes changes back to the disk, like [`FileMap::flush`].
+///
+/// A missing page is an error of [`FileMap::read_at`] or [`FileMap::write_at`], converted to an
+/// [`io::Error`].
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
     pub(super) map: &'a FileMap,
@@ -14,7 +19,7 @@ pub struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Bytes before a fault count; it is told when it comes first.
+    /// Moves the position. Bytes before a fault are a success: the next call returns the fault.
     fn advance(&mut self, result: Result<usize, Fault>) -> io::Result<usize> {
         let count = match result {
             Err(fault) if fault.done == 0 => return Err(fault.into()),
@@ -39,7 +44,7 @@ impl Write for Cursor<'_> {
         self.advance(result)
     }
 
-    /// Writes back to the disk.
+    /// Writes changed pages back to the disk, and waits for it.
     fn flush(&mut self) -> io::Result<()> {
         Ok(self.map.flush()?)
     }

@@ -1,7 +1,7 @@
-//! A file's bytes, to be read and written without fear.
+//! A mapped file that survives truncation.
 
 use core::{
-    cmp, fmt, slice,
+    cmp, fmt,
     sync::atomic::{
         AtomicUsize,
         Ordering::{Acquire, SeqCst},
@@ -17,7 +17,6 @@ use super::{
     Chunks, Fault,
     fault::{unreadable, unwritable},
     guard,
-    watch::Watch,
 };
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::map::{
@@ -26,7 +25,7 @@ use crate::map::{
 };
 use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags, page_size};
 
-/// A mapped file that is safe to use, whatever others do to the file.
+/// A mapped file that is safe to access, even if other processes change or truncate the file.
 ///
 /// ```
 /// use baremap::map::FileMap;
@@ -38,76 +37,114 @@ use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags,
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// Bytes are copied from it and to it, by a copy that stops where a page is missing: the
-/// file was made shorter, its disk is full or broken. That is an [`Fault`], where a slice
-/// would have ended the process with `SIGBUS`. There is no reference to the file's memory
-/// anywhere, and so nobody who changes it breaks a promise. All of it may be used by any
-/// number of threads at the same time: bytes that one writes while another reads them are
-/// old ones, new ones, or some of each.
+/// The methods copy bytes into and out of the map. Where a page is missing, because the file was
+/// truncated, or its disk failed or is full, they return a [`Fault`] after the bytes that come before
+/// it. An access through a slice would kill the process with `SIGBUS`.
 ///
-/// Offsets and lengths are in bytes and need no alignment; offsets count from the beginning
-/// of the map. The map is as long as the file was when it was made, or last
-/// [refreshed](FileMap::refresh). Like a slice, and unlike a descriptor, it ends there:
-/// writing does not make the file longer ([`set_len`](FileMap::set_len) does).
+/// # Threads
 ///
-/// Where the file ends within a page, mmap(2) has zeros up to the end of that page. So they
-/// are read in place of what was there if the file was made shorter since: of this the
-/// kernel tells nobody, and `refresh` finds out.
+/// Any number of threads may read and write one map at the same time, because no reference to the
+/// file's memory exists. If one thread writes bytes while another one reads them, the reader gets old
+/// bytes, new bytes, or a mixture of both.
 ///
-/// A file system that reports a size which is only an estimate (some FUSE servers) has the kernel
-/// put zeros behind the file's real end, too, up to that size. A map cannot tell them from data:
-/// read(2) finds the real end.
+/// # Length
 ///
-/// For code that needs a `&[u8]` there is [`with_slice`](FileMap::with_slice).
+/// Offsets and lengths are in bytes, need no alignment, and count from the beginning of the map. The
+/// length of the map is that of the file when it was mapped or [refreshed](FileMap::refresh) last.
+/// Writing does not extend the file; [`set_len`](FileMap::set_len) does.
+///
+/// # Truncation within a page
+///
+/// If the file ends within a page, the rest of that page can be accessed through a map without an
+/// error (mmap(2)). After a truncation by another process, these bytes read as zeros until
+/// [`refresh`](FileMap::refresh) finds the new length. What is written to them is not in the file,
+/// although it can reappear when the file grows: see [`set_len`](FileMap::set_len).
+///
+/// Some FUSE servers report a size that is only an estimate. The kernel then shows zeros between the
+/// real end of the file and that size. A map cannot tell them from data. read(2) finds the real end.
+///
+/// # Slices
+///
+/// [`with_slice`](FileMap::with_slice) lends the map as a `&[u8]` to code that needs one.
 pub struct FileMap {
-    region: Region,
+    pub(super) region: Region,
     file: OwnedFd,
-    /// Where in the file the map begins.
+    /// The offset in the file of the first byte of the map.
     start: u64,
-    /// How long the map may be.
+    /// The greatest length of the map, which `refresh` keeps to.
     limit: usize,
-    prot: ProtFlags,
-    /// From here on, counted from the first page's beginning, there are zeros of ours in
-    /// place of the file's pages.
-    lost: AtomicUsize,
+    pub(super) prot: ProtFlags,
+    /// The offset from which on the pages of the file have been replaced by zero pages. It counts
+    /// from the beginning of the first page.
+    pub(super) lost: AtomicUsize,
 }
 
-/// No page was lost.
-const NOTHING: usize = usize::MAX;
+/// The value of `FileMap::lost` if no page was replaced.
+const NOTHING_LOST: usize = usize::MAX;
 
 impl FileMap {
-    /// Opens a file to be read, and maps it all. (With the standard library a
-    /// [`new`](FileMap::new) of a `File` does the same.)
+    /// Opens a file for reading, and maps all of it.
+    ///
+    /// With the standard library, `FileMap::new(File::open(path)?)` does this, too.
     ///
     /// # Errors
     ///
-    /// Those of open(2), and of [`new`](FileMap::new).
+    /// * An error of open(2), such as `ENOENT` if there is no such file, or `EACCES` if the caller may
+    ///   not read it.
+    /// * `ENODEV` if such a file cannot be mapped, such as a pipe or a file in `/proc`.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * `EOVERFLOW` if the file is longer than `isize::MAX` bytes. [`map_range`](FileMap::map_range)
+    ///   can map a part of it.
+    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of such
+    ///   files. Linux has them since 6.7, and in backports such as 6.1.192.
+    /// * `EPERM` or another error of [`guard::install`] if a seccomp filter forbids to install the
+    ///   signal handler.
     pub fn open(path: &core::ffi::CStr) -> Result<FileMap> {
         FileMap::new(syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    /// Maps all of a file; to be written as well if the descriptor is open for both, and the
-    /// file is not sealed against it. An empty file makes an empty map.
+    /// Maps all of a file.
+    ///
+    /// The map is writable if the descriptor is open for both reading and writing, and the file is
+    /// not sealed against writing. The map of an empty file is empty.
     ///
     /// # Errors
     ///
-    /// * `EACCES`: the descriptor is not open for reading. `EBADF`: for nothing (`O_PATH`).
-    /// * `ENODEV`: such a file cannot be mapped: a pipe, those in `/proc`.
-    /// * `EINVAL`: the descriptor is open for writing, and the file is on hugetlbfs and has a
-    ///   part of a huge page: a writable mapping would lengthen it to whole ones.
-    /// * `ENOMEM`: no such range of addresses is free.
-    /// * `EOVERFLOW`: more than `isize::MAX` bytes: a [part](FileMap::map_range) can be mapped.
-    /// * `EPERM`: sealed against writing, and the kernel is older than 6.7; or
-    ///   [`guard::install`] is not allowed.
+    /// * `EACCES` if the descriptor is not open for reading.
+    /// * `EBADF` if the descriptor is open neither for reading nor for writing (`O_PATH`).
+    /// * `ENODEV` if such a file cannot be mapped, such as a pipe or a file in `/proc`.
+    /// * `EINVAL` if the descriptor is open for writing, and the length of a file on hugetlbfs is not
+    ///   a multiple of the huge page size: a writable mapping would extend the file.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * `EOVERFLOW` if the file is longer than `isize::MAX` bytes. [`map_range`](FileMap::map_range)
+    ///   can map a part of it.
+    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of such
+    ///   files. Linux has them since 6.7, and in backports such as 6.1.192.
+    /// * `EPERM` or another error of [`guard::install`] if a seccomp filter forbids to install the
+    ///   signal handler.
     pub fn new(file: impl Into<OwnedFd>) -> Result<FileMap> {
         FileMap::map_range(file, 0, usize::MAX)
     }
 
-    /// Maps `len` bytes of a file from `start` on, or as many as there are.
+    /// Maps `len` bytes of a file from the offset `start` on, or fewer if the file ends before.
+    ///
+    /// `start` need not be page-aligned. The map is empty if `start` is past the end of the file. A
+    /// [refresh](FileMap::refresh) maps at most `len` bytes again. The map is writable if the
+    /// descriptor is open for both reading and writing, and the file is not sealed against writing.
     ///
     /// # Errors
     ///
-    /// As for [`new`](FileMap::new).
+    /// * `EACCES` if the descriptor is not open for reading.
+    /// * `EBADF` if the descriptor is open neither for reading nor for writing (`O_PATH`).
+    /// * `ENODEV` if such a file cannot be mapped, such as a pipe or a file in `/proc`.
+    /// * `EINVAL` if the descriptor is open for writing, and the length of a file on hugetlbfs is not
+    ///   a multiple of the huge page size: a writable mapping would extend the file.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * `EOVERFLOW` if the range is longer than `isize::MAX` bytes.
+    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of such
+    ///   files. Linux has them since 6.7, and in backports such as 6.1.192.
+    /// * `EPERM` or another error of [`guard::install`] if a seccomp filter forbids to install the
+    ///   signal handler.
     pub fn map_range(file: impl Into<OwnedFd>, start: u64, len: usize) -> Result<FileMap> {
         guard::install()?;
         let file = file.into();
@@ -117,83 +154,117 @@ impl FileMap {
         let mut prot = if both { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         let mut region = map(file.as_fd(), start, len, prot);
         if both && region.as_ref().is_err_and(|&errno| errno == Errno::EPERM) {
-            prot = ProtFlags::READ; // it is sealed
+            prot = ProtFlags::READ; // The file is sealed against writing.
             region = map(file.as_fd(), start, len, prot);
         }
         let region = region?;
-        let lost = AtomicUsize::new(NOTHING);
+        let lost = AtomicUsize::new(NOTHING_LOST);
         Ok(FileMap { region, file, start, limit: len, prot, lost })
     }
 
-    /// The length in bytes.
+    /// Returns the length of the map in bytes.
     pub const fn len(&self) -> usize {
         self.region.len()
     }
 
-    /// Whether there are no bytes.
+    /// Returns whether the length of the map is zero.
     pub const fn is_empty(&self) -> bool {
         self.region.len() == 0
     }
 
-    /// Maps what the file has now, and returns how many bytes. After an error the map is as
-    /// it was.
+    /// Maps the file with its present length, and returns the new length of the map in bytes.
+    ///
+    /// Afterwards the map also shows the file again where pages were missing. After an error the map
+    /// is unchanged.
     ///
     /// # Errors
     ///
-    /// As for [`new`](FileMap::new).
+    /// * `EINVAL` if the map is writable, and the length of a file on hugetlbfs is not a multiple of
+    ///   the huge page size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * `EOVERFLOW` if the map would be longer than `isize::MAX` bytes.
+    /// * `EPERM` if the map is writable, and the file was sealed with `FUTURE_WRITE` since.
     pub fn refresh(&mut self) -> Result<usize> {
         self.region = map(self.file.as_fd(), self.start, self.limit, self.prot)?;
-        self.lost = AtomicUsize::new(NOTHING);
+        self.lost = AtomicUsize::new(NOTHING_LOST);
         Ok(self.len())
     }
 
-    /// Makes the file so many bytes long, and maps what it has then. New bytes are zeros,
-    /// and have no place on the disk before they are written.
+    /// Sets the length of the file to `len` bytes, with ftruncate(2), and refreshes the map.
+    ///
+    /// `len` is the length of the file, which is longer than the map if the map does not begin at the
+    /// first byte of the file. New bytes are a hole: they read as zeros, and take no space on the disk
+    /// before they are written.
+    ///
+    /// New bytes in the last page of the old file are not zeros if somebody wrote to them through a
+    /// map, behind the end of the file, and the file is on tmpfs or in memory (memfd_create(2); Linux
+    /// 6.1 to 7.2). ext4, xfs and btrfs zero them.
     ///
     /// # Errors
     ///
-    /// `EINVAL`, `EBADF`: the file is not open for writing. `EFBIG`, `EPERM`: too long, or
-    /// sealed. And those of [`new`](FileMap::new).
+    /// * `EINVAL` or `EBADF` if the file is not open for writing.
+    /// * `EFBIG` if `len` is larger than the file system or `RLIMIT_FSIZE` allows. In the latter case
+    ///   the process is also sent `SIGXFSZ`.
+    /// * `EPERM` if a seal forbids the change.
+    /// * An error of [`refresh`](FileMap::refresh). The file then has its new length, and the map is
+    ///   unchanged.
+    #[doc(alias = "ftruncate")]
     pub fn set_len(&mut self, len: u64) -> Result<()> {
         syscall::ftruncate(self.file.as_fd(), len)?;
         self.refresh().map(drop)
     }
 
-    /// Reads into the buffer from `offset` on, and returns how many bytes: fewer than the
-    /// buffer has if the map ends before, and none beyond its end.
+    /// Reads bytes from `offset` on into the buffer, and returns their number.
+    ///
+    /// The number is that of the buffer, or less if the map ends before. It is zero if `offset` is at
+    /// or past the end of the map.
+    ///
+    /// On overlayfs, a map that was made before the first change of a file (copy-up) keeps showing the
+    /// old contents, without an error.
     ///
     /// # Errors
     ///
-    /// A page is missing. The bytes before it have been read.
+    /// A [`Fault`] if a page is missing. The [`done`](Fault::done) bytes before it have been read.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> core::result::Result<usize, Fault> {
         let (at, len) = self.clip(offset, buffer.len());
-        // SAFETY: the buffer is the caller's, and so long; to the map there are no references
-        // but those that `with_slice` was promised to be the only ones.
+        // SAFETY: the buffer has `len` bytes, to which `&mut` excludes other references. References
+        // to the map exist only during `with_slice`, whose caller excludes conflicting accesses.
         let copied = unsafe { guard::copy(self.at(at), buffer.as_mut_ptr(), len) };
         self.check_intact(at, len, copied, false)
     }
 
-    /// Writes the bytes from `offset` on, and returns how many: fewer if the map ends before.
+    /// Writes bytes to the map from `offset` on, and returns their number.
     ///
-    /// They are the file's at once, for all who read or map it; on the disk they are when the
-    /// kernel has the time, or after [`flush`](FileMap::flush).
+    /// The number is that of `bytes`, or less if the map ends before. It is zero if `offset` is at or
+    /// past the end of the map: writing does not extend the file.
+    ///
+    /// The data is visible to other readers and maps of the file immediately. It reaches the disk when
+    /// the kernel writes it back, or when [`flush`](FileMap::flush) returns. There is one exception: on
+    /// overlayfs, another map that was made before the first change of the file (copy-up) keeps
+    /// showing the old contents.
     ///
     /// # Errors
     ///
-    /// A page is missing, or has no room on the disk. The bytes before it have been written.
+    /// A [`Fault`] if a page is missing or has no room on the disk, or if the map is not writable
+    /// (`EBADF`). The [`done`](Fault::done) bytes before it have been written.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> core::result::Result<usize, Fault> {
         let (at, len) = self.clip(offset, bytes.len());
         self.writable(at)?;
-        // SAFETY: as in `read_at`.
+        // SAFETY: `bytes` has `len` bytes. References to the map exist only during `with_slice`,
+        // whose caller excludes conflicting accesses.
         let copied = unsafe { guard::copy(bytes.as_ptr(), self.at(at), len) };
         self.check_intact(at, len, copied, true)
     }
 
-    /// Writes one byte, `len` times, as [`write_at`](FileMap::write_at) would.
+    /// Writes one value to `len` bytes from `offset` on, and returns their number.
+    ///
+    /// The number is less than `len` if the map ends before. The data is visible and reaches the disk
+    /// like that of [`write_at`](FileMap::write_at).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// A [`Fault`] if a page is missing or has no room on the disk, or if the map is not writable
+    /// (`EBADF`). The [`done`](Fault::done) bytes before it have been written.
     pub fn fill(&self, byte: u8, offset: u64, len: usize) -> core::result::Result<usize, Fault> {
         let Buffer(bytes) = &Buffer([byte; 4096]);
         let (at, len) = self.clip(offset, len);
@@ -201,7 +272,8 @@ impl FileMap {
         let mut done = 0;
         while done < len {
             let count = cmp::min(len - done, bytes.len());
-            // SAFETY: as in `read_at`.
+            // SAFETY: the buffer has `count` bytes. References to the map exist only during
+            // `with_slice`, whose caller excludes conflicting accesses.
             let copied = unsafe { guard::copy(bytes.as_ptr(), self.at(at + done), count) };
             if let Err(left) = copied {
                 return self.check_intact(at, len, Err(len - done - count + left), true);
@@ -211,15 +283,16 @@ impl FileMap {
         self.check_intact(at, len, Ok(()), true)
     }
 
-    /// Copies `len` bytes from `offset` on to another map, and returns how many: fewer if
-    /// either ends before.
+    /// Copies `len` bytes from `offset` on to another map, and returns their number.
     ///
-    /// If both show the same bytes of one file, what becomes of those is not said.
+    /// The number is less than `len` if either map ends before. If the two ranges show common bytes of
+    /// one file, the contents of these bytes are unspecified afterwards.
     ///
     /// # Errors
     ///
-    /// A page of either is missing, or `to` cannot be written to. [`Fault::offset`] is that
-    /// of this one.
+    /// A [`Fault`] if a page of either map is missing, or if `to` is not writable (`EBADF`). Its
+    /// [`offset`](Fault::offset) is an offset in `self`. The [`done`](Fault::done) bytes before it
+    /// have been copied.
     pub fn copy_to(
         &self,
         offset: u64,
@@ -230,9 +303,10 @@ impl FileMap {
         let (at, len) = self.clip(offset, len);
         let (to_at, len) = to.clip(to_offset, len);
         to.writable(to_at).map_err(|fault| Fault { offset: at as u64, ..fault })?;
-        // Zeros of ours are not for the other file.
+        // Zero pages that replaced pages of this file must not be copied to the other file.
         let intact = cmp::min(len, self.intact_len(at));
-        // SAFETY: as in `read_at`.
+        // SAFETY: both ranges are mapped. References to the maps exist only during `with_slice`, whose
+        // caller excludes conflicting accesses.
         let copied = unsafe { guard::copy(self.at(at), to.at(to_at), intact) };
         let done = intact - copied.err().unwrap_or(0);
         let done = cmp::min(done, cmp::min(self.intact_len(at), to.intact_len(to_at)));
@@ -242,17 +316,18 @@ impl FileMap {
         let offset = (at + done) as u64;
         let errno = match unreadable(self.file.as_fd(), self.start + offset) {
             Some(errno) => errno,
-            None if done == self.intact_len(at) => None, // it was missing before
+            None if done == self.intact_len(at) => None, // The page was replaced before.
             None => unwritable(to.file.as_fd(), to.start + (to_at + done) as u64),
         };
         Err(Fault { offset, done, errno })
     }
 
-    /// Where the next byte of this value is, from `offset` on.
+    /// Searches for a byte from `offset` on, and returns the offset of its first occurrence, or `None`
+    /// if there is none.
     ///
     /// # Errors
     ///
-    /// A page is missing before there is one.
+    /// A [`Fault`] if a page is missing before the first occurrence.
     pub fn find(&self, byte: u8, offset: u64) -> core::result::Result<Option<u64>, Fault> {
         let Buffer(buffer) = &mut Buffer([0; 4096]);
         let mut chunks = self.chunks(buffer, offset);
@@ -264,7 +339,8 @@ impl FileMap {
         Ok(None)
     }
 
-    /// Goes through the bytes from `offset` on, as many at a time as the buffer has.
+    /// Reads the map from `offset` to its end in chunks of the buffer's length. The last chunk, and
+    /// one before a missing page, may be shorter.
     ///
     /// ```
     /// # use baremap::map::FileMap;
@@ -281,151 +357,80 @@ impl FileMap {
         Chunks { map: self, buffer, offset }
     }
 
-    /// Calls a function with all of the bytes as a slice: for searching, hashing and
-    /// parsing by code that is not ours.
+    /// Writes the changed pages of the map back to the disk, and waits for it.
     ///
-    /// ```
-    /// # use baremap::map::FileMap;
-    /// let map = FileMap::open(c"Cargo.toml")?;
-    /// // SAFETY: nobody writes to the file.
-    /// let zeros = unsafe { map.with_slice(|bytes| bytes.iter().filter(|&&b| b == 0).count()) };
-    /// assert_eq!(zeros, Ok(0));
-    /// # Ok::<(), baremap::map::Error>(())
-    /// ```
-    ///
-    /// If a page is missing, the function finds zeros in its place and in that of all pages
-    /// after it, ends as it will, and its result is thrown away. Then the map is of no use
-    /// from there on, until it is [refreshed](FileMap::refresh). It is watched in all
-    /// threads, so that the function may use others.
+    /// The data is on the disk when this returns `Ok`. The directory entry of a new file needs an
+    /// fsync(2) of the directory as well. Source: `MS_SYNC` in msync(2).
     ///
     /// # Errors
     ///
-    /// A page was missing, now or before. [`Fault::done`] tells how many bytes there were
-    /// before it. `ENOMEM`: no memory to take note of this.
-    ///
-    /// # Safety
-    ///
-    /// While the function runs nobody changes the bytes that the map shows: no other process,
-    /// and not this one by a descriptor, another map or this one's
-    /// [`write_at`](FileMap::write_at). A `&[u8]` must not change, and the compiler relies
-    /// on it. To make the file longer again after it became shorter is to change bytes, and so
-    /// is to make a hole in it.
-    ///
-    /// That it becomes shorter, by whole pages, is *not* excluded; within a page, the rest of
-    /// that changes to zeros, as by writing.
-    ///
-    /// The function returns, or panics: no handler of a signal jumps out of it.
-    pub unsafe fn with_slice<T>(
-        &self,
-        function: impl FnOnce(&[u8]) -> T,
-    ) -> core::result::Result<T, Fault> {
-        // SAFETY: mapped as long as `self`; that nobody writes is the caller's promise.
-        let bytes = unsafe { slice::from_raw_parts(self.at(0), self.len()) };
-        self.watched(ProtFlags::READ, false, || function(bytes))
-    }
-
-    /// Calls a function with all of the bytes as a slice that can be written to.
-    ///
-    /// If a page is missing, or has no room on the disk, what is written from there on is
-    /// lost, also what was written there before; and what is before it is in the file.
-    ///
-    /// # Errors
-    ///
-    /// As for [`with_slice`](FileMap::with_slice); `EBADF`: the file is not open for writing.
-    ///
-    /// # Safety
-    ///
-    /// While the function runs nobody reads the bytes by other ways, or changes them, as
-    /// there. And the function does not rely on what it wrote to be there still: where a page
-    /// is missing, zeros take the place of all that follows, written or not.
-    pub unsafe fn with_slice_mut<T>(
-        &mut self,
-        function: impl FnOnce(&mut [u8]) -> T,
-    ) -> core::result::Result<T, Fault> {
-        self.writable(0)?;
-        // SAFETY: as in `with_slice`, and the mapping is writable.
-        let bytes = unsafe { slice::from_raw_parts_mut(self.at(0), self.len()) };
-        self.watched(self.prot, true, || function(bytes))
-    }
-
-    fn watched<T>(
-        &self,
-        prot: ProtFlags,
-        write: bool,
-        function: impl FnOnce() -> T,
-    ) -> core::result::Result<T, Fault> {
-        let len = self.len();
-        if len == 0 {
-            return Ok(function());
-        }
-        self.check_intact(0, len, Ok(()), write)?; // some of it may be lost already
-        let (base, length) = self.region.mapping();
-        // SAFETY: the region's own mapping, which this value keeps; zeros in it are the
-        // function's, and `check_intact` looks at the note for everybody else.
-        let watch = unsafe { Watch::new(base, length, self.region.page_size(), prot, &self.lost) };
-        let watch = watch.map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
-        let result = function();
-        drop(watch);
-        self.check_intact(0, len, Ok(()), write).map(|_| result)
-    }
-
-    /// Writes changed pages back to the file's disk, and waits for it.
-    ///
-    /// # Errors
-    ///
-    /// `EIO`, `ENOSPC`, `EDQUOT`: the disk is broken, or full.
+    /// `EIO`, `ENOSPC` or `EDQUOT` if the disk failed or is full. The kernel reports an error once:
+    /// the next `flush` returns `Ok` although the data is lost.
+    #[doc(alias = "msync")]
     pub fn flush(&self) -> Result<()> {
         self.region.flush(0, self.len(), MsyncFlags::SYNC)
     }
 
-    /// Tells the kernel how the bytes will be used.
+    /// Advises the kernel how the map will be used. A no-op if the map is empty.
+    ///
+    /// Source: madvise(2).
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the kernel does not know this advice, or not for a file; or it is
-    /// [`Advice::DontFork`]: a child would copy from and to whatever has the addresses then.
+    /// * `EINVAL` if the kernel does not know the advice, or does not accept it for maps of files.
+    /// * `EINVAL` if the advice is [`Advice::DontFork`]. A child would otherwise access whatever
+    ///   memory has the addresses of the map then.
+    /// * `EFAULT` if the advice is [`Advice::PopulateRead`] or [`Advice::PopulateWrite`], and a page is
+    ///   missing.
+    #[doc(alias = "madvise")]
     pub fn advise(&self, advice: Advice) -> Result<()> {
         if advice == Advice::DontFork {
             return Err(Errno::EINVAL);
         }
-        // SAFETY: none of these changes contents.
+        // SAFETY: an `Advice` does not change the contents of a map of a file.
         unsafe { self.region.advise(0, self.len(), advice.raw()?) }
     }
 
-    /// Reads, writes and seeks from the beginning on.
+    /// Returns a position at the beginning of the map that implements `std::io::Read`, `Write` and
+    /// `Seek`.
     #[cfg(feature = "std")]
     pub fn cursor(&self) -> Cursor<'_> {
         Cursor { map: self, position: 0 }
     }
 
-    /// The part of a range that is inside.
+    /// Returns the offset and the length of the part of a range that is inside the map.
     fn clip(&self, offset: u64, len: usize) -> (usize, usize) {
         let at = usize::try_from(offset).map_or(self.len(), |offset| cmp::min(offset, self.len()));
         (at, cmp::min(len, self.len() - at))
     }
 
-    fn at(&self, offset: usize) -> *mut u8 {
+    /// Returns the address of a byte of the map.
+    pub(super) fn at(&self, offset: usize) -> *mut u8 {
         self.region.ptr().wrapping_add(offset)
     }
 
-    /// How many bytes from `at` on are the file's and not lost; without an end if none are.
+    /// Returns the number of bytes from `at` on before the first page that was replaced by a zero
+    /// page. The number is larger than the map if no page was replaced.
     fn intact_len(&self, at: usize) -> usize {
-        // After the bytes: zeros that were read are found to be ours.
+        // This load comes after the bytes were copied, so that zeros from a replaced page are found
+        // out: the signal handler stores `lost` before it replaces pages.
         fence(Acquire);
         let before = self.at(0).addr() & (self.region.page_size() - 1);
         self.lost.load(SeqCst).saturating_sub(before + at)
     }
 
-    fn writable(&self, at: usize) -> core::result::Result<(), Fault> {
+    /// Returns a fault at `at` if the map is not writable.
+    pub(super) fn writable(&self, at: usize) -> core::result::Result<(), Fault> {
         if self.prot.contains(ProtFlags::WRITE) {
             return Ok(());
         }
         Err(Fault { offset: at as u64, done: 0, errno: Some(Errno::EBADF) })
     }
 
-    /// What became of `len` bytes from `at` on.
+    /// Converts the result of copying `len` bytes from `at` on: returns a fault if the copy stopped,
+    /// or if some of the bytes were copied from or to replaced pages.
     #[inline]
-    fn check_intact(
+    pub(super) fn check_intact(
         &self,
         at: usize,
         len: usize,
@@ -440,6 +445,7 @@ impl FileMap {
         Err(self.fault(at, done, write))
     }
 
+    /// Creates the fault for the byte at `at + done`.
     #[cold]
     fn fault(&self, at: usize, done: usize, write: bool) -> Fault {
         let offset = (at + done) as u64;
@@ -453,20 +459,22 @@ impl FileMap {
     }
 }
 
-/// Memory that is aligned as a copy likes it.
+/// A buffer that is aligned to cache lines, so that copies from and to it are fast.
 #[repr(align(64))]
 struct Buffer([u8; 4096]);
 
+/// Maps at most `limit` bytes of the present contents of a file, from the offset `start` on.
 fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> syscall::Result<Region> {
     let stat = syscall::fstat(file)?;
     let page = mapping_page_size(file, &stat)?;
     let is_huge = page != page_size();
     if is_huge && prot.contains(ProtFlags::WRITE) && !stat.size.is_multiple_of(page as u64) {
-        return Err(Errno::EINVAL); // a writable mapping would lengthen the file
+        return Err(Errno::EINVAL); // A writable mapping would extend the file.
     }
     let len = match usize::try_from(size(&stat)?.saturating_sub(start)) {
         Ok(rest) => cmp::min(rest, limit),
-        Err(_) => limit, // too long for any map, unless it is to be of a part
+        // The rest of the file is longer than the address space, and `limit` decides.
+        Err(_) => limit,
     };
     map_file(file, &stat, start, len, prot, MapFlags::SHARED)
 }

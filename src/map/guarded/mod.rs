@@ -1,4 +1,4 @@
-//! Guarded access: a page that is missing is an error instead of a signal.
+//! Guarded access: a missing page is an error instead of a signal.
 
 mod chunks;
 #[cfg(feature = "std")]
@@ -6,6 +6,7 @@ mod cursor;
 mod fault;
 mod file_map;
 pub mod guard;
+mod slice;
 mod watch;
 
 pub use chunks::Chunks;

@@ -5,10 +5,11 @@ use linux_raw_sys::general::F_DUPFD_CLOEXEC;
 use crate::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use crate::syscall::{self, Errno};
 
-/// A descriptor's number, as [`MmapAsRawDesc`] has it.
+/// A raw file descriptor, as [`MmapAsRawDesc`] returns it.
 pub type MmapRawDescriptor = RawFd;
 
-/// What can be mapped: a reference to anything with a descriptor, or its number.
+/// A type that can be mapped: a reference to anything that has a file descriptor, or a raw file
+/// descriptor.
 #[cfg_attr(
     not(feature = "std"),
     diagnostic::on_unimplemented(
@@ -18,7 +19,7 @@ pub type MmapRawDescriptor = RawFd;
     )
 )]
 pub trait MmapAsRawDesc {
-    /// The descriptor's number.
+    /// Returns the raw file descriptor.
     fn as_raw_desc(&self) -> MmapRawDescriptor;
 }
 
@@ -40,16 +41,19 @@ impl<T: AsRawFd + ?Sized> MmapAsRawDesc for &T {
     }
 }
 
+/// Borrows a raw descriptor for a system call. `EBADF` if it is -1, which is not a descriptor.
 pub(super) fn borrow<'fd>(fd: RawFd) -> syscall::Result<BorrowedFd<'fd>> {
     if fd == -1 {
         return Err(Errno::EBADF);
     }
-    // SAFETY: for one call each, which fails if it is not open.
+    // SAFETY: the borrowed descriptor is used by a few system calls, which fail with `EBADF` if it
+    // is not open.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Duplicates a descriptor, so that its number cannot be closed and reused meanwhile.
 pub(super) fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
-    // SAFETY: takes a number, and returns a descriptor that is nobody else's.
+    // SAFETY: `F_DUPFD_CLOEXEC` takes a number, and returns a new descriptor that nothing else owns.
     unsafe {
         let fd = syscall::fcntl(file, F_DUPFD_CLOEXEC, 0)?;
         Ok(OwnedFd::from_raw_fd(fd as RawFd))

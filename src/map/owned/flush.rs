@@ -1,8 +1,11 @@
-//! What is written back to a file, and how.
+//! The options of writing a map back to its file.
 
 use crate::syscall::MsyncFlags;
 
-/// What is written back to a file, and how. Source: msync(2).
+/// Options for writing a map back to its file with
+/// [`MmapMut::flush_with`](crate::map::MmapMut::flush_with).
+///
+/// Source: msync(2).
 ///
 /// ```
 /// use baremap::{MmapMut, map::FlushOptions};
@@ -18,28 +21,33 @@ pub struct FlushOptions {
 }
 
 impl FlushOptions {
-    /// All of it, waiting for the disk.
+    /// Creates options that write back the whole map, and wait for the disk (`MS_SYNC`).
     #[must_use]
     pub const fn new() -> FlushOptions {
         FlushOptions { range: None, flags: MsyncFlags::SYNC }
     }
 
-    /// Only the pages that have bytes of this range.
+    /// Restricts writing back to the pages that contain `len` bytes from `offset` on. A length of
+    /// zero writes nothing back.
     #[must_use]
     pub const fn range(mut self, offset: usize, len: usize) -> FlushOptions {
         self.range = Some((offset, len));
         self
     }
 
-    /// Without waiting (`MS_ASYNC`), which on Linux is without doing anything.
+    /// Does not wait for the disk (`MS_ASYNC`).
+    ///
+    /// This is a no-op, because Linux writes changed pages back in its own time.
     #[must_use]
     pub const fn asynchronous(mut self) -> FlushOptions {
         self.flags = self.flags.difference(MsyncFlags::SYNC).union(MsyncFlags::ASYNC);
         self
     }
 
-    /// Other mappings of the file see the changes (`MS_INVALIDATE`), which on Linux they
-    /// do anyway; but it is an error if the pages are locked.
+    /// Makes other mappings of the file see the changes (`MS_INVALIDATE`).
+    ///
+    /// Linux always does so. The only effect is that [`flush_with`](crate::map::MmapMut::flush_with)
+    /// returns `EBUSY` if the pages are locked.
     #[must_use]
     pub const fn invalidate(mut self) -> FlushOptions {
         self.flags = self.flags.union(MsyncFlags::INVALIDATE);

@@ -1,4 +1,4 @@
-//! Maps that own their memory: memmap2's types and options, and what Linux adds to them.
+//! Owned maps: the types and options of memmap2, and those that only Linux has.
 
 mod advice;
 mod descriptor;

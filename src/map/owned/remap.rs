@@ -1,13 +1,13 @@
-//! How a map is resized.
+//! The options of resizing a map.
 
-/// How a map may become longer or shorter.
+/// Options for resizing a map with [`MmapMut::remap`](crate::map::MmapMut::remap).
 ///
 /// ```
 /// use baremap::{MmapMut, RemapOptions};
 ///
 /// let mut map = MmapMut::map_anon(10)?;
 /// map[9] = 1;
-/// // SAFETY: it is memory, and not a file's, and nothing points into it.
+/// // SAFETY: the map is anonymous memory, and nothing points into it.
 /// unsafe { map.remap(1_000_000, RemapOptions::new().may_move(true))? };
 /// assert_eq!((map.len(), map[9]), (1_000_000, 1));
 /// # Ok::<(), baremap::map::Error>(())
@@ -18,13 +18,16 @@ pub struct RemapOptions {
 }
 
 impl RemapOptions {
-    /// Where it is.
+    /// Creates options that resize a map in place.
+    ///
+    /// Growing fails if the addresses behind the map are in use.
     #[must_use]
     pub const fn new() -> RemapOptions {
         RemapOptions { may_move: false }
     }
 
-    /// Whether it may move to where there is room.
+    /// Sets whether a map that cannot grow in place may move to another address
+    /// (`MREMAP_MAYMOVE`). Defaults to `false`.
     #[must_use]
     pub const fn may_move(mut self, may_move: bool) -> RemapOptions {
         self.may_move = may_move;

@@ -1,4 +1,4 @@
-//! Maps that are sealed: mapped until the process ends.
+//! Sealed maps, which stay mapped until the process ends.
 
 use core::{
     mem::ManuallyDrop,
@@ -9,9 +9,11 @@ use core::{
 use crate::map::{ConversionError, Mmap, MmapMut};
 
 impl Mmap {
-    /// Seals the map: until the process ends nobody can unmap it, move it, map over it or
-    /// make it writable, be it by mistake or with intent. (What is in a file can change, as
-    /// ever.)
+    /// Seals the map, so that it can neither be unmapped, moved, replaced nor made writable until
+    /// the process ends.
+    ///
+    /// Sealing does not protect the contents of a file from being changed through the file. A map
+    /// of zero bytes is not sealed but unmapped.
     ///
     /// ```no_run
     /// use baremap::map::MmapMut;
@@ -22,35 +24,50 @@ impl Mmap {
     /// # Ok::<(), baremap::map::Error>(())
     /// ```
     ///
-    /// No bytes: nothing to seal. Source: mseal(2).
+    /// Source: mseal(2).
     ///
     /// # Errors
     ///
-    /// The map comes back with `ENOSYS` before Linux 6.10, `ENOSYS` or `EPERM` on kernels of 32
-    /// bits: not sealed. With `ENOMEM` (too many mappings) it is sealed perhaps in part.
+    /// The error contains the map.
+    ///
+    /// * `ENOSYS` before Linux 6.10. The map is not sealed.
+    /// * `ENOSYS` or `EPERM` on 32-bit kernels. The map is not sealed.
+    /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`). Part of the map may be
+    ///   sealed.
+    #[doc(alias = "mseal")]
     pub fn seal(mut self) -> result::Result<&'static [u8], ConversionError<Mmap>> {
         if let Err(errno) = self.0.seal() {
             return Err(ConversionError { map: self, errno });
         }
         let map = ManuallyDrop::new(self);
-        // SAFETY: as in `deref`; and it is never unmapped.
+        // SAFETY: the pages are mapped, readable, and never unmapped. The contract of the function
+        // that mapped the file excludes changes.
         Ok(unsafe { from_raw_parts(map.0.ptr(), map.0.len()) })
     }
 }
 
 impl MmapMut {
-    /// Seals the map, as [`Mmap::seal`] does; it stays writable for good.
+    /// Seals the map, so that it can neither be unmapped, moved, replaced nor made read-only until
+    /// the process ends.
+    ///
+    /// A map of zero bytes is not sealed but unmapped. Source: mseal(2).
     ///
     /// # Errors
     ///
-    /// Those.
+    /// The error contains the map.
+    ///
+    /// * `ENOSYS` before Linux 6.10. The map is not sealed.
+    /// * `ENOSYS` or `EPERM` on 32-bit kernels. The map is not sealed.
+    /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`). Part of the map may be
+    ///   sealed.
+    #[doc(alias = "mseal")]
     pub fn seal(mut self) -> result::Result<&'static mut [u8], ConversionError<MmapMut>> {
         if let Err(errno) = self.0.seal() {
             return Err(ConversionError { map: self, errno });
         }
         let map = ManuallyDrop::new(self);
-        // SAFETY: as in `deref_mut`; it is never unmapped, and the map that could lend it
-        // once more is gone.
+        // SAFETY: the pages are mapped, writable, and never unmapped. The map that could create
+        // another reference is consumed.
         Ok(unsafe { from_raw_parts_mut(map.0.ptr(), map.0.len()) })
     }
 }
