@@ -1,46 +1,46 @@
-//! Faults that are errors: a copy that tells where it had to stop, and memory in which
-//! zeros take the place of what is missing.
+//! Copies memory that may be missing, and returns an error where the process would be killed by
+//! `SIGBUS` or `SIGSEGV`.
 //!
 //! ```
 //! use baremap::map::guard;
 //!
 //! guard::install()?;
 //! let (nowhere, mut byte) = (core::ptr::without_provenance(1), 0);
-//! // SAFETY: `byte` is ours, and at the other end there is nothing.
+//! // SAFETY: `byte` is owned by this function, and nothing is mapped at the address 1.
 //! let left = unsafe { guard::copy(nowhere, &mut byte, 1) };
 //! assert_eq!(left, Err(1));
 //! # Ok::<(), baremap::map::Error>(())
 //! ```
 //!
-//! # How
+//! # How it works
 //!
-//! A page that is not there (the file was made shorter, its disk is full or broken, huge
-//! pages have run out) is a `SIGBUS` for the thread that touches it, an address without a
-//! mapping a `SIGSEGV`. The handler of both looks at two things:
+//! A thread that accesses a missing page receives `SIGBUS`: the file was truncated, its disk failed
+//! or is full, or no huge page is free. A thread that accesses an address without a mapping receives
+//! `SIGSEGV`. The handler for both signals checks two things:
 //!
-//! * **where the thread was**: in the loop of the copy, it goes on at the end of that, which
-//!   returns how much is left. Nothing is kept for this, by thread or by copy: so there
-//!   may be any number of them, one inside another, and in signal handlers (but for those
-//!   that block these two signals, as a handler of `SIGSEGV` does unless it is installed
-//!   with `SA_NODEFER`). The kernel's own copies from and to a program's memory are made so.
-//! * **where the page is** (`SIGBUS` only): in memory for which
-//!   [`FileMap::with_slice`](crate::map::FileMap::with_slice) runs at the time, it lays zeros
-//!   there and takes a note. The table of them has no locks.
+//! * **The instruction that faulted.** If it is in the loop of [`copy`], the handler continues the
+//!   thread at the end of the loop, which returns the number of bytes that are left. The kernel copies
+//!   from and to user memory in this way, too. No state is kept per thread or per copy, so that copies
+//!   can be nested, and made in signal handlers. The exception are signal handlers that block these
+//!   two signals. A handler for `SIGSEGV` blocks `SIGSEGV` unless it is installed with `SA_NODEFER`.
+//! * **The address of the page**, for `SIGBUS` only. If it is in a map for which
+//!   [`FileMap::with_slice`](crate::map::FileMap::with_slice) is running, the handler replaces the page
+//!   and all pages of the map after it by zero pages, and records the offset. The table of these maps
+//!   has no locks.
 //!
-//! # Whose the signals are
+//! # Signal ownership
 //!
-//! [`install`] puts the handler before whatever was there, once. It chains every signal that
-//! it does not answer to the previous handler, with the signal mask that this handler asked
-//! for; or leaves it to the kernel, which then ends the process as it would have without
-//! this library, by the same signal, at the same instruction, core dump and all. If the
-//! previous handler resets the action and returns, then that is the action for all signals
-//! that are not answered here.
+//! [`install`] installs the handler once per process, and remembers the previous signal actions. The
+//! handler chains to the previous handler for every signal that it does not handle, with the signal
+//! mask of the previous action. Without a previous handler, the kernel kills the process as it would
+//! have without this library: by the same signal, at the same instruction, with a core dump. If the
+//! previous handler resets the action and returns, the reset action applies to all later signals that
+//! are not handled here.
 //!
-//! A handler that is installed later receives the signals first, and may chain to this one
-//! in the same way. In a thread that blocks `SIGBUS` a fault ends the process, because the
-//! kernel does not run the handler. The handler blocks all signals while it runs, so that no
-//! other handler can fault meanwhile. It runs, and so does the handler that it chains to, on
-//! the thread's alternate stack if there is one.
+//! A handler that is installed later receives the signals first, and may chain to this one. A thread
+//! that blocks `SIGBUS` is killed by a fault, because the kernel does not run the handler. The handler
+//! blocks all signals while it runs, so that no other handler can fault meanwhile. It runs on the
+//! alternate stack of the thread if there is one, and so does the handler that it chains to.
 
 use core::{
     ffi::{c_int, c_void},
@@ -56,74 +56,81 @@ use crate::syscall::{
     self, BUS_ADRERR, Disposition, InfoHandler, SaFlags, SigHow, SigInfo, SigSet, Sigaction, Signal,
 };
 
-/// Installs the handler, the first time.
+/// Installs the signal handler for `SIGBUS` and `SIGSEGV`. A no-op if it is installed.
 ///
-/// [`FileMap`](crate::map::FileMap) and [`copy`] do it themselves. To call it is of use before a
-/// process gives up the right to `rt_sigaction`.
+/// [`FileMap`](crate::map::FileMap) and [`copy`] install the handler when they are first used. A
+/// program that forbids `rt_sigaction` by a seccomp filter calls this function before.
 ///
 /// # Errors
 ///
-/// `EPERM` and the like: a seccomp filter does not allow it.
+/// `EPERM`, or another error that the filter returns, if a seccomp filter forbids `rt_sigaction` or
+/// `rt_sigprocmask`.
 pub fn install() -> crate::map::Result<()> {
     ready()
 }
 
-/// Copies `len` bytes, forwards, or so many as there are: `Err` tells how many are left.
+/// Copies `len` bytes from `from` to `to`, in ascending order, and stops at the first byte that cannot
+/// be read or written.
 ///
-/// On x86_64 it is as fast as `memcpy` from 4 KiB on; where the processor wants aligned
-/// words (arm, mips, riscv, loongarch64), only if both ends are aligned alike. No bytes:
-/// nothing, whatever the addresses.
+/// A copy of zero bytes is a no-op with any addresses. Other threads and processes may change the bytes
+/// at the same time. If the ranges overlap, the contents of `to` are unspecified afterwards.
+///
+/// On x86_64 the copy is as fast as `memcpy` from 4 KiB on. On processors that need aligned words (arm,
+/// mips, riscv, loongarch64) it is fast if both addresses have equal alignment.
 ///
 /// # Errors
 ///
-/// How many bytes could not be copied: all before them were, and none of them. The first
-/// of them cannot be read, or its place cannot be written to. All of them, if the handler
-/// cannot be [installed](install).
+/// The number of bytes that were not copied. The preceding bytes were copied; this number of bytes at
+/// the end were not. It is `len` if the handler cannot be [installed](install).
 ///
 /// # Safety
 ///
-/// What is mapped in the two ranges is memory of which the program has no reference that
-/// forbids this: none at all where it is written to, none that is `&mut` where it is read.
-/// Others may change the bytes at the same time. Where the ranges overlap, which bytes are
-/// copied is not said.
+/// * The program has no reference to memory in the range from `to` on, except the one that `to` was
+///   made from.
+/// * The program has no `&mut` reference to memory in the range from `from` on, except the one that
+///   `from` was made from.
+///
+/// The ranges need not be mapped.
 #[inline]
 pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> Result<(), usize> {
     if ready().is_err() {
         return Err(len);
     }
-    // SAFETY: the caller's promise; and the handler is installed.
+    // SAFETY: the caller has no conflicting references, and the handler is installed.
     match unsafe { arch::guarded_copy(to, from, len) } {
         0 => Ok(()),
         left => Err(left),
     }
 }
 
-/// What each of the two signals did before.
+/// The action of a signal before the handler was installed.
 struct Previous {
     signal: Signal,
-    /// A function, null for the default, or another number for what is none.
+    /// The address of a function, null for `SIG_DFL`, or 1 for `SIG_IGN`.
     handler: AtomicPtr<()>,
     flags: AtomicU32,
     mask: [AtomicUsize; SigSet::WORDS],
 }
 
 static PREVIOUS: [Previous; 2] = [Previous::of(Signal::BUS), Previous::of(Signal::SEGV)];
-/// How far installing is: not begun, under way, done.
+/// The state of the installation: one of the three constants.
 static STATE: AtomicU32 = AtomicU32::new(NOT_YET);
 const NOT_YET: u32 = 0;
 const UNDER_WAY: u32 = 1;
 const READY: u32 = 2;
 
+/// Installs the handler if it is not installed.
 #[inline]
 pub(crate) fn ready() -> syscall::Result<()> {
-    if STATE.load(Acquire) == READY { Ok(()) } else { take_over() }
+    if STATE.load(Acquire) == READY { Ok(()) } else { install_once() }
 }
 
-/// One thread installs, the others wait for it.
+/// Installs the handler in one thread, while the other threads wait for it.
 #[cold]
-fn take_over() -> syscall::Result<()> {
-    // A signal's handler that wants to copy as well would wait for its own thread.
-    // SAFETY: for the time of a few calls, after which it is as before.
+fn install_once() -> syscall::Result<()> {
+    // All signals are blocked, because a signal handler that interrupted this function and called it
+    // would wait for its own thread.
+    // SAFETY: the mask is restored before this function returns.
     let mask = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full()))? };
     let result = loop {
         match STATE.compare_exchange(NOT_YET, UNDER_WAY, AcqRel, Acquire) {
@@ -136,7 +143,7 @@ fn take_over() -> syscall::Result<()> {
             Err(_) => syscall::sched_yield(),
         }
     };
-    // SAFETY: it was so before.
+    // SAFETY: this restores the mask of the thread.
     unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask))? };
     result
 }
@@ -153,38 +160,43 @@ impl Previous {
 
     #[inline(never)]
     fn install(&self) -> syscall::Result<()> {
-        // SAFETY: only asks.
+        // SAFETY: without a new action, the call only reads the present one.
         let before = unsafe { syscall::rt_sigaction(self.signal, None)? };
-        let ours: InfoHandler = on_fault;
-        if before.disposition.address() == ours as *const () {
-            return Ok(()); // and the other signal could not be had, the last time
+        let handler: InfoHandler = on_fault;
+        if before.disposition.address() == handler as *const () {
+            // An earlier call installed the handler for this signal, and failed for the other one.
+            return Ok(());
         }
-        self.keep(&before);
-        let replaced = self.put_ours_after(&before)?;
+        self.save(&before);
+        let replaced = self.install_handler(&before)?;
         if replaced.disposition.address() != before.disposition.address() {
-            self.keep(&replaced); // another library came between
+            // Another thread changed the action between the two calls.
+            self.save(&replaced);
         }
         Ok(())
     }
 
-    /// Installs the handler, with those flags of the previous action that the kernel acts on
-    /// outside of the handler.
+    /// Installs the handler for this signal. It keeps the flags of the previous action on which the
+    /// kernel acts outside of the handler.
     ///
-    /// All signals are blocked while it runs: the handler of another could read a map as
-    /// well, and a fault while `SIGBUS` is blocked ends the process.
-    fn put_ours_after(&self, before: &Sigaction) -> syscall::Result<Sigaction> {
+    /// The action blocks all signals while the handler runs, because the handler of another signal
+    /// could read a map, and a fault while `SIGBUS` is blocked kills the process.
+    fn install_handler(&self, before: &Sigaction) -> syscall::Result<Sigaction> {
         let mut flags = (before.flags - SaFlags::RESETHAND) | SaFlags::ONSTACK;
         if matches!(before.disposition, Disposition::Ignore) {
-            flags |= SaFlags::RESTART; // what is ignored interrupts nothing
+            // An ignored signal does not interrupt a system call, and so must not this handler.
+            flags |= SaFlags::RESTART;
         }
         let action =
             Sigaction { disposition: Disposition::Info(on_fault), flags, mask: SigSet::full() };
-        // SAFETY: the handler only makes system calls, and reads and writes atomics.
+        // SAFETY: the handler is async-signal-safe: it only makes system calls and accesses atomics.
         unsafe { syscall::rt_sigaction(self.signal, Some(&action)) }
     }
 
-    fn keep(&self, action: &Sigaction) {
-        // A signal that comes in between finds none, rather than one with another's flags.
+    /// Saves the action that the handler chains to.
+    fn save(&self, action: &Sigaction) {
+        // A signal that arrives before the last store finds the default action, and not a handler
+        // with the flags of another action.
         self.handler.store(ptr::null_mut(), Release);
         self.flags.store(action.flags.bits(), Release);
         for (word, value) in self.mask.iter().zip(action.mask.to_words()) {
@@ -193,49 +205,52 @@ impl Previous {
         self.handler.store(action.disposition.address().cast_mut(), Release);
     }
 
-    /// What the signal does if it is not answered here: once, if it was to be once.
+    /// Returns the disposition for a signal that is not handled here. A previous action with
+    /// `SA_RESETHAND` is returned once.
     fn previous_disposition(&self, flags: SaFlags) -> Disposition {
         let handler = if flags.contains(SaFlags::RESETHAND) {
             self.handler.swap(ptr::null_mut(), AcqRel)
         } else {
             self.handler.load(Acquire)
         };
-        // SAFETY: both are of an action that the kernel had.
+        // SAFETY: the address and the flags are those of an action that was installed.
         unsafe { Disposition::from_address(handler, flags) }
     }
 
-    /// The mask that the kernel would have called the previous handler with: the signals that
-    /// the interrupted thread blocked, those of the action, and the signal itself unless the
-    /// action has `SA_NODEFER`.
+    /// Returns the signal mask with which the kernel would have called the previous handler: the
+    /// signals that the interrupted thread blocked, those of the action, and the signal itself unless
+    /// the action has `SA_NODEFER`.
     fn previous_mask(&self, flags: SaFlags, interrupted: SigSet) -> SigSet {
         let asked = SigSet::from_words(self.mask.each_ref().map(|word| word.load(Acquire)));
         let mask = asked.union(interrupted);
         if flags.contains(SaFlags::NODEFER) { mask } else { mask.with(self.signal) }
     }
 
-    /// Installs the handler again if the previous one reset the action: that of the standard
-    /// library does so for every fault that is no stack overflow, and returns. It does not
-    /// know that it resets the action of this handler.
+    /// Installs the handler again if the previous handler reset the action.
+    ///
+    /// The handler of Rust's standard library resets the action to `SIG_DFL` and returns for every
+    /// fault that is not a stack overflow. It does not know that it resets the action of this handler.
     fn reinstall(&self) {
-        // SAFETY: only asks.
+        // SAFETY: without a new action, the call only reads the present one.
         if let Ok(now) = unsafe { syscall::rt_sigaction(self.signal, None) }
             && matches!(now.disposition, Disposition::Default | Disposition::Ignore)
         {
-            self.keep(&now);
-            let _ = self.put_ours_after(&now);
+            self.save(&now);
+            let _ = self.install_handler(&now);
         }
     }
 }
 
-/// What comes of a signal of the two.
+/// Handles `SIGBUS` and `SIGSEGV`.
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
-    // SAFETY: the kernel passes the handler what it asked for.
+    // SAFETY: the kernel passes a valid `siginfo_t` to a handler with `SA_SIGINFO`.
     let (code, addr) = unsafe { ((*info).code(), (*info).addr()) };
-    // Somebody sent it, or a page broke that this thread did not touch.
+    // Otherwise a process sent the signal (`code` is not positive), or a page broke that this thread
+    // did not access (`BUS_MCEERR_AO`).
     let is_fault = code > 0 && !(signal == BUS && code == BUS_MCEERR_AO as c_int);
     if is_fault {
-        // SAFETY: the handler's third argument; the place is written to only if
-        // the thread was in the copy, and with the place that the copy has for it.
+        // SAFETY: the context is the third argument of the handler. The program counter is changed
+        // only if it is in the copy, and to the address that the copy has for faults.
         unsafe {
             let pc = arch::program_counter(context);
             if let Some(fixup_address) = arch::fixup_address(*pc) {
@@ -244,39 +259,49 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c
             }
         }
         let is_missing = code == BUS_ADRERR || code == BUS_MCEERR_AR as c_int;
-        if signal == BUS && is_missing && watch::WATCHED.load(Acquire) && watch::lay_zeros(addr) {
+        if signal == BUS
+            && is_missing
+            && watch::WATCHED.load(Acquire)
+            && watch::replace_with_zeros(addr)
+        {
             return;
         }
     }
-    // SAFETY: all of this is what the handler was called with.
-    unsafe { pass_on(signal, info, context, is_fault) };
+    // SAFETY: these are the arguments of the handler.
+    unsafe { chain_to_previous(signal, info, context, is_fault) };
 }
 
 const BUS: c_int = Signal::BUS.0 as c_int;
 
-/// Does with a signal what would have been done without this handler.
+/// Chains to the previous handler, or to the default action.
 ///
 /// # Safety
 ///
-/// For the handler to call, with what it was called with.
-unsafe fn pass_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fault: bool) {
+/// * The caller is the signal handler, and passes its own arguments.
+unsafe fn chain_to_previous(
+    signal: c_int,
+    info: *mut SigInfo,
+    context: *mut c_void,
+    is_fault: bool,
+) {
     let previous = &PREVIOUS[usize::from(signal != BUS)];
     let flags = SaFlags::from_bits_retain(previous.flags.load(Acquire));
     match previous.previous_disposition(flags) {
         handler @ (Disposition::Handler(_) | Disposition::Info(_)) => {
-            // SAFETY: the handler's third argument.
+            // SAFETY: the context is the third argument of the handler.
             let mask = previous.previous_mask(flags, unsafe { SigSet::interrupted(context) });
-            // SAFETY: the thread's mask is its signal handler's until that returns.
-            let ours = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask)) };
-            // SAFETY: installed for this signal, to be called so.
+            // SAFETY: the kernel restores the thread's mask when the handler returns.
+            let handler_mask = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask)) };
+            // SAFETY: the previous handler was installed for this signal, and gets its arguments.
             unsafe { handler.call(signal, info, context) };
-            if let Ok(ours) = ours {
-                // SAFETY: it was the mask before.
-                let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&ours)) };
+            if let Ok(handler_mask) = handler_mask {
+                // SAFETY: this restores the mask of this handler.
+                let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&handler_mask)) };
             }
             previous.reinstall();
         }
-        // A fault cannot be ignored: the kernel ends a process that tries.
+        // An ignored signal is ignored if a process sent it. The kernel kills a process that ignores
+        // the signal of a fault.
         Disposition::Ignore if !is_fault => {}
         Disposition::Ignore | Disposition::Default => {
             let action = Sigaction {
@@ -284,11 +309,12 @@ unsafe fn pass_on(signal: c_int, info: *mut SigInfo, context: *mut c_void, is_fa
                 flags: SaFlags::empty(),
                 mask: SigSet::empty(),
             };
-            // SAFETY: without a handler none can be wrong.
+            // SAFETY: the default action has no handler that could be wrong.
             let _ = unsafe { syscall::rt_sigaction(previous.signal, Some(&action)) };
-            // The very same signal once more. It is blocked until this returns, and then ends
-            // the process where it was. (Not every fault would come again by itself.)
-            // SAFETY: the kernel's, for as long as the handler runs.
+            // This sends the signal again with its `siginfo_t`. The signal is blocked until this
+            // handler returns, and then kills the process at the instruction that faulted. Not every
+            // fault would occur again by itself.
+            // SAFETY: `info` is valid as long as the handler runs.
             if syscall::rt_tgsigqueueinfo(previous.signal, unsafe { &*info }).is_err() {
                 let _ = syscall::raise(previous.signal);
             }

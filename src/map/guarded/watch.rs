@@ -1,5 +1,4 @@
-//! Memory in which zeros take the place of missing pages: the table that the fault handler
-//! reads, and how it lays them.
+//! The table of maps in which the signal handler replaces missing pages by zero pages.
 
 use core::{
     ptr,
@@ -9,29 +8,31 @@ use core::{
 use super::guard;
 use crate::syscall::{self, Errno, MapFlags, ProtFlags};
 
-/// Whether any memory was ever watched: a program that does it nowhere goes without the code.
+/// Whether any map was ever watched. A program that never stores `true` is linked without the code
+/// that replaces pages.
 pub(super) static WATCHED: AtomicBool = AtomicBool::new(false);
 
-/// Memory over which zeros are laid: an entry of the table that the handler reads.
+/// A watched map: an entry of the table that the signal handler reads, protected by a sequence lock.
 struct Entry {
-    /// Odd while it is in use or changed: whoever makes it so has the entry. What is read
-    /// of it is one whole if this was the same before and after.
-    turn: AtomicUsize,
+    /// The version of the sequence lock. It is odd while the entry is in use or is changed: the thread
+    /// that makes it odd owns the entry. The other fields are consistent if the version was equal
+    /// before and after they were read.
+    version: AtomicUsize,
     start: AtomicUsize,
-    /// Zero while the rest of it means nothing.
+    /// The end address, or zero while the other fields are not valid.
     end: AtomicUsize,
-    /// What the mapping consists of, in bytes: a page, or a huge one.
-    unit: AtomicUsize,
+    /// The size of the pages of the mapping in bytes.
+    page_size: AtomicUsize,
     prot: AtomicU32,
-    /// From where on there are zeros, counted from `start`.
-    laid: AtomicUsize,
-    /// How often a page was found missing that had been replaced.
-    again: AtomicU32,
-    /// Where to take a note of the first byte that is not the file's.
+    /// The offset from `start` from which on zero pages have been mapped.
+    zeroed_from: AtomicUsize,
+    /// The number of faults on pages that had been replaced.
+    repeats: AtomicU32,
+    /// The variable that receives the offset from `start` of the first page that is replaced.
     lost: AtomicPtr<AtomicUsize>,
 }
 
-/// Tables are never given back, so that the handler can always follow the list.
+/// A list of tables. Tables are never unmapped, so that the handler can follow the list at any time.
 struct Table {
     entries: [Entry; Table::LEN],
     next: AtomicPtr<Table>,
@@ -40,13 +41,13 @@ struct Table {
 static TABLE: Table = Table {
     entries: [const {
         Entry {
-            turn: AtomicUsize::new(0),
+            version: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
             end: AtomicUsize::new(0),
-            unit: AtomicUsize::new(0),
+            page_size: AtomicUsize::new(0),
             prot: AtomicU32::new(0),
-            laid: AtomicUsize::new(0),
-            again: AtomicU32::new(0),
+            zeroed_from: AtomicUsize::new(0),
+            repeats: AtomicU32::new(0),
             lost: AtomicPtr::new(ptr::null_mut()),
         }
     }; Table::LEN],
@@ -56,46 +57,48 @@ static TABLE: Table = Table {
 impl Table {
     const LEN: usize = 16;
 
-    /// The next table, if there is one.
+    /// Returns the next table of the list, if there is one.
     fn next(&self) -> Option<&'static Table> {
-        // SAFETY: null, or a table that was made for ever.
+        // SAFETY: the pointer is null, or that of a table, which is never unmapped.
         unsafe { self.next.load(Acquire).as_ref() }
     }
 
-    /// The next table, made if there is none.
+    /// Returns the next table of the list, and maps it if there is none.
     fn grow(&self) -> syscall::Result<&'static Table> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        // SAFETY: replaces nothing.
+        // SAFETY: without a fixed address, no existing mapping is replaced.
         let new =
             unsafe { syscall::mmap(ptr::null_mut(), size_of::<Table>(), prot, flags, None, 0)? };
-        // All zeros, which is a table of free entries.
+        // New memory is zero, which is a table of free entries.
         let linked = self.next.compare_exchange(ptr::null_mut(), new.cast(), AcqRel, Acquire);
         if linked.is_err() {
-            // SAFETY: another thread was first, and nobody has seen this one.
+            // SAFETY: another thread linked its table first, and nothing refers to this one.
             unsafe { syscall::munmap(new, size_of::<Table>())? };
         }
-        self.next().ok_or(Errno::ENOMEM) // it was linked just now
+        self.next().ok_or(Errno::ENOMEM) // A table is linked now, so that there is no error.
     }
 }
 
-/// Memory that is in the handler's table until this is dropped.
+/// A map that is in the handler's table until this value is dropped.
 pub(super) struct Watch(&'static Entry);
 
 impl Watch {
-    /// Watches `len` bytes from `start` on, both of them multiples of `unit`.
+    /// Watches `len` bytes from `start` on. Both are multiples of `page_size`.
     ///
-    /// `ENOMEM` if there is no memory for a longer table, or the process may have no more
-    /// mappings.
+    /// `ENOMEM` if there is no memory for another table, or the process has too many mappings.
     ///
     /// # Safety
     ///
-    /// Until this is dropped the memory is one mapping of the caller's, which may be
-    /// replaced by zeros from anywhere to its end, and `lost` stays where it is.
+    /// Until the value is dropped:
+    ///
+    /// * The memory is one mapping that the caller owns.
+    /// * The pages from any page to the end of the mapping may be replaced by zero pages.
+    /// * `lost` stays at its address.
     pub unsafe fn new(
         start: *mut u8,
         len: usize,
-        unit: usize,
+        page_size: usize,
         prot: ProtFlags,
         lost: &AtomicUsize,
     ) -> syscall::Result<Watch> {
@@ -105,16 +108,20 @@ impl Watch {
         let mut table = &TABLE;
         loop {
             for entry in &table.entries {
-                let turn = entry.turn.load(Relaxed);
-                if turn % 2 == 0
-                    && entry.turn.compare_exchange(turn, turn + 1, Acquire, Relaxed).is_ok()
+                let version = entry.version.load(Relaxed);
+                if version % 2 == 0
+                    && entry
+                        .version
+                        .compare_exchange(version, version + 1, Acquire, Relaxed)
+                        .is_ok()
                 {
-                    fence(Release); // who reads what follows reads the new turn as well
+                    // A thread that reads one of the following stores also reads the new version.
+                    fence(Release);
                     entry.start.store(start.addr(), Relaxed);
-                    entry.unit.store(unit, Relaxed);
+                    entry.page_size.store(page_size, Relaxed);
                     entry.prot.store(prot.bits(), Relaxed);
-                    entry.laid.store(usize::MAX, Relaxed);
-                    entry.again.store(0, Relaxed);
+                    entry.zeroed_from.store(usize::MAX, Relaxed);
+                    entry.repeats.store(0, Relaxed);
                     entry.lost.store(ptr::from_ref(lost).cast_mut(), Relaxed);
                     entry.end.store(start.addr() + len, Release);
                     return Ok(Watch(entry));
@@ -131,94 +138,100 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.0.end.store(0, Relaxed);
-        self.0.turn.fetch_add(1, Release);
+        self.0.version.fetch_add(1, Release);
     }
 }
 
-/// A mapping that the handler unmaps when the kernel allows no more of them
-/// (`vm.max_map_count`), to have one for zeros; null if it is not there.
+/// A spare mapping, or null. The handler unmaps it if the process has too many mappings
+/// (`vm.max_map_count`), so that it can map zero pages.
 static SPARE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 
-/// Maps the spare mapping if it is not there.
+/// Maps the spare mapping if there is none.
 fn keep_spare() -> syscall::Result<()> {
     if SPARE.load(Acquire).is_null() {
-        // The kernel joins a shared mapping of this kind with no other: unmapping it makes
-        // room for one, always.
+        // The kernel never merges a shared anonymous mapping with another mapping, so that unmapping
+        // it always makes room for one.
         let flags = MapFlags::SHARED | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
-        // SAFETY: replaces nothing.
+        // SAFETY: without a fixed address, no existing mapping is replaced.
         let new = unsafe { syscall::mmap(ptr::null_mut(), 1, ProtFlags::empty(), flags, None, 0)? };
         if SPARE.compare_exchange(ptr::null_mut(), new, AcqRel, Acquire).is_err() {
-            // SAFETY: another thread was first, and nobody has seen this one.
+            // SAFETY: another thread stored its mapping first, and nothing refers to this one.
             unsafe { syscall::munmap(new, 1)? };
         }
     }
     Ok(())
 }
 
-/// Unmaps the spare mapping, if it is there.
+/// Unmaps the spare mapping, if there is one.
 fn give_up_spare() {
     let spare = SPARE.swap(ptr::null_mut(), AcqRel);
     if !spare.is_null() {
-        // SAFETY: there are no references to it, and only one thread has the address.
+        // SAFETY: there is no reference to the memory, and only this thread took the address.
         let _ = unsafe { syscall::munmap(spare, 1) };
     }
 }
 
-/// Lays zeros over watched memory, from the page of `addr` to its end, or to where there are
-/// zeros already: what is beyond a page that is missing is of no use to a caller that asked
-/// for all, and a few large mappings cannot be too many. Returns whether there is such memory.
+/// Replaces the pages of a watched map by zero pages: from the page that contains `addr` to the end of
+/// the map, or to the pages that have been replaced before. Returns whether there is such a map.
 ///
-/// Zeros over a part split the mapping, and need one more. A process that may have no more
-/// (or that was at this limit since the spare mapping was made) has all of the memory
-/// replaced, which needs none.
-pub(super) fn lay_zeros(addr: *mut u8) -> bool {
+/// All pages to the end are replaced, and not only the missing one, because the caller of `with_slice`
+/// has no use for the bytes after a missing page, and because one large mapping does not exceed the
+/// limit of mappings.
+///
+/// Zero pages over a part of the map split its mapping, and need one more. If the process has too many
+/// mappings, or had too many since the spare mapping was made, the whole map is replaced, which needs
+/// no more mappings.
+pub(super) fn replace_with_zeros(addr: *mut u8) -> bool {
     let mut next = Some(&TABLE);
     while let Some(table) = next {
         for entry in &table.entries {
-            let turn = entry.turn.load(Acquire);
+            let version = entry.version.load(Acquire);
             let end = entry.end.load(Acquire);
             let start = entry.start.load(Relaxed);
-            let unit = entry.unit.load(Relaxed);
+            let page_size = entry.page_size.load(Relaxed);
             let prot = ProtFlags::from_bits_retain(entry.prot.load(Relaxed));
             let lost = entry.lost.load(Relaxed);
             fence(Acquire);
-            // An entry that changes meanwhile is another memory's: that of this thread's
-            // access does not change before the access is done.
-            let is_whole = turn % 2 == 1 && entry.turn.load(Relaxed) == turn;
-            if !is_whole || !(start..end).contains(&addr.addr()) {
+            // An entry that changes meanwhile is that of another map: the entry of the map that this
+            // thread accesses exists until the access is done.
+            let is_consistent = version % 2 == 1 && entry.version.load(Relaxed) == version;
+            if !is_consistent || !(start..end).contains(&addr.addr()) {
                 continue;
             }
-            let first = (addr.addr() - start) & !(unit - 1);
-            // Before the zeros can be read: who reads them finds this note afterwards.
-            // SAFETY: it stays as long as the entry, and the memory is in use by this thread.
+            let first = (addr.addr() - start) & !(page_size - 1);
+            // The offset is stored before the zero pages are mapped, so that a thread that reads
+            // zeros finds it afterwards.
+            // SAFETY: the variable exists as long as the entry, and the entry as long as this
+            // thread accesses the map.
             let before = unsafe { (*lost).fetch_min(first, SeqCst) };
             if before <= first {
-                // Another thread was faster, and is done, or will be at once. If it was done
-                // long ago, and this goes on, then the address is wrong, as some of qemu-user's
-                // are, and there would be no end.
-                if entry.laid.load(Acquire) > first {
+                // Another thread replaces the page, or has replaced it. In the latter case, the
+                // access succeeds when it is repeated. If it does not, the address of the fault is
+                // wrong, as some are under qemu-user, and the limit ends the repetition.
+                if entry.zeroed_from.load(Acquire) > first {
                     syscall::sched_yield();
                     return true;
                 }
-                return entry.again.fetch_add(1, Relaxed) < 4096;
+                return entry.repeats.fetch_add(1, Relaxed) < 4096;
             }
-            let lay = |first: usize, end: usize| {
+            let map_zeros = |first: usize, end: usize| {
                 let flags =
                     MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
                 let at = addr.with_addr(start + first);
-                // SAFETY: whoever watches the memory allowed it.
-                let laid = unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) };
-                entry.laid.fetch_min(first, Release);
-                laid
+                // SAFETY: the caller of `Watch::new` allows to replace these pages.
+                let mapped = unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) };
+                entry.zeroed_from.fetch_min(first, Release);
+                mapped
             };
             let len = end - start;
-            if !SPARE.load(Acquire).is_null() && lay(first, before.min(len)).is_ok() {
+            if !SPARE.load(Acquire).is_null() && map_zeros(first, before.min(len)).is_ok() {
                 return true;
             }
             give_up_spare();
-            // SAFETY: as above.
+            // SAFETY: the variable exists as long as the entry, and the entry as long as this
+            // thread accesses the map.
             unsafe { (*lost).fetch_min(0, SeqCst) };
-            return lay(0, len).is_ok();
+            return map_zeros(0, len).is_ok();
         }
         next = table.next();
     }

@@ -1,41 +1,49 @@
-//! One mapping, and its line in `/proc/PID/maps`.
+//! A mapping, and its line in `/proc/PID/maps`.
 
 use core::fmt::{self, Write};
 
 use crate::syscall::ProtFlags;
 
-/// One mapping, as the kernel describes it. `Display` writes it as a line of
-/// `/proc/PID/maps` (proc_pid_maps(5)).
+/// A mapping of a process, as the kernel describes it.
+///
+/// `Display` writes it as a line of `/proc/PID/maps`, without the newline. In a name that is not UTF-8,
+/// invalid bytes are written as replacement characters.
+///
+/// Source: proc_pid_maps(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mapping<'name> {
-    /// Its first address. Of another process, which may have longer ones.
+    /// The first address. It is a `u64`, because another process may have longer addresses than this
+    /// one.
     pub start: u64,
-    /// The address after its last.
+    /// The address after the last byte.
     pub end: u64,
-    /// What may be done to it.
+    /// The protection of the mapping.
     pub prot: ProtFlags,
-    /// Whether it is shared with all who map the same; otherwise it is private.
+    /// Whether the mapping is shared (`MAP_SHARED`). Otherwise it is private.
     pub shared: bool,
-    /// Where in the file it begins, in bytes. Zero if there is no file.
+    /// The offset of the mapping in its file, in bytes, or zero if it has no file.
     pub offset: u64,
-    /// The device that the file is on, major and minor number.
-    pub device: (u32, u32),
-    /// The file's number on that device. Zero if there is no file.
-    pub inode: u64,
-    /// The file's path, or what the kernel says instead, as `[heap]`; empty if nothing. A
-    /// file that has no name any more has the path of its last, and ` (deleted)` after it.
+    /// The major and minor number of the file's device, or zeros if the mapping has no file.
     ///
-    /// Paths are bytes. A line of text has `\012` for each end of a line in a path, and so
-    /// here as well after [`parse`](Mapping::parse); [`Maps`](crate::map::Maps) makes it the one byte again.
+    /// On btrfs, and on overlayfs over several file systems, it differs from the device that fstat(2)
+    /// reports for the file.
+    pub device: (u32, u32),
+    /// The inode number of the file, or zero if the mapping has no file.
+    pub inode: u64,
+    /// The path of the file, or a name by the kernel such as `[heap]`, or empty. The path of a deleted
+    /// file is its last one, followed by ` (deleted)`.
+    ///
+    /// Paths are bytes. The kernel writes a newline in a path as `\012`. [`Maps`](crate::map::Maps)
+    /// converts it back to a newline, and [`parse`](Mapping::parse) does not.
     pub name: &'name [u8],
-    /// Whether the name is longer than `PATH_MAX`. It is then without its end, or empty.
+    /// Whether the name is longer than `PATH_MAX`. In this case, `name` is truncated or empty.
     pub name_is_cut: bool,
 }
 
 impl<'name> Mapping<'name> {
-    /// The mapping that a line of `/proc/PID/maps` tells, without the end of the line;
-    /// `None` if it is no such line.
+    /// Parses a line of `/proc/PID/maps`, without its newline. Returns `None` if the line does not have
+    /// the format of such a line.
     #[must_use]
     pub fn parse(line: &'name [u8]) -> Option<Mapping<'name>> {
         let (range, rest) = word(line)?;
@@ -71,44 +79,46 @@ impl<'name> Mapping<'name> {
         })
     }
 
-    /// Whether an address is in it.
+    /// Returns whether the mapping contains an address.
     #[must_use]
     pub const fn contains(&self, address: u64) -> bool {
         self.start <= address && address < self.end
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 
-    /// Whether it has no bytes: none of the kernel's is so.
+    /// Returns whether the mapping is empty. The kernel never reports an empty mapping.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the file has no name any more. (A file may be called `… (deleted)`, too.)
+    /// Returns whether the file was deleted. The result is also `true` for an existing file whose name
+    /// ends with ` (deleted)`.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.inode != 0 && self.name.ends_with(b" (deleted)")
     }
 }
 
-/// What comes before the next space, and what after.
+/// Splits a line at its first space. `None` if there is nothing before it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|&byte| byte == b' ').unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     (!word.is_empty()).then_some((word, rest.get(1..).unwrap_or_default()))
 }
 
-/// Two hexadecimal numbers.
+/// Parses two hexadecimal numbers with a separator between them.
 fn pair(text: &[u8], between: u8) -> Option<(u64, u64)> {
     let middle = text.iter().position(|&byte| byte == between)?;
     Some((number(&text[..middle], 16)?, number(&text[middle + 1..], 16)?))
 }
 
+/// Parses a number without a sign. `None` if it has no digits or does not fit.
 fn number(digits: &[u8], radix: u32) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -119,7 +129,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
     })
 }
 
-/// The column of the name, which is the kernel's own.
+/// The column of the name in the lines of the kernel (`show_map_vma` in `fs/proc/task_mmu.c`).
 const NAME: usize = 25 + 6 * size_of::<usize>();
 
 impl fmt::Display for Mapping<'_> {
@@ -161,7 +171,7 @@ impl fmt::Display for Mapping<'_> {
     }
 }
 
-/// Knows how much was written.
+/// Counts the bytes that are written.
 struct Counted<'a, 'b>(&'a mut fmt::Formatter<'b>, usize);
 
 impl Write for Counted<'_, '_> {
@@ -171,10 +181,10 @@ impl Write for Counted<'_, '_> {
     }
 }
 
-/// How the kernel writes the end of a line in a path.
+/// The escape sequence that the kernel writes for a newline in a path.
 const NEWLINE: &str = "\\012";
 
-/// Makes each `\012` one byte, and tells the new length.
+/// Replaces each `\012` by a newline, and returns the new length.
 pub(super) fn unescape(name: &mut [u8]) -> usize {
     let (mut from, mut to) = (0, 0);
     while from < name.len() {
@@ -272,7 +282,7 @@ mod tests {
             }
         }
 
-        /// Words that lines are made of, which random bytes hardly ever are.
+        /// Lines that consist of plausible words, which random bytes hardly ever do.
         #[test]
         fn no_line_of_such_words_panics(
             line in "[0-9a-f]{0,17}-?[0-9a-f]{0,17} [rwxps-]{3,5} [0-9a-fx]{0,17} [0-9:]{0,9} \

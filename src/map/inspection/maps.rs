@@ -1,4 +1,4 @@
-//! The mappings of a process, one after another.
+//! The list of the mappings of a process.
 
 use core::{ffi::CStr, fmt, ops::Range};
 
@@ -10,7 +10,7 @@ use crate::fd::{AsFd, OwnedFd};
 use crate::map::Result;
 use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 
-/// The mappings of this process, from the lowest address to the highest.
+/// Lists the mappings of this process in ascending order of their addresses.
 ///
 /// ```
 /// use baremap::map::maps;
@@ -29,18 +29,21 @@ use crate::syscall::{self, Errno, Mode, OFlags, Pid, ProcmapFlags, ProtFlags};
 ///
 /// # Errors
 ///
-/// Those of opening `/proc/self/maps`: `ENOENT` where there is no `/proc`.
+/// * `ENOENT` if `/proc` is not mounted.
+/// * `EMFILE` or `ENFILE` if no file descriptor is free.
 pub fn maps() -> Result<Maps> {
     Maps::open(c"/proc/self/maps")
 }
 
-/// The mappings of another process.
+/// Lists the mappings of another process in ascending order of their addresses.
 ///
 /// # Errors
 ///
-/// `ENOENT`: no such process. `EACCES`: not ours to look into (ptrace(2)).
+/// * `ENOENT` if there is no such process, or `/proc` is not mounted.
+/// * `EACCES` if the caller may not inspect the process (ptrace(2)).
+/// * `EMFILE` or `ENFILE` if no file descriptor is free.
 pub fn maps_of(process: Pid) -> Result<Maps> {
-    // A negative number is no process's, and no name under /proc.
+    // A negative number is not that of a process, and not a name in /proc.
     let number = Decimal::new(u32::try_from(process).map_err(|_| Errno::ENOENT)?.into());
     let mut path = [0; 32];
     let mut used = 0;
@@ -52,65 +55,69 @@ pub fn maps_of(process: Pid) -> Result<Maps> {
     Maps::open(path)
 }
 
-/// The mappings of a process, from the lowest address to the highest: of [`maps`] and
+/// The mappings of a process in ascending order of their addresses. Created by [`maps`] and
 /// [`maps_of`].
 ///
-/// No memory is allocated: a mapping's name is borrowed from here, which is why this is no
-/// [`Iterator`]. It has the room for a path, some 4 KiB.
+/// It allocates no memory, but contains a buffer of about 4 KiB for a path. It is not an [`Iterator`],
+/// because the name of a mapping is borrowed from that buffer.
 ///
-/// The kernel is asked for one mapping at a time (`PROCMAP_QUERY`, Linux 6.11); before, its
-/// text is read (`/proc/PID/maps`). The text also has `[vsyscall]`, which is no mapping of
-/// the process's; and in it a path with the four characters `\012` looks like one with the
-/// end of a line.
+/// Since Linux 6.11, the kernel is asked for one mapping at a time (`PROCMAP_QUERY`). On older kernels,
+/// the text of `/proc/PID/maps` is read. The text also contains `[vsyscall]`, which is not a mapping of
+/// the process, and does not distinguish a path with a newline from one with the four characters
+/// `\012`.
 ///
-/// # While mappings change
+/// # Concurrent changes
 ///
-/// Only what one call of the kernel's tells is of one moment: each single mapping if it is
-/// asked for them, and as many lines as fit if its text is read. Another thread's mapping,
-/// made or removed meanwhile, may be told or not; one that grows or is joined to its
-/// neighbour may be told in both states. What nobody changes is told once.
+/// The list is not a snapshot. A single mapping is consistent if the kernel is asked for one mapping at
+/// a time, and as many lines as fit into the buffer are consistent if the text is read. A mapping that
+/// another thread creates or removes meanwhile may be missing or not. A mapping that grows or is merged
+/// with its neighbor may be reported in both states. A mapping that does not change is reported exactly
+/// once.
 ///
 /// Source: proc_pid_maps(5), and the kernel's `Documentation/filesystems/proc.rst`.
 pub struct Maps {
     file: OwnedFd,
-    way: Way,
+    state: State,
     buffer: [u8; ROOM],
 }
 
-/// A path and a NUL, or a line of text with a path.
+/// The length of the buffer in bytes: room for a path and its NUL, or for a line with a path.
 pub(super) const ROOM: usize = PATH_MAX as usize + 128;
 
-enum Way {
-    /// The next mapping is at this address or above.
+/// The method by which the next mapping is found, and the position.
+enum State {
+    /// `PROCMAP_QUERY`: the next mapping is at this address or above.
     Query { next: u64 },
-    /// These bytes of the buffer are still to be looked at; and whether they, and what comes
-    /// up to the next end of a line, are the rest of one that was too long.
+    /// The text of `/proc/PID/maps`: the range of the buffer that has not been parsed, and whether the
+    /// bytes up to the next newline are the rest of a line that was too long.
     Text { unread: Range<usize>, skip: bool },
-    /// After the last, or an error.
+    /// After the last mapping, or after an error.
     End,
 }
 
 impl Maps {
-    /// The mappings that a text tells in the form of `/proc/PID/maps`, as one that was saved.
+    /// Reads mappings from a file with the format of `/proc/PID/maps`, such as a saved copy of one.
     #[must_use]
     pub fn from_text(file: OwnedFd) -> Maps {
-        let way = Way::Text { unread: 0..0, skip: false };
-        Maps { file, way, buffer: [0; ROOM] }
+        let state = State::Text { unread: 0..0, skip: false };
+        Maps { file, state, buffer: [0; ROOM] }
     }
 
     fn open(path: &CStr) -> syscall::Result<Maps> {
         let file = syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Maps { way: Way::Query { next: 0 }, ..Maps::from_text(file) })
+        Ok(Maps { state: State::Query { next: 0 }, ..Maps::from_text(file) })
     }
 
     /// Returns the next mapping, or `None` after the last.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: a line of the text is not that of a mapping. Otherwise those of
-    /// [`procmap_query`](syscall::procmap_query()) and [`read`](syscall::read), as `ESRCH`: the
-    /// process has ended. After an error there is nothing more.
-    #[allow(clippy::should_implement_trait, reason = "what it returns is borrowed")]
+    /// After an error, all further calls return `None`.
+    ///
+    /// * `EINVAL` if a line of the text does not have the format of a mapping.
+    /// * `ESRCH` if the process has ended.
+    /// * An error of [`procmap_query`](syscall::procmap_query()) or [`read`](syscall::read).
+    #[allow(clippy::should_implement_trait, reason = "an `Iterator` cannot return borrowed names")]
     pub fn next(&mut self) -> Result<Option<Mapping<'_>>> {
         let found = match self.query() {
             Some(found) => found,
@@ -119,19 +126,19 @@ impl Maps {
         match found {
             Ok(Some((mapping, name))) => Ok(Some(Mapping { name: &self.buffer[name], ..mapping })),
             Ok(None) => {
-                self.way = Way::End;
+                self.state = State::End;
                 Ok(None)
             }
             Err(errno) => {
-                self.way = Way::End;
+                self.state = State::End;
                 Err(errno)
             }
         }
     }
 
-    /// Asks for the next mapping; `None` if the text is to be read instead.
+    /// Finds the next mapping with `PROCMAP_QUERY`. Returns `None` if the text is to be read instead.
     fn query(&mut self) -> Option<syscall::Result<Option<Found>>> {
-        let Way::Query { next } = self.way else { return None };
+        let State::Query { next } = self.state else { return None };
         let buffer = &mut self.buffer[..PATH_MAX as usize];
         let ask = |name: &mut [u8]| {
             syscall::procmap_query(self.file.as_fd(), next, ProcmapFlags::COVERING_OR_NEXT, name)
@@ -142,26 +149,26 @@ impl Maps {
         };
         match answer {
             Ok(mapping) => {
-                self.way = match mapping.end {
-                    // Beyond the last address there is none.
-                    0 => Way::End,
-                    next => Way::Query { next },
+                self.state = match mapping.end {
+                    // The mapping ends at the end of the address space.
+                    0 => State::End,
+                    next => State::Query { next },
                 };
                 Some(Ok(Some(found(mapping, name_is_cut))))
             }
             Err(Errno::ENOENT) => Some(Ok(None)),
-            // The kernel does not know the request, or a filter does not let it through.
+            // Kernels before Linux 6.11 do not know the request, and a seccomp filter may refuse it.
             Err(_) if next == 0 => {
-                self.way = Way::Text { unread: 0..0, skip: false };
+                self.state = State::Text { unread: 0..0, skip: false };
                 None
             }
             Err(errno) => Some(Err(errno)),
         }
     }
 
-    /// Reads the next mapping from the text.
+    /// Finds the next mapping in the text.
     fn line(&mut self) -> syscall::Result<Option<Found>> {
-        let Way::Text { unread, skip } = &mut self.way else { return Ok(None) };
+        let State::Text { unread, skip } = &mut self.state else { return Ok(None) };
         let (line, name_is_cut) = loop {
             let text = &self.buffer[unread.clone()];
             if let Some(length) = text.iter().position(|&byte| byte == b'\n') {
@@ -197,9 +204,10 @@ impl Maps {
     }
 }
 
-/// A mapping without its name, and where in the buffer that is.
+/// A mapping without its name, and the range of the buffer that contains the name.
 type Found = (Mapping<'static>, Range<usize>);
 
+/// Converts an answer of the kernel.
 fn found(mapping: syscall::Procmap, name_is_cut: bool) -> Found {
     let mut prot = ProtFlags::empty();
     prot.set(ProtFlags::READ, mapping.flags.contains(ProcmapFlags::READABLE));

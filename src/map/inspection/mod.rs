@@ -1,4 +1,4 @@
-//! Inspection: the mappings of a process, and which of their pages are in memory.
+//! Inspection: the mappings of a process, and which pages of them are in memory.
 
 mod mapping;
 mod maps;

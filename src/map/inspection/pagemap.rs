@@ -1,4 +1,4 @@
-//! How a process has the pages of a range in its page table.
+//! The page table entries of a range.
 
 use bitflags::bitflags;
 
@@ -7,8 +7,9 @@ use crate::fd::{AsFd, OwnedFd};
 use crate::map::Result;
 use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 
-/// Tells how this process has the pages of a range in its page table, as runs of pages with
-/// the same flags. No bytes: no runs.
+/// Returns the state of the pages of a range in the page table of this process.
+///
+/// The result is an iterator over runs of pages with equal flags. An empty range has no runs.
 ///
 /// ```
 /// use baremap::map::{MmapMut, PageFlags, pagemap};
@@ -24,13 +25,21 @@ use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// Addresses where nothing is mapped have no flags, as long as there are any. Source: the kernel's
-/// `Documentation/admin-guide/mm/pagemap.rst`.
+/// Unmapped pages have empty flags.
+///
+/// More pages may be present than were accessed, because one access maps several pages. For a file on
+/// ext4 or xfs it maps at least 16 pages that are in the page cache, and up to 256, the size of a large
+/// folio (Linux 6.18).
+///
+/// Source: the kernel's `Documentation/admin-guide/mm/pagemap.rst`.
 ///
 /// # Errors
 ///
-/// Those of opening `/proc/self/pagemap`, as `ENOENT` where there is no `/proc`; and an item
-/// is one of reading it, or `ENOMEM`: the range goes on beyond the last address.
+/// * `ENOENT` if `/proc` is not mounted.
+/// * `EMFILE` or `ENFILE` if no file descriptor is free.
+///
+/// An item is `ENOMEM` if the range extends past the end of the address space, or an error of reading
+/// `/proc/self/pagemap`. It is the last item.
 pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = syscall::open(c"/proc/self/pagemap", flags, Mode::empty())?;
@@ -38,30 +47,30 @@ pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
 }
 
 bitflags! {
-    /// What the page table says of a page. Empty: it has no memory, and no place in the
-    /// swap.
+    /// The state of a page in the page table. Empty flags mean that the page is neither in memory nor
+    /// in the swap space.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct PageFlags: u64 {
-        /// Written to since the process's `clear_refs` was last used (soft-dirty; not all
-        /// kernels keep account of it).
+        /// The page was written to since 4 was last written to `/proc/self/clear_refs` (soft-dirty).
+        /// Not all kernels keep track of it.
         const SOFT_DIRTY = 1 << 55;
-        /// Mapped by nobody else.
+        /// The page is mapped exactly once.
         const EXCLUSIVE = 1 << 56;
-        /// Protected from being written to by userfaultfd (Linux 5.13).
+        /// The page is write-protected by userfaultfd (Linux 5.13).
         const UFFD_WP = 1 << 57;
-        /// A guard: touching it is a fault (`MADV_GUARD_INSTALL`; told since Linux 6.15). It
-        /// seems to be `SWAPPED` as well.
+        /// The page is a guard page, an access to which is a fault (`MADV_GUARD_INSTALL`). Reported
+        /// since Linux 6.15. `SWAPPED` is set as well.
         const GUARD = 1 << 58;
-        /// A page of a file, or of shared memory.
+        /// The page belongs to a file or to shared memory.
         const FILE = 1 << 61;
-        /// Not in memory but in the swap.
+        /// The page is in the swap space.
         const SWAPPED = 1 << 62;
-        /// In memory.
+        /// The page is in memory.
         const PRESENT = 1 << 63;
     }
 }
 
-/// Runs of pages with the same flags: of [`pagemap`].
+/// An iterator over runs of pages with equal flags. Created by [`pagemap()`].
 #[derive(Debug)]
 pub struct Pagemap(Runs<Entries>);
 
@@ -73,7 +82,7 @@ impl Iterator for Pagemap {
     }
 }
 
-/// Eight bytes for each page.
+/// The contents of `/proc/self/pagemap`: eight bytes for each page.
 struct Entries {
     file: OwnedFd,
     entries: [u64; AT_ONCE],
@@ -82,13 +91,13 @@ struct Entries {
 impl Source for Entries {
     type State = PageFlags;
 
-    fn look(&mut self, first: *const u8, pages: usize) -> syscall::Result<()> {
+    fn query(&mut self, first: *const u8, pages: usize) -> syscall::Result<()> {
         let mut bytes = [0; AT_ONCE * 8];
         let from = (first.addr() / page_size()) as u64 * 8;
         let (mut done, all) = (0, pages * 8);
         while done < all {
             match syscall::pread(self.file.as_fd(), &mut bytes[done..all], from + done as u64) {
-                // Beyond the addresses that a process may have there are no entries.
+                // The file ends at the end of the address space of user programs.
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(Errno::EINTR) => {}

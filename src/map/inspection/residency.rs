@@ -4,8 +4,10 @@ use super::runs::{AT_ONCE, Run, Runs, Source};
 use crate::map::{Mmap, MmapMut, MmapRaw, Result};
 use crate::syscall::{self, Errno, page_size};
 
-/// Tells which pages of a range of this process's addresses are in memory, as runs of pages
-/// that are (`true`) and that are not, without reading any in. No bytes: no runs.
+/// Returns which pages of a range of this process's address space are in memory.
+///
+/// The result is an iterator over runs of pages that are in memory (`true`) and of pages that are not
+/// (`false`). No page is brought into memory. An empty range has no runs.
 ///
 /// ```
 /// use baremap::map::{MmapMut, residency};
@@ -21,18 +23,25 @@ use crate::syscall::{self, Errno, page_size};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// A page of a file is in memory if anybody has brought it there: this process need not have
-/// touched it. Of private anonymous memory, a page that was never written to is not.
+/// A page of a file is in memory if it is in the page cache, even if this process has never accessed it.
+/// A page of private anonymous memory is in memory if it was accessed: a page that was only read is in
+/// memory, too, as the zero page.
 ///
-/// The kernel (since Linux 5.2) tells only those who own a file or may write to it: to others
-/// **every page of it seems to be in memory**. All is as of one moment for 512 pages each,
-/// and may be different when the answer is read. [`pagemap`](crate::map::pagemap) tells what this process has in
-/// its own page table. For a range of a file that is not mapped there is
-/// [`cachestat`](syscall::cachestat). Source: mincore(2).
+/// Since Linux 5.2, the kernel reveals the page cache of a file only to a process that owns the file or
+/// may write to it. To other processes **all pages of the file appear to be in memory**. DAX files have
+/// no page cache.
+///
+/// The result is consistent for 512 pages at a time, and may be out of date when it is returned.
+///
+/// [`pagemap`](crate::map::pagemap) returns what is in the page table of this process.
+/// [`cachestat`](syscall::cachestat) counts the pages of a file that need not be mapped.
+///
+/// Source: mincore(2).
 ///
 /// # Errors
 ///
-/// An item is `ENOMEM`: part of the range is not mapped. After it there is nothing more.
+/// An item is `ENOMEM` if a part of the range is not mapped. It is the last item.
+#[doc(alias = "mincore")]
 #[must_use]
 pub fn residency(start: *const u8, len: usize) -> Residency {
     Residency(Runs::new(start, len, Mincore([0; AT_ONCE])))
@@ -41,7 +50,7 @@ pub fn residency(start: *const u8, len: usize) -> Residency {
 macro_rules! of_maps {
     ($($map:ident)*) => {$(
         impl $map {
-            /// Tells which of its pages are in memory: [`residency()`] of the whole map.
+            /// Returns which pages of the map are in memory, as [`residency()`] does for a range.
             pub fn residency(&self) -> Residency {
                 residency(self.0.ptr(), self.0.len())
             }
@@ -51,7 +60,8 @@ macro_rules! of_maps {
 
 of_maps!(Mmap MmapMut MmapRaw);
 
-/// Runs of pages that are in memory and that are not: of [`residency`].
+/// An iterator over runs of pages that are in memory and of pages that are not. Created by
+/// [`residency()`].
 #[derive(Debug)]
 pub struct Residency(Runs<Mincore>);
 
@@ -63,16 +73,16 @@ impl Iterator for Residency {
     }
 }
 
-/// One byte for each page, of which bit 0 counts.
+/// The answers of mincore(2): one byte for each page, of which bit 0 is significant.
 struct Mincore([u8; AT_ONCE]);
 
 impl Source for Mincore {
     type State = bool;
 
-    fn look(&mut self, first: *const u8, pages: usize) -> syscall::Result<()> {
+    fn query(&mut self, first: *const u8, pages: usize) -> syscall::Result<()> {
         loop {
             match syscall::mincore(first, pages * page_size(), &mut self.0) {
-                // The kernel lacked memory for its own answer.
+                // The kernel was temporarily short of memory for the call.
                 Err(Errno::EAGAIN) => {}
                 result => return result,
             }

@@ -1,96 +1,100 @@
-//! Runs of pages that are alike.
+//! Runs of consecutive pages with equal state.
 
 use core::fmt;
 
 use crate::map::Result;
 use crate::syscall::{self, Errno, page_size};
 
-/// Pages one after another that are alike.
+/// A run of consecutive pages with equal state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run<S> {
-    /// Where they begin, in bytes from the start of the range that was asked about.
+    /// The offset of the run in the range, in bytes.
     pub offset: usize,
-    /// How many bytes of the range are in them.
+    /// The number of bytes of the range that are in these pages.
     pub len: usize,
-    /// What they are like.
+    /// The state of the pages.
     pub state: S,
 }
 
-/// How many pages are looked at by one call.
+/// The number of pages that are queried by one system call.
 pub(super) const AT_ONCE: usize = 512;
 
-/// Tells the states of pages, `AT_ONCE` of them or fewer at a time.
+/// Queries the states of at most `AT_ONCE` pages at a time.
 pub(super) trait Source {
     type State: Copy + PartialEq;
 
-    /// Looks at pages, given by the address of the first.
-    fn look(&mut self, first: *const u8, pages: usize) -> syscall::Result<()>;
+    /// Queries the states of `pages` pages from the address `first` on.
+    fn query(&mut self, first: *const u8, pages: usize) -> syscall::Result<()>;
 
-    /// The state of one of them.
+    /// Returns the state of a page, whose index counts from the first page of the last query.
     fn state(&self, page: usize) -> Self::State;
 }
 
-/// Runs of equal states.
+/// The runs of a range.
 pub(super) struct Runs<S> {
-    /// The page that the range begins in.
+    /// The address of the page that contains the first byte of the range.
     first: *const u8,
-    /// Where in it the range begins.
+    /// The offset of the range in its first page.
     before: usize,
     len: usize,
-    /// How many bytes of the range have been told.
-    told: usize,
-    /// Which pages were looked at last, from one number to another.
+    /// The number of bytes of the range that have been returned.
+    returned: usize,
+    /// The indices of the first page of the last query, and of the page after its last one.
     seen: (usize, usize),
     source: S,
 }
 
-// SAFETY: the pointer is never read by: it is an address to ask the kernel about, which all
-// threads have in common.
+// SAFETY: the pointer is never dereferenced. It is an address in the address space that all threads
+// share, which the kernel is asked about.
 unsafe impl<S: Send> Send for Runs<S> {}
-// SAFETY: as above.
+// SAFETY: the pointer is never dereferenced, and a shared reference changes nothing.
 unsafe impl<S: Sync> Sync for Runs<S> {}
 
 impl<S: Source> Runs<S> {
     pub fn new(start: *const u8, len: usize, source: S) -> Runs<S> {
         let before = start.addr() & (page_size() - 1);
-        Runs { first: start.wrapping_sub(before), before, len, told: 0, seen: (0, 0), source }
+        Runs { first: start.wrapping_sub(before), before, len, returned: 0, seen: (0, 0), source }
     }
 
+    /// Returns the state of a page, whose index counts from the first page of the range.
     fn state(&mut self, page: usize) -> syscall::Result<S::State> {
         if page >= self.seen.1 {
-            // The kernel's own last pages are nobody's, so no sum below overflows.
+            // The last page of the address space belongs to the kernel, so that a range that ends
+            // there is `ENOMEM`, and the sums do not overflow.
             let end = self.first.addr() + self.before;
             let end = end.checked_add(self.len).ok_or(Errno::ENOMEM)?;
             let end = end.checked_next_multiple_of(page_size()).ok_or(Errno::ENOMEM)?;
             let pages = (end - self.first.addr()) / page_size();
             let count = (pages - page).min(AT_ONCE);
-            self.source.look(self.first.wrapping_add(page * page_size()), count)?;
+            self.source.query(self.first.wrapping_add(page * page_size()), count)?;
             self.seen = (page, page + count);
         }
         Ok(self.source.state(page - self.seen.0))
     }
 
+    /// Returns the next run. The range is not at its end.
     fn run(&mut self) -> syscall::Result<Run<S::State>> {
-        let offset = self.told;
+        let offset = self.returned;
         let mut page = (self.before + offset) / page_size();
         let state = self.state(page)?;
         loop {
             page += 1;
-            self.told = (page * page_size() - self.before).min(self.len);
-            // An error is that of the next run.
-            if self.told == self.len || !self.state(page).is_ok_and(|next| next == state) {
-                return Ok(Run { offset, len: self.told - offset, state });
+            self.returned = (page * page_size() - self.before).min(self.len);
+            // An error is returned by the next call, as that of the next run.
+            if self.returned == self.len || !self.state(page).is_ok_and(|next| next == state) {
+                return Ok(Run { offset, len: self.returned - offset, state });
             }
         }
     }
 
+    /// Returns the next run, or `None` after the last one or after an error.
     pub fn next(&mut self) -> Option<Result<Run<S::State>>> {
-        if self.told == self.len {
+        if self.returned == self.len {
             return None;
         }
         let run = self.run();
         if run.is_err() {
-            self.told = self.len;
+            self.returned = self.len;
         }
         Some(run)
     }
@@ -98,7 +102,7 @@ impl<S: Source> Runs<S> {
 
 impl<S> fmt::Debug for Runs<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runs").field("told", &self.told).field("len", &self.len).finish()
+        f.debug_struct("Runs").field("returned", &self.returned).field("len", &self.len).finish()
     }
 }
 
@@ -109,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    /// Answers from a list, whose first page is that of address zero; `None` is an error.
+    /// A source that answers from a list, whose first page is at the address zero. `None` is an error.
     struct List {
         states: Vec<Option<u8>>,
         seen: Vec<u8>,
@@ -118,7 +122,7 @@ mod tests {
     impl Source for List {
         type State = u8;
 
-        fn look(&mut self, first: *const u8, pages: usize) -> syscall::Result<()> {
+        fn query(&mut self, first: *const u8, pages: usize) -> syscall::Result<()> {
             assert!(first.addr().is_multiple_of(page_size()) && (1..=AT_ONCE).contains(&pages));
             let from = first.addr() / page_size();
             let seen = self.states[from..from + pages].iter().copied();
@@ -132,8 +136,8 @@ mod tests {
     }
 
     proptest! {
-        /// The runs are the whole range and no more, each as long as it can be, and every
-        /// byte has its page's state.
+        /// The runs cover the whole range and nothing else, each is as long as possible, and every
+        /// byte has the state of its page.
         #[test]
         fn runs_tell_every_byte_once(
             states in proptest::collection::vec((0_u8..3, 1_usize..700), 1..8),

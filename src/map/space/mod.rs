@@ -1,4 +1,4 @@
-//! Address space as a tool: reserved addresses, and what is put there.
+//! Address space as a tool: reserved addresses, and the maps and buffers built on them.
 
 mod arena;
 mod code;

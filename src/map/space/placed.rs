@@ -1,4 +1,4 @@
-//! Maps at a chosen place inside of a reservation.
+//! Maps at a chosen address inside a reservation.
 
 use core::{fmt, mem::ManuallyDrop, ops::Deref, ptr, result};
 
@@ -9,7 +9,7 @@ use super::{
 use crate::map::{ConversionError, Mmap, MmapMut, MmapRaw, region::Region};
 use crate::syscall::{self, Errno, MapFlags, MremapFlags, page_size};
 
-/// A map at a place of one's choice: inside of a [`Reservation`].
+/// A map at a chosen address inside a [`Reservation`].
 ///
 /// ```
 /// use baremap::map::{MmapMut, Placed, Reservation};
@@ -21,29 +21,35 @@ use crate::syscall::{self, Errno, MapFlags, MremapFlags, page_size};
 /// let placed = Placed::new(map, &mut addresses, 3 * page)?;
 /// assert_eq!(placed[0], 1);
 /// let at = placed.as_ptr().addr();
-/// drop(placed); // reserved pages again
+/// drop(placed); // The pages are reserved again.
 /// assert_eq!(at, addresses.as_ptr().addr() + 3 * page);
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// It is used as the map that it was, by reference: it cannot become longer, another kind
-/// of map, or leave, which would be a hole in the reservation. [`AsMut`] gives the bytes of
-/// an [`MmapMut`].
+/// It dereferences to the map. The map can neither be resized, converted nor moved out, because that
+/// would leave a hole in the reservation. [`AsMut`] returns the bytes of an [`MmapMut`] for writing.
 ///
-/// The reservation is either borrowed, and free again when this is dropped, or owned, and
-/// dropped as well; [`into_reservation`](Placed::into_reservation) gives it back.
+/// The reservation is borrowed or owned. A borrowed reservation can be used again when the `Placed` is
+/// dropped. An owned one is dropped with it, unless [`into_reservation`](Placed::into_reservation)
+/// returns it.
 pub struct Placed<M: Map, R: ReservationHandle> {
-    /// Not to be dropped: its pages are the reservation's.
+    /// The map is never dropped, because the reservation owns its pages.
     map: ManuallyDrop<M>,
     reservation: R,
 }
 
-/// The kinds of maps, which can be [`Placed`].
+/// A map that can be [`Placed`]: [`Mmap`], [`MmapMut`] or [`MmapRaw`].
+///
+/// The trait is sealed.
 pub trait Map: sealed::Map {}
-/// A [`Reservation`], or a mutable reference to one.
+
+/// A [`Reservation`] or a mutable reference to one.
+///
+/// The trait is sealed.
 pub trait ReservationHandle: sealed::ReservationHandle {}
 
-/// The traits' methods: nobody else may have them, for what they lead to must stay the same.
+/// The methods of the traits. They are private, because [`Placed`] is sound only if they return the
+/// same value at every call.
 mod sealed {
     pub trait Map {
         fn region(&mut self) -> &mut super::Region;
@@ -81,26 +87,28 @@ impl sealed::ReservationHandle for &mut Reservation {
 }
 
 impl<M: Map, R: ReservationHandle> Placed<M, R> {
-    /// Moves a map into a reservation, in place of the pages from `offset` on, whatever they
-    /// were. A map of no bytes takes no place.
+    /// Moves a map into a reservation, and replaces the pages from `offset` on, whether they are
+    /// committed or not. A map of zero bytes replaces nothing.
     ///
-    /// The map is made elsewhere first, so that it takes addresses twice for a moment: what
-    /// cannot be mapped fails there. A call that fails with the place already made free would
-    /// leave it to other threads' mappings, be it mmap(2) with `MAP_FIXED` or mremap(2) with
-    /// `MREMAP_FIXED`, which is what moves the map: so all that it could refuse is tried out
-    /// before, at a place where it does no harm. Source: those pages.
+    /// The map takes address space twice until it has been moved.
+    ///
+    /// mremap(2) with `MREMAP_FIXED` moves the map. If it failed after it unmapped the target, another
+    /// thread could map something there. Therefore everything that mremap(2) could refuse is tried
+    /// before, where a failure does no harm.
     ///
     /// # Errors
     ///
-    /// Both come back. `EINVAL`: the offset is inside of a page; there is no room for the
-    /// map from it on; the map is one of huge pages. `EFAULT`: the map is several mappings,
-    /// as after advice for a part of it, or of a device's memory, which cannot grow.
-    /// `ENOMEM`: too many mappings.
+    /// The error contains the map and the reservation.
     ///
-    /// `ENOMEM` when it is the kernel itself that lacks memory, or other threads have made too
-    /// many mappings just then: pages that were committed there may be reserved ones; and if
-    /// that cannot be known, for another thread may have mapped something there, the
-    /// reservation ends at `offset` from then on, and what was behind is leaked.
+    /// * `EINVAL` if `offset` is not a multiple of the page size, if the map does not fit into the
+    ///   reservation at `offset`, or if the map consists of huge pages.
+    /// * `EFAULT` if the map consists of several mappings, because advice was given for a part of it,
+    ///   or if it is a map of device memory, which cannot grow.
+    /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
+    /// * `ENOMEM` if the kernel lacks memory for its own structures, or if other threads have made too
+    ///   many mappings meanwhile. Pages that were committed in the target may then be reserved. If
+    ///   another thread may have mapped something in the target, the reservation ends at `offset`
+    ///   afterwards, and the address space after it is leaked.
     pub fn new(
         mut map: M,
         mut reservation: R,
@@ -112,16 +120,17 @@ impl<M: Map, R: ReservationHandle> Placed<M, R> {
         }
     }
 
-    /// Unmaps the map, and gives back the reservation with reserved pages in its place.
+    /// Unmaps the map, reserves its pages again, and returns the reservation.
     ///
     /// # Errors
     ///
-    /// It comes back with `ENOMEM` if there are too many mappings.
+    /// The error contains `self`, and is `ENOMEM` if the process has too many mappings
+    /// (`vm.max_map_count`).
     pub fn into_reservation(mut self) -> result::Result<R, ConversionError<Placed<M, R>>> {
         match self.reservation.reservation().reclaim() {
             Ok(()) => {
                 let this = ManuallyDrop::new(self);
-                // SAFETY: it is not used again, nor dropped.
+                // SAFETY: the value is neither used again nor dropped.
                 Ok(unsafe { ptr::read(&this.reservation) })
             }
             Err(errno) => Err(ConversionError { map: self, errno }),
@@ -129,14 +138,16 @@ impl<M: Map, R: ReservationHandle> Placed<M, R> {
     }
 }
 
+/// Moves a map into a reservation.
 fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Result<()> {
     if map.len() == 0 {
-        map.unmap(); // the page would outlive a placed map, which is not dropped
+        // A placed map is never dropped, so that the page of an empty map would be leaked.
+        map.unmap();
         return Ok(());
     }
     let (_, length) = map.mapping();
     let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
-    let range = to.whole(&(offset..end))?;
+    let range = to.page_range(&(offset..end))?;
     if map.page_size() != page_size() {
         return Err(Errno::EINVAL);
     }
@@ -144,13 +155,12 @@ fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Resu
     try_to_grow(map)?;
     try_to_move()?;
     let at = to.ptr.wrapping_add(offset);
-    // SAFETY: the reservation's own pages, to which `&mut` excludes references; nor is there
-    // one to the map's.
+    // SAFETY: the reservation owns the target, and `&mut` excludes references to both.
     if let Err(errno) = unsafe { map.move_to(at) } {
-        // The kernel may have made room before it failed. If nothing is there, it is reserved
-        // again; what is there may be the same as before, or somebody else's.
+        // The kernel may have unmapped the target before it failed. If nothing is mapped there, it is
+        // reserved again. If something is mapped there, it may belong to another thread.
         let flags = ANONYMOUS.union(MapFlags::FIXED_NOREPLACE);
-        // SAFETY: nothing is replaced.
+        // SAFETY: `MAP_FIXED_NOREPLACE` replaces nothing.
         if unsafe { syscall::mmap(at, length, NONE, flags, None, 0) }.is_err() {
             to.len = offset;
         }
@@ -160,30 +170,32 @@ fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Resu
     Ok(())
 }
 
-/// `EFAULT`: the map is not one mapping, of which only mremap(2) that makes it longer tells on
-/// all kernels: until Linux 6.16 a move is refused, when the target is gone, and from then on
-/// several are moved, one by one.
+/// Returns `EFAULT` if the map consists of several mappings.
+///
+/// Growing with mremap(2) finds this out on all kernels. A move does not: until Linux 6.16 it fails
+/// after the target was unmapped, and since Linux 6.17 it moves several mappings one by one.
 fn try_to_grow(map: &Region) -> syscall::Result<()> {
     let (base, length) = map.mapping();
     let (page, flags) = (page_size(), MremapFlags::empty());
-    // SAFETY: where it is, no page of it changes, and one behind it was nobody's.
+    // SAFETY: growing in place changes no page of the map, and takes a free page behind it.
     match unsafe { syscall::mremap(base, length, length + page, flags, ptr::null_mut()) } {
         Err(Errno::EFAULT) => Err(Errno::EFAULT),
-        // For other reasons, which do not matter: it shall not become longer.
+        // Other errors do not matter, because the map is not to grow.
         Err(_) => Ok(()),
-        // SAFETY: just mapped, and known to nobody.
+        // SAFETY: the page was mapped just now, and nothing refers to it.
         Ok(_) => unsafe { syscall::munmap(base.wrapping_add(length), page) },
     }
 }
 
-/// `ENOMEM`: there are too many mappings to move any, tried with pages of its own.
+/// Returns `ENOMEM` if the process has too many mappings to move one, by moving a page of its own.
 fn try_to_move() -> syscall::Result<()> {
     let page = page_size();
     let pages = ManuallyDrop::new(Reservation::new(2 * page)?);
     let (from, to) = (pages.ptr, pages.ptr.wrapping_add(page));
     let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-    // SAFETY: both are this function's own; one is in the other's place, or neither is moved,
-    // and then the other one may be anybody's by now.
+    // SAFETY: this function owns both pages. If the move succeeded, the target is the only one left.
+    // If it failed, the target may be unmapped, and another thread may have mapped something there, so
+    // that only the source is unmapped.
     unsafe {
         let moved = syscall::mremap(from, page, page, flags, to);
         syscall::munmap(if moved.is_ok() { to } else { from }, page)?;
@@ -193,7 +205,7 @@ fn try_to_move() -> syscall::Result<()> {
 
 impl<M: Map, R: ReservationHandle> Drop for Placed<M, R> {
     fn drop(&mut self) {
-        // If it fails the map stays, and it is tried again when the pages are next used.
+        // If this fails, the map stays, and the next method of the reservation tries again.
         let _ = self.reservation.reservation().reclaim();
     }
 }

@@ -1,90 +1,104 @@
-//! Addresses without memory, and what is put there.
+//! Reserved address space.
 
 use core::{fmt, mem::ManuallyDrop, ops::Range, ptr, result, slice};
 
 use crate::map::{ConversionError, Result};
 use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
 
-/// A range of addresses that nobody else gets, with memory only where it is asked for.
+/// A reserved range of address space, in which memory is committed page by page.
 ///
-/// Memory that has to grow and must not move is what most need it for; [`Arena`](crate::map::Arena)
-/// is a reservation that knows how far it is in use:
+/// The most frequent use is memory that grows and must not move. [`Arena`](crate::map::Arena) is a
+/// reservation that keeps track of its committed length:
 ///
 /// ```
 /// use baremap::map::Arena;
 ///
-/// // Addresses for 1 GiB, which cost nothing; a system of 32 bits has fewer.
+/// // Reserves 1 GiB of address space, which takes no memory. A 32-bit system has less of it.
 /// let mut arena = Arena::new(if cfg!(target_pointer_width = "64") { 1 << 30 } else { 1 << 26 })?;
 /// arena.resize(100_000)?;
 /// let before = arena.as_ptr();
 /// arena[99_999] = 7;
-/// arena.resize(10_000_000)?; // it never moves
+/// arena.resize(10_000_000)?; // The arena grows without moving.
 /// assert_eq!((arena.as_ptr(), arena[99_999], arena[9_999_999]), (before, 7, 0));
-/// arena.resize(4096)?; // the rest of the memory goes back
+/// arena.resize(4096)?; // The memory of the other pages is freed.
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
 /// # Pages
 ///
-/// A page is *reserved* at first: it cannot be accessed, and takes neither memory nor swap.
-/// [`commit`](Reservation::commit) makes zeroed memory of it, [`decommit`](Reservation::decommit)
-/// a reserved page again, and [`guard_pages`](Reservation::guard_pages) one that cannot be accessed either,
-/// at less cost amid memory. Which pages are what is the caller's to know: nothing is
-/// allocated here to remember it. `commit` gives the bytes as a slice, as often as it is
-/// called; pointers ([`as_mut_ptr`](Reservation::as_mut_ptr)) reach them in between.
+/// A page is *reserved* at first: it cannot be accessed, and takes neither memory nor swap space.
+/// [`commit`](Reservation::commit) makes it zeroed memory, and [`decommit`](Reservation::decommit)
+/// frees that memory and reserves the page again. [`guard_pages`](Reservation::guard_pages) makes a
+/// page inaccessible, too, but without another mapping.
+///
+/// The caller keeps track of which pages are committed. The reservation allocates no memory for that.
+/// Each call of `commit` returns the bytes as a slice. Between calls, they are accessed through
+/// pointers ([`as_mut_ptr`](Reservation::as_mut_ptr)).
 ///
 /// # Ownership
 ///
-/// Every call replaces pages of this reservation alone, which is why none is `unsafe`: what
-/// `MAP_FIXED` destroys was this value's own. [`split_off`](Reservation::split_off) makes
-/// two owners of one, [`merge`](Reservation::merge) one of two. A map that was made
-/// elsewhere is moved in by [`Placed::new`](crate::map::Placed::new), and leaves reserved pages behind when it is
-/// dropped, never a hole that another mapping could take.
+/// The methods replace pages with `MAP_FIXED`. They are safe, because a reservation owns the pages that
+/// they replace. [`split_off`](Reservation::split_off) makes two reservations of one, and
+/// [`merge`](Reservation::merge) makes one of two. [`Placed::new`](crate::map::Placed::new) moves a map
+/// into a reservation. When the map is dropped, its pages are reserved again, and are never free for
+/// another mapping meanwhile.
 ///
-/// Dropping a reservation unmaps all of its pages, committed ones as well: a slice of them
-/// borrows the reservation, so there is none. A child of fork(2) has a copy of its own.
+/// Dropping a reservation unmaps all of its pages, including committed ones. A slice of them borrows
+/// the reservation, so that none is left. A child created by fork(2) has its own copy of the memory.
 pub struct Reservation {
-    /// A page's; dangling if nothing was ever reserved.
+    /// The first byte, page-aligned; dangling if the reservation was created empty.
     pub(super) ptr: *mut u8,
-    /// Whole pages.
+    /// The length in bytes, a multiple of the page size.
     pub(super) len: usize,
-    /// Whether there may be guards, which `mprotect` does not remove.
+    /// Whether there may be guard pages (`MADV_GUARD_INSTALL`), which mprotect(2) does not remove.
     guards: bool,
-    /// Where a map was placed, an offset and a length: it is still there if it was forgotten.
+    /// The offset and the length of a placed map. It is still mapped if the `Placed` was forgotten.
     pub(super) placed: Option<(usize, usize)>,
 }
 
-// SAFETY: addresses of the process, not of a thread; memory is changed by `&mut self` alone.
+// SAFETY: the pages belong to the process, not to a thread.
 unsafe impl Send for Reservation {}
-// SAFETY: as above; by `&self` there is nothing but numbers.
+// SAFETY: a shared reference gives out only a pointer and numbers. Memory is changed through
+// `&mut self`.
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    /// Reserves `len` bytes of addresses, rounded up to whole pages. Zero reserves nothing.
+    /// Reserves `len` bytes of address space, rounded up to whole pages. A length of zero reserves
+    /// nothing.
+    ///
+    /// Source: mmap(2), with `PROT_NONE`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: so many addresses are not free in one piece, or above `RLIMIT_AS`, or there
-    /// are too many mappings. `EOVERFLOW`: more than `isize::MAX` bytes.
+    /// * `ENOMEM` if `len` contiguous bytes of address space are not free, if the address space of the
+    ///   process would be more than `RLIMIT_AS`, or if the process has too many mappings
+    ///   (`vm.max_map_count`).
+    /// * `EOVERFLOW` if `len`, rounded up, is more than `isize::MAX`.
     pub fn new(len: usize) -> Result<Reservation> {
         let len = whole_pages(len)?;
         let ptr = match len {
             0 => ptr::dangling_mut(),
-            // Not `MAP_NORESERVE`: pages that cannot be written to are not counted anyway,
-            // and with it those that are committed would not be counted either, so that
-            // the process would be killed later instead of getting an error here.
-            // SAFETY: without a fixed address nothing is replaced.
+            // The flags lack `MAP_NORESERVE`, because the kernel does not count pages that cannot be
+            // written to anyway. With the flag it would not count committed pages either, so that
+            // `commit` would not fail, and the process would be killed later.
+            // SAFETY: without a fixed address, no existing mapping is replaced.
             _ => unsafe { syscall::mmap(ptr::null_mut(), len, NONE, ANONYMOUS, None, 0)? },
         };
         Ok(Reservation { ptr, len, guards: false, placed: None })
     }
 
-    /// Reserves addresses of which the first is a multiple of `align` bytes, a power of two.
-    /// For a moment `align` more are reserved.
+    /// Reserves `len` bytes of address space, rounded up to whole pages, whose first byte is aligned to
+    /// `align` bytes.
+    ///
+    /// A larger range is reserved for a moment, by up to `align` bytes.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Reservation::new), and `EINVAL`: no power of two.
+    /// * `EINVAL` if `align` is not a power of two.
+    /// * `ENOMEM` if `len + align` contiguous bytes of address space are not free, if the address space
+    ///   of the process would be more than `RLIMIT_AS`, or if the process has too many mappings
+    ///   (`vm.max_map_count`).
+    /// * `EOVERFLOW` if `len + align`, rounded up, is more than `isize::MAX`.
     pub fn aligned(len: usize, align: usize) -> Result<Reservation> {
         if !align.is_power_of_two() {
             return Err(Errno::EINVAL);
@@ -97,38 +111,42 @@ impl Reservation {
         Ok(all)
     }
 
-    /// The first byte. It may be read where pages are committed.
+    /// Returns a pointer to the first byte. Only committed pages may be read.
     #[must_use]
     pub const fn as_ptr(&self) -> *const u8 {
         self.ptr
     }
 
-    /// The first byte. It may be read and written where pages are committed.
+    /// Returns a pointer to the first byte. Only committed pages may be read and written.
     #[must_use]
     pub const fn as_mut_ptr(&self) -> *mut u8 {
         self.ptr
     }
 
-    /// How many bytes are reserved, committed or not: whole pages.
+    /// Returns the length in bytes of all pages, committed or not. It is a multiple of the page size.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether the length is zero.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Makes memory of all pages that have bytes of a range, and gives those bytes. Pages
-    /// that were committed before keep their contents, others are zero. No bytes: nothing.
+    /// Commits memory for the pages of a range, and returns the bytes of the range as a slice.
+    ///
+    /// Every page that contains a byte of the range is committed. The range need not be page-aligned.
+    /// Pages that were committed before keep their contents. Other pages are zero, also those that were
+    /// guard pages. A no-op if the range is empty.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the range is not inside. `ENOMEM`: more than the system is willing to
-    /// promise (see `overcommit_memory` in proc(5)), or `RLIMIT_DATA`, or too many
-    /// mappings; some of the pages may then be committed.
+    /// * `EINVAL` if the range is not inside the reservation.
+    /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if the
+    ///   limit `RLIMIT_DATA` is reached, or if the process has too many mappings
+    ///   (`vm.max_map_count`). Some of the pages may be committed.
     pub fn commit(&mut self, range: Range<usize>) -> Result<&mut [u8]> {
         let mut pages = self.inside(&range)?;
         if pages.is_empty() {
@@ -138,13 +156,13 @@ impl Reservation {
         let before = pages.start % page_size();
         pages.start -= before;
         let (start, length) = (self.ptr.wrapping_add(pages.start), pages.len());
-        // SAFETY: this value's own pages, to which `&mut self` excludes references. They are
-        // private and anonymous, or become so: a map that was placed is gone.
+        // SAFETY: the reservation owns the pages, and `&mut self` excludes references to them. They
+        // are private anonymous memory, because a map that was placed has been removed above.
         let bytes = unsafe {
             syscall::mprotect(start, length, READ_WRITE)?;
             if self.guards {
                 match syscall::madvise(start, length, Advice::GUARD_REMOVE) {
-                    // The kernel has none.
+                    // Kernels before Linux 6.13 do not know guard pages, so that there are none.
                     Ok(()) | Err(Errno::EINVAL) => {}
                     Err(errno) => return Err(errno),
                 }
@@ -154,50 +172,68 @@ impl Reservation {
         Ok(bytes)
     }
 
-    /// Gives the memory of a range of pages back, and reserves them again. No bytes: nothing.
+    /// Frees the memory of a range of pages, and reserves the pages again. A no-op if the range is
+    /// empty.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the range is not inside, or does not begin and end with whole pages.
-    /// `ENOMEM`: too many mappings.
+    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at multiples of
+    ///   the page size.
+    /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
     pub fn decommit(&mut self, range: Range<usize>) -> Result<()> {
-        let range = self.whole(&range)?;
+        let range = self.page_range(&range)?;
         self.reclaim()?;
         self.reserve_again(range)
     }
 
-    /// Makes guards of a range of pages, which cannot be accessed, and gives their memory
-    /// back. Committing them makes memory of them again. No bytes: nothing.
+    /// Frees the memory of a range of pages, and makes them guard pages, which cannot be accessed. A
+    /// no-op if the range is empty.
     ///
-    /// That is what [`decommit`](Reservation::decommit) does as well, but from Linux 6.13 on
-    /// (`MADV_GUARD_INSTALL`) it makes no new mapping, of which a process can have 65530.
-    /// Older kernels do the same as there. Source: madvise(2).
+    /// [`commit`](Reservation::commit) makes memory of guard pages again.
+    ///
+    /// [`decommit`](Reservation::decommit) also makes pages inaccessible, but splits the mapping, and a
+    /// process can have only 65530 mappings by default. Guard pages (`MADV_GUARD_INSTALL`, Linux 6.13)
+    /// need no mappings of their own. Where the kernel refuses them, such as in locked memory, and on
+    /// older kernels, this method falls back to `decommit`.
+    ///
+    /// qemu-user 7.2 and 10.0 report success without making guard pages: the pages stay accessible
+    /// there. qemu-user 11.1 returns an error to this library, which falls back to `decommit`.
+    ///
+    /// Source: madvise(2).
     ///
     /// # Errors
     ///
-    /// As for `decommit`.
+    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at multiples of
+    ///   the page size.
+    /// * `ENOMEM` if there is no memory for page tables, or, on older kernels, if the process has too
+    ///   many mappings (`vm.max_map_count`).
     pub fn guard_pages(&mut self, range: Range<usize>) -> Result<()> {
-        let range = self.whole(&range)?;
+        let range = self.page_range(&range)?;
         self.reclaim()?;
-        // Whatever the result: a call that fails may have installed some.
+        // This is set whatever the result is, because a call that fails may have installed some.
         self.guards = true;
         let start = self.ptr.wrapping_add(range.start);
-        // SAFETY: this value's own pages, to which `&mut self` excludes references.
+        // SAFETY: the reservation owns the pages, and `&mut self` excludes references to them.
         match unsafe { syscall::madvise(start, range.len(), Advice::GUARD_INSTALL) } {
-            // The kernel has none, or not for memory that is locked.
+            // Kernels before Linux 6.13 do not know the advice, and newer ones refuse it for locked
+            // memory.
             Err(Errno::EINVAL) => self.reserve_again(range),
             result => result,
         }
     }
 
-    /// Splits the reservation: this one keeps the bytes before `at`, the other has the rest.
-    /// Pages stay as they are, contents and all. At either end, one of both is empty.
+    /// Splits the reservation in two: `self` keeps the bytes before `at`, and the returned reservation
+    /// owns the rest.
+    ///
+    /// Pages keep their state and contents. If `at` is zero, `self` becomes empty; if it is the length,
+    /// the returned reservation is empty.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: `at` is beyond the end, or inside of a page.
+    /// * `EINVAL` if `at` is past the end, or is not a multiple of the page size.
+    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove it.
     pub fn split_off(&mut self, at: usize) -> Result<Reservation> {
-        let rest = self.whole(&(at..self.len))?;
+        let rest = self.page_range(&(at..self.len))?;
         self.reclaim()?;
         self.len = at;
         Ok(Reservation {
@@ -208,11 +244,14 @@ impl Reservation {
         })
     }
 
-    /// Takes the reservation that begins where this one ends, and is then both.
+    /// Appends a reservation that begins where this one ends.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it begins elsewhere. It comes back, and this one is as it was.
+    /// The error contains `next`, and `self` is unchanged.
+    ///
+    /// * `EINVAL` if `next` does not begin where this reservation ends.
+    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove it.
     pub fn merge(
         &mut self,
         mut next: Reservation,
@@ -230,32 +269,35 @@ impl Reservation {
         Ok(())
     }
 
+    /// Returns the range if it is inside the reservation, and `EINVAL` otherwise.
     fn inside(&self, range: &Range<usize>) -> syscall::Result<Range<usize>> {
         let inside = range.start <= range.end && range.end <= self.len;
         if inside { Ok(range.clone()) } else { Err(Errno::EINVAL) }
     }
 
-    pub(super) fn whole(&self, range: &Range<usize>) -> syscall::Result<Range<usize>> {
+    /// Returns the range if it is inside the reservation and consists of whole pages, and `EINVAL`
+    /// otherwise.
+    pub(super) fn page_range(&self, range: &Range<usize>) -> syscall::Result<Range<usize>> {
         let whole = (range.start | range.end).is_multiple_of(page_size());
         if whole { self.inside(range) } else { Err(Errno::EINVAL) }
     }
 
-    /// Whatever is in a range of whole pages gives way to reserved ones.
+    /// Replaces a range of whole pages by reserved pages.
     ///
-    /// A call with `MAP_FIXED` that fails may have unmapped what was there (mmap(2), POSIX),
-    /// which would leave a hole. Nothing can make this one fail after that but a kernel
-    /// without memory for itself: there is no file, and nothing to be counted.
+    /// A call with `MAP_FIXED` that fails may have unmapped the old pages (mmap(2)), which would leave
+    /// a hole in the reservation. This call can fail after that only if the kernel has no memory for its
+    /// own structures: no file is mapped, and no memory is counted.
     fn reserve_again(&mut self, range: Range<usize>) -> syscall::Result<()> {
         if range.is_empty() {
             return Ok(());
         }
         let start = self.ptr.wrapping_add(range.start);
         let flags = ANONYMOUS.union(MapFlags::FIXED);
-        // SAFETY: this value's own pages, to which `&mut self` excludes references.
+        // SAFETY: the reservation owns the pages, and `&mut self` excludes references to them.
         unsafe { syscall::mmap(start, range.len(), NONE, flags, None, 0).map(drop) }
     }
 
-    /// No page is anything but reserved.
+    /// Reserves all pages again.
     pub(super) fn reserve_all(&mut self) -> syscall::Result<()> {
         self.reserve_again(0..self.len)?;
         self.placed = None;
@@ -263,7 +305,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Puts reserved pages where a map was placed and is no longer wanted.
+    /// Replaces the pages of a placed map, if there is one, by reserved pages.
     pub(super) fn reclaim(&mut self) -> syscall::Result<()> {
         if let Some((offset, length)) = self.placed {
             self.reserve_again(offset..offset + length)?;
@@ -276,7 +318,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.len != 0 {
-            // SAFETY: this value's own pages, and nobody may use them after this.
+            // SAFETY: the reservation owns the pages, and is dropped.
             let _ = unsafe { syscall::munmap(self.ptr, self.len) };
         }
     }
@@ -292,6 +334,7 @@ pub(super) const NONE: ProtFlags = ProtFlags::empty();
 const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 pub(super) const ANONYMOUS: MapFlags = MapFlags::PRIVATE.union(MapFlags::ANONYMOUS);
 
+/// Rounds a length up to whole pages. `EOVERFLOW` if the result is more than `isize::MAX`.
 pub(super) fn whole_pages(len: usize) -> syscall::Result<usize> {
     let rounded = len.checked_next_multiple_of(page_size()).ok_or(Errno::EOVERFLOW)?;
     if rounded <= isize::MAX as usize { Ok(rounded) } else { Err(Errno::EOVERFLOW) }
