@@ -61,7 +61,15 @@ use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags,
 /// although it can reappear when the file grows: see [`set_len`](FileMap::set_len).
 ///
 /// Some FUSE servers report a size that is only an estimate. The kernel then shows zeros between the
-/// real end of the file and that size. A map cannot tell them from data. read(2) finds the real end.
+/// real end of the file and that size. A map cannot distinguish them from data. read(2) finds the real end.
+///
+/// # Signals and children
+///
+/// A signal handler may read and write a map, unless it runs with `SIGBUS` or `SIGSEGV` blocked: a
+/// missing page then kills the process. See [`guard`].
+///
+/// A child created by `fork` has the map and the signal handler. What one process writes to the map is
+/// visible to the other one.
 ///
 /// # Slices
 ///
@@ -148,7 +156,7 @@ impl FileMap {
     pub fn map_range(file: impl Into<OwnedFd>, start: u64, len: usize) -> Result<FileMap> {
         guard::install()?;
         let file = file.into();
-        // SAFETY: takes no pointer.
+        // SAFETY: `F_GETFL` takes no pointer.
         let mode = unsafe { syscall::fcntl(file.as_fd(), F_GETFL, 0)? };
         let both = mode as u32 & O_ACCMODE == O_RDWR;
         let mut prot = if both { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
@@ -192,9 +200,9 @@ impl FileMap {
 
     /// Sets the length of the file to `len` bytes, with ftruncate(2), and refreshes the map.
     ///
-    /// `len` is the length of the file, which is longer than the map if the map does not begin at the
-    /// first byte of the file. New bytes are a hole: they read as zeros, and take no space on the disk
-    /// before they are written.
+    /// `len` counts from the beginning of the file, also if the map begins at another offset of the
+    /// file. New bytes are a hole: they read as zeros, and take no space on the disk before they are
+    /// written.
     ///
     /// New bytes in the last page of the old file are not zeros if somebody wrote to them through a
     /// map, behind the end of the file, and the file is on tmpfs or in memory (memfd_create(2); Linux
@@ -216,8 +224,8 @@ impl FileMap {
 
     /// Reads bytes from `offset` on into the buffer, and returns their number.
     ///
-    /// The number is that of the buffer, or less if the map ends before. It is zero if `offset` is at
-    /// or past the end of the map.
+    /// The number is the length of the buffer, or less if the map ends before. It is zero if `offset` is
+    /// at or past the end of the map.
     ///
     /// On overlayfs, a map that was made before the first change of a file (copy-up) keeps showing the
     /// old contents, without an error.
@@ -235,8 +243,8 @@ impl FileMap {
 
     /// Writes bytes to the map from `offset` on, and returns their number.
     ///
-    /// The number is that of `bytes`, or less if the map ends before. It is zero if `offset` is at or
-    /// past the end of the map: writing does not extend the file.
+    /// The number is the length of `bytes`, or less if the map ends before. It is zero if `offset` is at
+    /// or past the end of the map: writing does not extend the file.
     ///
     /// The data is visible to other readers and maps of the file immediately. It reaches the disk when
     /// the kernel writes it back, or when [`flush`](FileMap::flush) returns. There is one exception: on
@@ -360,7 +368,8 @@ impl FileMap {
     /// Writes the changed pages of the map back to the disk, and waits for it.
     ///
     /// The data is on the disk when this returns `Ok`. The directory entry of a new file needs an
-    /// fsync(2) of the directory as well. Source: `MS_SYNC` in msync(2).
+    /// fsync(2) of the directory as well. Dropping a map neither waits for the disk nor reports errors
+    /// of writing back. Source: `MS_SYNC` in msync(2).
     ///
     /// # Errors
     ///

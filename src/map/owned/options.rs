@@ -13,6 +13,8 @@ use crate::syscall::{self, Advice, Errno, MapFlags, Mode, OFlags, ProtFlags, Sta
 
 /// Options for mapping a file, a part of a file, or memory.
 ///
+/// The descriptor of a file may be closed after the file was mapped. The map keeps the file open.
+///
 /// ```
 /// use baremap::MmapOptions;
 ///

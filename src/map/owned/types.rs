@@ -426,7 +426,7 @@ macro_rules! writable {
             /// Writes the changed pages of the map back to the file, and waits for the disk.
             ///
             /// The data is on the disk when this returns `Ok`. For anonymous memory this is a no-op.
-            /// Source: `MS_SYNC` in msync(2).
+            /// Dropping a map neither waits for the disk nor reports errors of writing back. Source: `MS_SYNC` in msync(2).
             ///
             /// # Errors
             ///

@@ -32,6 +32,8 @@ use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, pa
 /// [`Reservation`]. All of it is allocated when the ring is created, and the file is sealed against
 /// being truncated, so that no access fails.
 ///
+/// Writing and removing bytes need `&mut self`, so that two threads can use one ring only with a lock.
+///
 /// # Fork
 ///
 /// A child created by fork(2) does not have the memory (`MADV_DONTFORK`), because both processes would
