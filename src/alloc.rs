@@ -13,13 +13,14 @@
 //! }
 //! ```
 //!
-//! A freestanding program also declares `extern crate alloc`; see `examples/words.rs`. If an allocation
-//! fails, the program writes one line to standard error and aborts. `try_reserve` and similar methods
-//! return an error instead.
+//! A freestanding program also declares `extern crate alloc`; see `examples/words.rs`. If an
+//! allocation fails, the program writes one line to standard error and aborts. `try_reserve` and
+//! similar methods return an error instead.
 //!
-//! An allocation of 128 KiB or more is a mapping of its own. It grows with mremap(2), without being
-//! copied if possible, and is unmapped when it is freed. Smaller allocations share mappings of at least
-//! 1 MiB, which the crate `talc` manages. These mappings are never unmapped, but their memory is reused.
+//! An allocation of 128 KiB or more is a mapping of its own. It grows with mremap(2), without
+//! being copied if possible, and is unmapped when it is freed. Smaller allocations share mappings
+//! of at least 1 MiB, which the crate `talc` manages. These mappings are never unmapped, but
+//! their memory is reused.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -39,8 +40,8 @@ use crate::syscall::{self, MapFlags, MremapFlags, ProtFlags, page_size};
 /// Any number of threads may use it. Small allocations are protected by a spin lock that yields the
 /// processor.
 ///
-/// It must not be used in a signal handler, nor in a child that a process with several threads created
-/// by `fork`, because the lock may be held and never be released.
+/// It must not be used in a signal handler, nor in a child that a process with several threads
+/// created by `fork`, because the lock may be held and never be released.
 pub struct Allocator {
     small: Talck<Spin, Pages>,
 }
@@ -73,8 +74,8 @@ fn is_large(layout: Layout) -> bool {
     layout.size() >= LARGE
 }
 
-// SAFETY: memory comes from the kernel or from `talc`. The layout decides which, at allocation as well
-// as at reallocation and deallocation. No function panics.
+// SAFETY: memory comes from the kernel or from `talc`. The layout decides which, at allocation as
+// well as at reallocation and deallocation. No function panics.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller fulfills the contract of `GlobalAlloc::alloc`.
@@ -103,8 +104,8 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller guarantees that `size` is valid for a layout with this alignment.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        // SAFETY: the caller fulfills the contract of `GlobalAlloc::realloc`. The copied bytes are inside
-        // the old and the new allocation, which do not overlap.
+        // SAFETY: the caller fulfills the contract of `GlobalAlloc::realloc`. The copied bytes
+        // are inside the old and the new allocation, which do not overlap.
         unsafe {
             match (is_large(layout), is_large(new)) {
                 (false, false) => return self.small.realloc(old, layout, size),
@@ -125,8 +126,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Resizes a large allocation with mremap(2). The kernel refuses if it consists of several mappings,
-/// because advice was given for a part of it.
+/// Resizes a large allocation with mremap(2). The kernel refuses if it consists of several
+/// mappings, because advice was given for a part of it.
 ///
 /// # Safety
 ///
@@ -150,8 +151,8 @@ fn leak(mut memory: Reservation) -> map::Result<*mut u8> {
 #[derive(Debug)]
 struct Pages;
 
-// SAFETY: each mapping is new, as long as the layout, and mapped until it is deallocated. (A layout has
-// at most `isize::MAX` bytes, and the kernel rounds the length up to whole pages.)
+// SAFETY: each mapping is new, as long as the layout, and mapped until it is deallocated. (A
+// layout has at most `isize::MAX` bytes, and the kernel rounds the length up to whole pages.)
 unsafe impl GlobalAlloc for Pages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > page_size() {
@@ -171,7 +172,8 @@ unsafe impl GlobalAlloc for Pages {
     }
 }
 
-/// The smallest mapping for small allocations, in bytes. Pages that are not accessed take no memory.
+/// The smallest mapping for small allocations, in bytes. Pages that are not accessed take no
+/// memory.
 const BLOCK: usize = 1024 * 1024;
 
 /// An upper limit of the bytes that `talc` needs for its own data in a block.
@@ -188,17 +190,19 @@ impl OomHandler for Pages {
         if block.is_null() {
             return Err(());
         }
-        // SAFETY: the block was mapped just now, nothing else refers to it, and it is never unmapped.
+        // SAFETY: the block was mapped just now, nothing else refers to it, and it is never
+        // unmapped.
         unsafe { talc.claim(Span::from_base_size(block, size)) }.map(drop)
     }
 }
 
-/// A spin lock, which needs no support of the runtime. It is held for some hundred instructions, or for
-/// one system call.
+/// A spin lock, which needs no support of the runtime. It is held for some hundred instructions,
+/// or for one system call.
 struct Spin(AtomicBool);
 
-// SAFETY: the thread that changes the value from `false` to `true` has the lock, and no other thread
-// has it until the value is `false` again. Acquire and release ordering pass on what was written.
+// SAFETY: the thread that changes the value from `false` to `true` has the lock, and no other
+// thread has it until the value is `false` again. Acquire and release ordering pass on what was
+// written.
 unsafe impl lock_api::RawMutex for Spin {
     #[allow(clippy::declare_interior_mutable_const, reason = "each use creates a new lock")]
     const INIT: Spin = Spin(AtomicBool::new(false));

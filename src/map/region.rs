@@ -247,8 +247,8 @@ impl Region {
     pub unsafe fn move_to(&mut self, to: *mut u8) -> Result<()> {
         let (base, length) = self.mapping();
         let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-        // SAFETY: the range is the whole mapping, which this value owns. The caller owns the target,
-        // and has no reference to either.
+        // SAFETY: the range is the whole mapping, which this value owns. The caller owns the
+        // target, and has no reference to either.
         unsafe { syscall::mremap(base, length, length, flags, to)? };
         self.ptr = to.wrapping_add(self.ptr.addr() - base.addr());
         Ok(())

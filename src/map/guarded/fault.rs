@@ -43,8 +43,8 @@ impl Fault {
     /// which the system call succeeds:
     ///
     /// * The file was truncated, and has been extended again since.
-    /// * The byte is in a hole of a file on a full tmpfs. The hole can be read by read(2), but a map
-    ///   needs a page for it.
+    /// * The byte is in a hole of a file on a full tmpfs. The hole can be read by read(2), but a
+    ///   map needs a page for it.
     /// * The byte is in a block that two files share on a full btrfs, which reserves space for the
     ///   block without an error, but has no room to change it. (xfs reports `ENOSPC`; Linux 6.18.)
     #[must_use]
@@ -106,8 +106,8 @@ pub(crate) fn unreadable(file: BorrowedFd<'_>, place: u64) -> Option<Option<Errn
 pub(super) fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
     let size = page_size() as u64;
     let page = place & !(size - 1);
-    // Without `UNSHARE_RANGE`, xfs reports success for a block that two files share, although it has
-    // no room to give each file its own.
+    // Without `UNSHARE_RANGE`, xfs reports success for a block that two files share, although it
+    // has no room to give each file its own.
     let mut flags = FallocateFlags::KEEP_SIZE | FallocateFlags::UNSHARE_RANGE;
     loop {
         match syscall::fallocate(file, flags, page, size) {

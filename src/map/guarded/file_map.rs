@@ -38,20 +38,20 @@ use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags,
 /// ```
 ///
 /// The methods copy bytes into and out of the map. Where a page is missing, because the file was
-/// truncated, or its disk failed or is full, they return a [`Fault`] after the bytes that come before
-/// it. An access through a slice would kill the process with `SIGBUS`.
+/// truncated, or its disk failed or is full, they return a [`Fault`] after the bytes that come
+/// before it. An access through a slice would kill the process with `SIGBUS`.
 ///
 /// # Threads
 ///
 /// Any number of threads may read and write one map at the same time, because no reference to the
-/// file's memory exists. If one thread writes bytes while another one reads them, the reader gets old
-/// bytes, new bytes, or a mixture of both.
+/// file's memory exists. If one thread writes bytes while another one reads them, the reader gets
+/// old bytes, new bytes, or a mixture of both.
 ///
 /// # Length
 ///
-/// Offsets and lengths are in bytes, need no alignment, and count from the beginning of the map. The
-/// length of the map is that of the file when it was mapped or [refreshed](FileMap::refresh) last.
-/// Writing does not extend the file; [`set_len`](FileMap::set_len) does.
+/// Offsets and lengths are in bytes, need no alignment, and count from the beginning of the map.
+/// The length of the map is that of the file when it was mapped or [refreshed](FileMap::refresh)
+/// last. Writing does not extend the file; [`set_len`](FileMap::set_len) does.
 ///
 /// # Truncation within a page
 ///
@@ -60,16 +60,17 @@ use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags,
 /// [`refresh`](FileMap::refresh) finds the new length. What is written to them is not in the file,
 /// although it can reappear when the file grows: see [`set_len`](FileMap::set_len).
 ///
-/// Some FUSE servers report a size that is only an estimate. The kernel then shows zeros between the
-/// real end of the file and that size. A map cannot distinguish them from data. read(2) finds the real end.
+/// Some FUSE servers report a size that is only an estimate. The kernel then shows zeros between
+/// the real end of the file and that size. A map cannot distinguish them from data. read(2) finds
+/// the real end.
 ///
 /// # Signals and children
 ///
 /// A signal handler may read and write a map, unless it runs with `SIGBUS` or `SIGSEGV` blocked: a
 /// missing page then kills the process. See [`guard`].
 ///
-/// A child created by `fork` has the map and the signal handler. What one process writes to the map is
-/// visible to the other one.
+/// A child created by `fork` has the map and the signal handler. What one process writes to the
+/// map is visible to the other one.
 ///
 /// # Slices
 ///
@@ -97,14 +98,14 @@ impl FileMap {
     ///
     /// # Errors
     ///
-    /// * An error of open(2), such as `ENOENT` if there is no such file, or `EACCES` if the caller may
-    ///   not read it.
+    /// * An error of open(2), such as `ENOENT` if there is no such file, or `EACCES` if the
+    ///   caller may not read it.
     /// * `ENODEV` if such a file cannot be mapped, such as a pipe or a file in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
-    /// * `EOVERFLOW` if the file is longer than `isize::MAX` bytes. [`map_range`](FileMap::map_range)
-    ///   can map a part of it.
-    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of such
-    ///   files. Linux has them since 6.7, and in backports such as 6.1.192.
+    /// * `EOVERFLOW` if the file is longer than `isize::MAX` bytes.
+    ///   [`map_range`](FileMap::map_range) can map a part of it.
+    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of
+    ///   such files. Linux has them since 6.7, and in backports such as 6.1.192.
     /// * `EPERM` or another error of [`guard::install`] if a seccomp filter forbids to install the
     ///   signal handler.
     pub fn open(path: &core::ffi::CStr) -> Result<FileMap> {
@@ -121,13 +122,13 @@ impl FileMap {
     /// * `EACCES` if the descriptor is not open for reading.
     /// * `EBADF` if the descriptor is open neither for reading nor for writing (`O_PATH`).
     /// * `ENODEV` if such a file cannot be mapped, such as a pipe or a file in `/proc`.
-    /// * `EINVAL` if the descriptor is open for writing, and the length of a file on hugetlbfs is not
-    ///   a multiple of the huge page size: a writable mapping would extend the file.
+    /// * `EINVAL` if the descriptor is open for writing, and the length of a file on hugetlbfs is
+    ///   not a multiple of the huge page size: a writable mapping would extend the file.
     /// * `ENOMEM` if there is not enough address space.
-    /// * `EOVERFLOW` if the file is longer than `isize::MAX` bytes. [`map_range`](FileMap::map_range)
-    ///   can map a part of it.
-    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of such
-    ///   files. Linux has them since 6.7, and in backports such as 6.1.192.
+    /// * `EOVERFLOW` if the file is longer than `isize::MAX` bytes.
+    ///   [`map_range`](FileMap::map_range) can map a part of it.
+    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of
+    ///   such files. Linux has them since 6.7, and in backports such as 6.1.192.
     /// * `EPERM` or another error of [`guard::install`] if a seccomp filter forbids to install the
     ///   signal handler.
     pub fn new(file: impl Into<OwnedFd>) -> Result<FileMap> {
@@ -145,12 +146,12 @@ impl FileMap {
     /// * `EACCES` if the descriptor is not open for reading.
     /// * `EBADF` if the descriptor is open neither for reading nor for writing (`O_PATH`).
     /// * `ENODEV` if such a file cannot be mapped, such as a pipe or a file in `/proc`.
-    /// * `EINVAL` if the descriptor is open for writing, and the length of a file on hugetlbfs is not
-    ///   a multiple of the huge page size: a writable mapping would extend the file.
+    /// * `EINVAL` if the descriptor is open for writing, and the length of a file on hugetlbfs is
+    ///   not a multiple of the huge page size: a writable mapping would extend the file.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the range is longer than `isize::MAX` bytes.
-    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of such
-    ///   files. Linux has them since 6.7, and in backports such as 6.1.192.
+    /// * `EPERM` if the file is sealed against writing and the kernel has no shared mappings of
+    ///   such files. Linux has them since 6.7, and in backports such as 6.1.192.
     /// * `EPERM` or another error of [`guard::install`] if a seccomp filter forbids to install the
     ///   signal handler.
     pub fn map_range(file: impl Into<OwnedFd>, start: u64, len: usize) -> Result<FileMap> {
@@ -182,13 +183,13 @@ impl FileMap {
 
     /// Maps the file with its present length, and returns the new length of the map in bytes.
     ///
-    /// Afterwards the map also shows the file again where pages were missing. After an error the map
-    /// is unchanged.
+    /// Afterwards the map also shows the file again where pages were missing. After an error the
+    /// map is unchanged.
     ///
     /// # Errors
     ///
-    /// * `EINVAL` if the map is writable, and the length of a file on hugetlbfs is not a multiple of
-    ///   the huge page size.
+    /// * `EINVAL` if the map is writable, and the length of a file on hugetlbfs is not a multiple
+    ///   of the huge page size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the map would be longer than `isize::MAX` bytes.
     /// * `EPERM` if the map is writable, and the file was sealed with `FUTURE_WRITE` since.
@@ -200,22 +201,22 @@ impl FileMap {
 
     /// Sets the length of the file to `len` bytes, with ftruncate(2), and refreshes the map.
     ///
-    /// `len` counts from the beginning of the file, also if the map begins at another offset of the
-    /// file. New bytes are a hole: they read as zeros, and take no space on the disk before they are
-    /// written.
+    /// `len` counts from the beginning of the file, also if the map begins at another offset of
+    /// the file. New bytes are a hole: they read as zeros, and take no space on the disk before
+    /// they are written.
     ///
-    /// New bytes in the last page of the old file are not zeros if somebody wrote to them through a
-    /// map, behind the end of the file, and the file is on tmpfs or in memory (memfd_create(2); Linux
-    /// 6.1 to 7.2). ext4, xfs and btrfs zero them.
+    /// New bytes in the last page of the old file are not zeros if somebody wrote to them through
+    /// a map, behind the end of the file, and the file is on tmpfs or in memory (memfd_create(2);
+    /// Linux 6.1 to 7.2). ext4, xfs and btrfs zero them.
     ///
     /// # Errors
     ///
     /// * `EINVAL` or `EBADF` if the file is not open for writing.
-    /// * `EFBIG` if `len` is larger than the file system or `RLIMIT_FSIZE` allows. In the latter case
-    ///   the process is also sent `SIGXFSZ`.
+    /// * `EFBIG` if `len` is larger than the file system or `RLIMIT_FSIZE` allows. In the latter
+    ///   case the process is also sent `SIGXFSZ`.
     /// * `EPERM` if a seal forbids the change.
-    /// * An error of [`refresh`](FileMap::refresh). The file then has its new length, and the map is
-    ///   unchanged.
+    /// * An error of [`refresh`](FileMap::refresh). The file then has its new length, and the map
+    ///   is unchanged.
     #[doc(alias = "ftruncate")]
     pub fn set_len(&mut self, len: u64) -> Result<()> {
         syscall::ftruncate(self.file.as_fd(), len)?;
@@ -224,11 +225,11 @@ impl FileMap {
 
     /// Reads bytes from `offset` on into the buffer, and returns their number.
     ///
-    /// The number is the length of the buffer, or less if the map ends before. It is zero if `offset` is
-    /// at or past the end of the map.
+    /// The number is the length of the buffer, or less if the map ends before. It is zero if
+    /// `offset` is at or past the end of the map.
     ///
-    /// On overlayfs, a map that was made before the first change of a file (copy-up) keeps showing the
-    /// old contents, without an error.
+    /// On overlayfs, a map that was made before the first change of a file (copy-up) keeps
+    /// showing the old contents, without an error.
     ///
     /// # Errors
     ///
@@ -243,13 +244,13 @@ impl FileMap {
 
     /// Writes bytes to the map from `offset` on, and returns their number.
     ///
-    /// The number is the length of `bytes`, or less if the map ends before. It is zero if `offset` is at
-    /// or past the end of the map: writing does not extend the file.
+    /// The number is the length of `bytes`, or less if the map ends before. It is zero if
+    /// `offset` is at or past the end of the map: writing does not extend the file.
     ///
-    /// The data is visible to other readers and maps of the file immediately. It reaches the disk when
-    /// the kernel writes it back, or when [`flush`](FileMap::flush) returns. There is one exception: on
-    /// overlayfs, another map that was made before the first change of the file (copy-up) keeps
-    /// showing the old contents.
+    /// The data is visible to other readers and maps of the file immediately. It reaches the disk
+    /// when the kernel writes it back, or when [`flush`](FileMap::flush) returns. There is one
+    /// exception: on overlayfs, another map that was made before the first change of the file
+    /// (copy-up) keeps showing the old contents.
     ///
     /// # Errors
     ///
@@ -266,8 +267,8 @@ impl FileMap {
 
     /// Writes one value to `len` bytes from `offset` on, and returns their number.
     ///
-    /// The number is less than `len` if the map ends before. The data is visible and reaches the disk
-    /// like that of [`write_at`](FileMap::write_at).
+    /// The number is less than `len` if the map ends before. The data is visible and reaches the
+    /// disk like that of [`write_at`](FileMap::write_at).
     ///
     /// # Errors
     ///
@@ -293,8 +294,8 @@ impl FileMap {
 
     /// Copies `len` bytes from `offset` on to another map, and returns their number.
     ///
-    /// The number is less than `len` if either map ends before. If the two ranges show common bytes of
-    /// one file, the contents of these bytes are unspecified afterwards.
+    /// The number is less than `len` if either map ends before. If the two ranges show common
+    /// bytes of one file, the contents of these bytes are unspecified afterwards.
     ///
     /// # Errors
     ///
@@ -313,8 +314,8 @@ impl FileMap {
         to.writable(to_at).map_err(|fault| Fault { offset: at as u64, ..fault })?;
         // Zero pages that replaced pages of this file must not be copied to the other file.
         let intact = cmp::min(len, self.intact_len(at));
-        // SAFETY: both ranges are mapped. References to the maps exist only during `with_slice`, whose
-        // caller excludes conflicting accesses.
+        // SAFETY: both ranges are mapped. References to the maps exist only during `with_slice`,
+        // whose caller excludes conflicting accesses.
         let copied = unsafe { guard::copy(self.at(at), to.at(to_at), intact) };
         let done = intact - copied.err().unwrap_or(0);
         let done = cmp::min(done, cmp::min(self.intact_len(at), to.intact_len(to_at)));
@@ -330,8 +331,8 @@ impl FileMap {
         Err(Fault { offset, done, errno })
     }
 
-    /// Searches for a byte from `offset` on, and returns the offset of its first occurrence, or `None`
-    /// if there is none.
+    /// Searches for a byte from `offset` on, and returns the offset of its first occurrence, or
+    /// `None` if there is none.
     ///
     /// # Errors
     ///
@@ -368,8 +369,8 @@ impl FileMap {
     /// Writes the changed pages of the map back to the disk, and waits for it.
     ///
     /// The data is on the disk when this returns `Ok`. The directory entry of a new file needs an
-    /// fsync(2) of the directory as well. Dropping a map neither waits for the disk nor reports errors
-    /// of writing back. Source: `MS_SYNC` in msync(2).
+    /// fsync(2) of the directory as well. Dropping a map neither waits for the disk nor reports
+    /// errors of writing back. Source: `MS_SYNC` in msync(2).
     ///
     /// # Errors
     ///
@@ -389,8 +390,8 @@ impl FileMap {
     /// * `EINVAL` if the kernel does not know the advice, or does not accept it for maps of files.
     /// * `EINVAL` if the advice is [`Advice::DontFork`]. A child would otherwise access whatever
     ///   memory has the addresses of the map then.
-    /// * `EFAULT` if the advice is [`Advice::PopulateRead`] or [`Advice::PopulateWrite`], and a page is
-    ///   missing.
+    /// * `EFAULT` if the advice is [`Advice::PopulateRead`] or [`Advice::PopulateWrite`], and a
+    ///   page is missing.
     #[doc(alias = "madvise")]
     pub fn advise(&self, advice: Advice) -> Result<()> {
         if advice == Advice::DontFork {
@@ -436,8 +437,8 @@ impl FileMap {
         Err(Fault { offset: at as u64, done: 0, errno: Some(Errno::EBADF) })
     }
 
-    /// Converts the result of copying `len` bytes from `at` on: returns a fault if the copy stopped,
-    /// or if some of the bytes were copied from or to replaced pages.
+    /// Converts the result of copying `len` bytes from `at` on: returns a fault if the copy
+    /// stopped, or if some of the bytes were copied from or to replaced pages.
     #[inline]
     pub(super) fn check_intact(
         &self,

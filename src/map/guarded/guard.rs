@@ -14,33 +14,35 @@
 //!
 //! # How it works
 //!
-//! A thread that accesses a missing page receives `SIGBUS`: the file was truncated, its disk failed
-//! or is full, or no huge page is free. A thread that accesses an address without a mapping receives
-//! `SIGSEGV`. The handler for both signals checks two things:
+//! A thread that accesses a missing page receives `SIGBUS`: the file was truncated, its disk
+//! failed or is full, or no huge page is free. A thread that accesses an address without a
+//! mapping receives `SIGSEGV`. The handler for both signals checks two things:
 //!
-//! * **The instruction that faulted.** If it is in the loop of [`copy`], the handler continues the
-//!   thread at the end of the loop, which returns the number of bytes that are left. The kernel copies
-//!   from and to user memory in this way, too. No state is kept per thread or per copy, so that copies
-//!   can be nested, and made in signal handlers. The exception are signal handlers that block these
-//!   two signals. A handler for `SIGSEGV` blocks `SIGSEGV` unless it is installed with `SA_NODEFER`.
+//! * **The instruction that faulted.** If it is in the loop of [`copy`], the handler continues
+//!   the thread at the end of the loop, which returns the number of bytes that are left. The
+//!   kernel copies from and to user memory in this way, too. No state is kept per thread or per
+//!   copy, so that copies can be nested, and made in signal handlers. The exception are signal
+//!   handlers that block these two signals. A handler for `SIGSEGV` blocks `SIGSEGV` unless it is
+//!   installed with `SA_NODEFER`.
 //! * **The address of the page**, for `SIGBUS` only. If it is in a map for which
-//!   [`FileMap::with_slice`](crate::map::FileMap::with_slice) is running, the handler replaces the page
-//!   and all pages of the map after it by zero pages, and records the offset. The table of these maps
-//!   has no locks.
+//!   [`FileMap::with_slice`](crate::map::FileMap::with_slice) is running, the handler replaces
+//!   the page and all pages of the map after it by zero pages, and records the offset. The table
+//!   of these maps has no locks.
 //!
 //! # Signal ownership
 //!
-//! [`install`] installs the handler once per process, and remembers the previous signal actions. The
-//! handler chains to the previous handler for every signal that it does not handle, with the signal
-//! mask of the previous action. Without a previous handler, the kernel kills the process as it would
-//! have without this library: by the same signal, at the same instruction, with a core dump. If the
-//! previous handler resets the action and returns, the reset action applies to all later signals that
-//! are not handled here.
+//! [`install`] installs the handler once per process, and remembers the previous signal actions.
+//! The handler chains to the previous handler for every signal that it does not handle, with the
+//! signal mask of the previous action. Without a previous handler, the kernel kills the process
+//! as it would have without this library: by the same signal, at the same instruction, with a
+//! core dump. If the previous handler resets the action and returns, the reset action applies to
+//! all later signals that are not handled here.
 //!
-//! A handler that is installed later receives the signals first, and may chain to this one. A thread
-//! that blocks `SIGBUS` is killed by a fault, because the kernel does not run the handler. The handler
-//! blocks all signals while it runs, so that no other handler can fault meanwhile. It runs on the
-//! alternate stack of the thread if there is one, and so does the handler that it chains to.
+//! A handler that is installed later receives the signals first, and may chain to this one. A
+//! thread that blocks `SIGBUS` is killed by a fault, because the kernel does not run the handler.
+//! The handler blocks all signals while it runs, so that no other handler can fault meanwhile. It
+//! runs on the alternate stack of the thread if there is one, and so does the handler that it
+//! chains to.
 
 use core::{
     ffi::{c_int, c_void},
@@ -69,19 +71,20 @@ pub fn install() -> crate::map::Result<()> {
     ready()
 }
 
-/// Copies `len` bytes from `from` to `to`, in ascending order, and stops at the first byte that cannot
-/// be read or written.
+/// Copies `len` bytes from `from` to `to`, in ascending order, and stops at the first byte that
+/// cannot be read or written.
 ///
-/// A copy of zero bytes is a no-op with any addresses. Other threads and processes may change the bytes
-/// at the same time. If the ranges overlap, the contents of `to` are unspecified afterwards.
+/// A copy of zero bytes is a no-op with any addresses. Other threads and processes may change the
+/// bytes at the same time. If the ranges overlap, the contents of `to` are unspecified
+/// afterwards.
 ///
-/// On x86_64 the copy is as fast as `memcpy` from 4 KiB on. On processors that need aligned words (arm,
-/// mips, riscv, loongarch64) it is fast if both addresses have equal alignment.
+/// On x86_64 the copy is as fast as `memcpy` from 4 KiB on. On processors that need aligned words
+/// (arm, mips, riscv, loongarch64) it is fast if both addresses have equal alignment.
 ///
 /// # Errors
 ///
-/// The number of bytes that were not copied. The preceding bytes were copied; this number of bytes at
-/// the end were not. It is `len` if the handler cannot be [installed](install).
+/// The number of bytes that were not copied. The preceding bytes were copied; this number of
+/// bytes at the end were not. It is `len` if the handler cannot be [installed](install).
 ///
 /// # Safety
 ///
@@ -128,8 +131,8 @@ pub(crate) fn ready() -> syscall::Result<()> {
 /// Installs the handler in one thread, while the other threads wait for it.
 #[cold]
 fn install_once() -> syscall::Result<()> {
-    // All signals are blocked, because a signal handler that interrupted this function and called it
-    // would wait for its own thread.
+    // All signals are blocked, because a signal handler that interrupted this function and called
+    // it would wait for its own thread.
     // SAFETY: the mask is restored before this function returns.
     let mask = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full()))? };
     let result = loop {
@@ -189,7 +192,8 @@ impl Previous {
         }
         let action =
             Sigaction { disposition: Disposition::Info(on_fault), flags, mask: SigSet::full() };
-        // SAFETY: the handler is async-signal-safe: it only makes system calls and accesses atomics.
+        // SAFETY: the handler is async-signal-safe: it only makes system calls and accesses
+        // atomics.
         unsafe { syscall::rt_sigaction(self.signal, Some(&action)) }
     }
 
@@ -218,8 +222,8 @@ impl Previous {
     }
 
     /// Returns the signal mask with which the kernel would have called the previous handler: the
-    /// signals that the interrupted thread blocked, those of the action, and the signal itself unless
-    /// the action has `SA_NODEFER`.
+    /// signals that the interrupted thread blocked, those of the action, and the signal itself
+    /// unless the action has `SA_NODEFER`.
     fn previous_mask(&self, flags: SaFlags, interrupted: SigSet) -> SigSet {
         let asked = SigSet::from_words(self.mask.each_ref().map(|word| word.load(Acquire)));
         let mask = asked.union(interrupted);
@@ -228,8 +232,9 @@ impl Previous {
 
     /// Installs the handler again if the previous handler reset the action.
     ///
-    /// The handler of Rust's standard library resets the action to `SIG_DFL` and returns for every
-    /// fault that is not a stack overflow. It does not know that it resets the action of this handler.
+    /// The handler of Rust's standard library resets the action to `SIG_DFL` and returns for
+    /// every fault that is not a stack overflow. It does not know that it resets the action of
+    /// this handler.
     fn reinstall(&self) {
         // SAFETY: without a new action, the call only reads the present one.
         if let Ok(now) = unsafe { syscall::rt_sigaction(self.signal, None) }
@@ -245,8 +250,8 @@ impl Previous {
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
     // SAFETY: the kernel passes a valid `siginfo_t` to a handler with `SA_SIGINFO`.
     let (code, addr) = unsafe { ((*info).code(), (*info).addr()) };
-    // Otherwise a process sent the signal (`code` is not positive), or a page broke that this thread
-    // did not access (`BUS_MCEERR_AO`).
+    // Otherwise a process sent the signal (`code` is not positive), or a page broke that this
+    // thread did not access (`BUS_MCEERR_AO`).
     let is_fault = code > 0 && !(signal == BUS && code == BUS_MCEERR_AO as c_int);
     if is_fault {
         // SAFETY: the context is the third argument of the handler. The program counter is changed
@@ -300,8 +305,8 @@ unsafe fn chain_to_previous(
             }
             previous.reinstall();
         }
-        // An ignored signal is ignored if a process sent it. The kernel kills a process that ignores
-        // the signal of a fault.
+        // An ignored signal is ignored if a process sent it. The kernel kills a process that
+        // ignores the signal of a fault.
         Disposition::Ignore if !is_fault => {}
         Disposition::Ignore | Disposition::Default => {
             let action = Sigaction {
@@ -312,8 +317,8 @@ unsafe fn chain_to_previous(
             // SAFETY: the default action has no handler that could be wrong.
             let _ = unsafe { syscall::rt_sigaction(previous.signal, Some(&action)) };
             // This sends the signal again with its `siginfo_t`. The signal is blocked until this
-            // handler returns, and then kills the process at the instruction that faulted. Not every
-            // fault would occur again by itself.
+            // handler returns, and then kills the process at the instruction that faulted. Not
+            // every fault would occur again by itself.
             // SAFETY: `info` is valid as long as the handler runs.
             if syscall::rt_tgsigqueueinfo(previous.signal, unsafe { &*info }).is_err() {
                 let _ = syscall::raise(previous.signal);

@@ -18,9 +18,10 @@ impl FileMap {
     /// # Ok::<(), baremap::map::Error>(())
     /// ```
     ///
-    /// If the function accesses a missing page, that page and all pages after it are replaced by zero
-    /// pages. The function continues, and its result is dropped when it returns. From the missing page
-    /// on, all methods return a [`Fault`] until the map is [refreshed](FileMap::refresh).
+    /// If the function accesses a missing page, that page and all pages after it are replaced by
+    /// zero pages. The function continues, and its result is dropped when it returns. From the
+    /// missing page on, all methods return a [`Fault`] until the map is
+    /// [refreshed](FileMap::refresh).
     ///
     /// The function may pass the slice to other threads, because the pages are replaced for all
     /// threads of the process.
@@ -34,10 +35,10 @@ impl FileMap {
     ///
     /// # Safety
     ///
-    /// * While the function runs, nobody changes the bytes of the map: no other process, and not this
-    ///   one through a descriptor, another map, or [`write_at`](FileMap::write_at),
-    ///   [`fill`](FileMap::fill) and [`copy_to`](FileMap::copy_to) of this map. Punching a hole is
-    ///   such a change.
+    /// * While the function runs, nobody changes the bytes of the map: no other process, and not
+    ///   this one through a descriptor, another map, or [`write_at`](FileMap::write_at),
+    ///   [`fill`](FileMap::fill) and [`copy_to`](FileMap::copy_to) of this map. Punching a hole
+    ///   is such a change.
     /// * While the function runs, nobody extends the file after it was truncated.
     /// * While the function runs, nobody truncates the file within a page of the map, which would
     ///   change the rest of that page to zeros. A truncation by whole pages is allowed.
@@ -53,11 +54,11 @@ impl FileMap {
 
     /// Calls a function with the map as a slice that can be written to.
     ///
-    /// If the function accesses a page that is missing or has no room on the disk, that page and all
-    /// pages after it are replaced by zero pages. What the function writes to these pages afterwards
-    /// is lost, and it no longer sees what it wrote to them before. What it wrote before the missing
-    /// page is in the file. From the missing page on, all methods return a [`Fault`] until the map is
-    /// [refreshed](FileMap::refresh).
+    /// If the function accesses a page that is missing or has no room on the disk, that page and
+    /// all pages after it are replaced by zero pages. What the function writes to these pages
+    /// afterwards is lost, and it no longer sees what it wrote to them before. What it wrote
+    /// before the missing page is in the file. From the missing page on, all methods return a
+    /// [`Fault`] until the map is [refreshed](FileMap::refresh).
     ///
     /// # Errors
     ///
@@ -69,11 +70,12 @@ impl FileMap {
     ///
     /// # Safety
     ///
-    /// * While the function runs, nobody else reads or changes the bytes of the map: no other process,
-    ///   and not this one through a descriptor or another map. Punching a hole is such a change.
+    /// * While the function runs, nobody else reads or changes the bytes of the map: no other
+    ///   process, and not this one through a descriptor or another map. Punching a hole is such a
+    ///   change.
     /// * While the function runs, nobody extends the file after it was truncated.
-    /// * While the function runs, nobody truncates the file within a page of the map. A truncation by
-    ///   whole pages is allowed.
+    /// * While the function runs, nobody truncates the file within a page of the map. A
+    ///   truncation by whole pages is allowed.
     /// * The soundness of the function does not depend on reading back what it wrote, because the
     ///   written pages may be replaced by zero pages.
     /// * The function returns or panics. No signal handler jumps out of it with `siglongjmp`.

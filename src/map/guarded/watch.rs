@@ -12,11 +12,12 @@ use crate::syscall::{self, Errno, MapFlags, ProtFlags};
 /// that replaces pages.
 pub(super) static WATCHED: AtomicBool = AtomicBool::new(false);
 
-/// A watched map: an entry of the table that the signal handler reads, protected by a sequence lock.
+/// A watched map: an entry of the table that the signal handler reads, protected by a sequence
+/// lock.
 struct Entry {
-    /// The version of the sequence lock. It is odd while the entry is in use or is changed: the thread
-    /// that makes it odd owns the entry. The other fields are consistent if the version was equal
-    /// before and after they were read.
+    /// The version of the sequence lock. It is odd while the entry is in use or is changed: the
+    /// thread that makes it odd owns the entry. The other fields are consistent if the version
+    /// was equal before and after they were read.
     version: AtomicUsize,
     start: AtomicUsize,
     /// The end address, or zero while the other fields are not valid.
@@ -32,7 +33,8 @@ struct Entry {
     lost: AtomicPtr<AtomicUsize>,
 }
 
-/// A list of tables. Tables are never unmapped, so that the handler can follow the list at any time.
+/// A list of tables. Tables are never unmapped, so that the handler can follow the list at any
+/// time.
 struct Table {
     entries: [Entry; Table::LEN],
     next: AtomicPtr<Table>,
@@ -149,8 +151,8 @@ static SPARE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 /// Maps the spare mapping if there is none.
 fn keep_spare() -> syscall::Result<()> {
     if SPARE.load(Acquire).is_null() {
-        // The kernel never merges a shared anonymous mapping with another mapping, so that unmapping
-        // it always makes room for one.
+        // The kernel never merges a shared anonymous mapping with another mapping, so that
+        // unmapping it always makes room for one.
         let flags = MapFlags::SHARED | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
         // SAFETY: without a fixed address, no existing mapping is replaced.
         let new = unsafe { syscall::mmap(ptr::null_mut(), 1, ProtFlags::empty(), flags, None, 0)? };
@@ -171,16 +173,17 @@ fn give_up_spare() {
     }
 }
 
-/// Replaces the pages of a watched map by zero pages: from the page that contains `addr` to the end of
-/// the map, or to the pages that have been replaced before. Returns whether there is such a map.
+/// Replaces the pages of a watched map by zero pages: from the page that contains `addr` to the
+/// end of the map, or to the pages that have been replaced before. Returns whether there is such
+/// a map.
 ///
-/// All pages to the end are replaced, and not only the missing one, because the caller of `with_slice`
-/// has no use for the bytes after a missing page, and because one large mapping does not exceed the
-/// limit of mappings.
+/// All pages to the end are replaced, and not only the missing one, because the caller of
+/// `with_slice` has no use for the bytes after a missing page, and because one large mapping does
+/// not exceed the limit of mappings.
 ///
-/// Zero pages over a part of the map split its mapping, and need one more. If the process has too many
-/// mappings, or had too many since the spare mapping was made, the whole map is replaced, which needs
-/// no more mappings.
+/// Zero pages over a part of the map split its mapping, and need one more. If the process has too
+/// many mappings, or had too many since the spare mapping was made, the whole map is replaced,
+/// which needs no more mappings.
 pub(super) fn replace_with_zeros(addr: *mut u8) -> bool {
     let mut next = Some(&TABLE);
     while let Some(table) = next {
@@ -192,8 +195,8 @@ pub(super) fn replace_with_zeros(addr: *mut u8) -> bool {
             let prot = ProtFlags::from_bits_retain(entry.prot.load(Relaxed));
             let lost = entry.lost.load(Relaxed);
             fence(Acquire);
-            // An entry that changes meanwhile is that of another map: the entry of the map that this
-            // thread accesses exists until the access is done.
+            // An entry that changes meanwhile is that of another map: the entry of the map that
+            // this thread accesses exists until the access is done.
             let is_consistent = version % 2 == 1 && entry.version.load(Relaxed) == version;
             if !is_consistent || !(start..end).contains(&addr.addr()) {
                 continue;

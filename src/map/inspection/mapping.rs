@@ -6,15 +6,15 @@ use crate::syscall::ProtFlags;
 
 /// A mapping of a process, as the kernel describes it.
 ///
-/// `Display` writes it as a line of `/proc/PID/maps`, without the newline. In a name that is not UTF-8,
-/// invalid bytes are written as replacement characters.
+/// `Display` writes it as a line of `/proc/PID/maps`, without the newline. In a name that is not
+/// UTF-8, invalid bytes are written as replacement characters.
 ///
 /// Source: proc_pid_maps(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mapping<'name> {
-    /// The first address. It is a `u64`, because another process may have longer addresses than this
-    /// one.
+    /// The first address. It is a `u64`, because another process may have longer addresses than
+    /// this one.
     pub start: u64,
     /// The address after the last byte.
     pub end: u64,
@@ -26,13 +26,13 @@ pub struct Mapping<'name> {
     pub offset: u64,
     /// The major and minor number of the file's device, or zeros if the mapping has no file.
     ///
-    /// On btrfs, and on overlayfs over several file systems, it differs from the device that fstat(2)
-    /// reports for the file.
+    /// On btrfs, and on overlayfs over several file systems, it differs from the device that
+    /// fstat(2) reports for the file.
     pub device: (u32, u32),
     /// The inode number of the file, or zero if the mapping has no file.
     pub inode: u64,
-    /// The path of the file, or a name by the kernel such as `[heap]`, or empty. The path of a deleted
-    /// file is its last one, followed by ` (deleted)`.
+    /// The path of the file, or a name by the kernel such as `[heap]`, or empty. The path of a
+    /// deleted file is its last one, followed by ` (deleted)`.
     ///
     /// Paths are bytes. The kernel writes a newline in a path as `\012`. [`Maps`](crate::map::Maps)
     /// converts it back to a newline, and [`parse`](Mapping::parse) does not.
@@ -42,8 +42,8 @@ pub struct Mapping<'name> {
 }
 
 impl<'name> Mapping<'name> {
-    /// Parses a line of `/proc/PID/maps`, without its newline. Returns `None` if the line does not have
-    /// the format of such a line.
+    /// Parses a line of `/proc/PID/maps`, without its newline. Returns `None` if the line does
+    /// not have the format of such a line.
     #[must_use]
     pub fn parse(line: &'name [u8]) -> Option<Mapping<'name>> {
         let (range, rest) = word(line)?;
@@ -97,8 +97,8 @@ impl<'name> Mapping<'name> {
         self.len() == 0
     }
 
-    /// Returns whether the file was deleted. The result is also `true` for an existing file whose name
-    /// ends with ` (deleted)`.
+    /// Returns whether the file was deleted. The result is also `true` for an existing file whose
+    /// name ends with ` (deleted)`.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.inode != 0 && self.name.ends_with(b" (deleted)")

@@ -58,21 +58,21 @@ pub fn maps_of(process: Pid) -> Result<Maps> {
 /// The mappings of a process in ascending order of their addresses. Created by [`maps`] and
 /// [`maps_of`].
 ///
-/// It allocates no memory, but contains a buffer of about 4 KiB for a path. It is not an [`Iterator`],
-/// because the name of a mapping is borrowed from that buffer.
+/// It allocates no memory, but contains a buffer of about 4 KiB for a path. It is not an
+/// [`Iterator`], because the name of a mapping is borrowed from that buffer.
 ///
-/// Since Linux 6.11, the kernel is asked for one mapping at a time (`PROCMAP_QUERY`). On older kernels,
-/// the text of `/proc/PID/maps` is read. The text also contains `[vsyscall]`, which is not a mapping of
-/// the process, and does not distinguish a path with a newline from one with the four characters
-/// `\012`.
+/// Since Linux 6.11, the kernel is asked for one mapping at a time (`PROCMAP_QUERY`). On older
+/// kernels, the text of `/proc/PID/maps` is read. The text also contains `[vsyscall]`, which is
+/// not a mapping of the process, and does not distinguish a path with a newline from one with the
+/// four characters `\012`.
 ///
 /// # Concurrent changes
 ///
-/// The list is not a snapshot. A single mapping is consistent if the kernel is asked for one mapping at
-/// a time, and as many lines as fit into the buffer are consistent if the text is read. A mapping that
-/// another thread creates or removes meanwhile may be missing or not. A mapping that grows or is merged
-/// with its neighbor may be reported in both states. A mapping that does not change is reported exactly
-/// once.
+/// The list is not a snapshot. A single mapping is consistent if the kernel is asked for one
+/// mapping at a time, and as many lines as fit into the buffer are consistent if the text is
+/// read. A mapping that another thread creates or removes meanwhile may be missing or not. A
+/// mapping that grows or is merged with its neighbor may be reported in both states. A mapping
+/// that does not change is reported exactly once.
 ///
 /// Source: proc_pid_maps(5), and the kernel's `Documentation/filesystems/proc.rst`.
 pub struct Maps {
@@ -88,8 +88,8 @@ pub(super) const ROOM: usize = PATH_MAX as usize + 128;
 enum State {
     /// `PROCMAP_QUERY`: the next mapping is at this address or above.
     Query { next: u64 },
-    /// The text of `/proc/PID/maps`: the range of the buffer that has not been parsed, and whether the
-    /// bytes up to the next newline are the rest of a line that was too long.
+    /// The text of `/proc/PID/maps`: the range of the buffer that has not been parsed, and
+    /// whether the bytes up to the next newline are the rest of a line that was too long.
     Text { unread: Range<usize>, skip: bool },
     /// After the last mapping, or after an error.
     End,
@@ -136,7 +136,8 @@ impl Maps {
         }
     }
 
-    /// Finds the next mapping with `PROCMAP_QUERY`. Returns `None` if the text is to be read instead.
+    /// Finds the next mapping with `PROCMAP_QUERY`. Returns `None` if the text is to be read
+    /// instead.
     fn query(&mut self) -> Option<syscall::Result<Option<Found>>> {
         let State::Query { next } = self.state else { return None };
         let buffer = &mut self.buffer[..PATH_MAX as usize];
@@ -157,7 +158,8 @@ impl Maps {
                 Some(Ok(Some(found(mapping, name_is_cut))))
             }
             Err(Errno::ENOENT) => Some(Ok(None)),
-            // Kernels before Linux 6.11 do not know the request, and a seccomp filter may refuse it.
+            // Kernels before Linux 6.11 do not know the request, and a seccomp filter may refuse
+            // it.
             Err(_) if next == 0 => {
                 self.state = State::Text { unread: 0..0, skip: false };
                 None

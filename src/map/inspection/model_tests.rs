@@ -1,5 +1,5 @@
-//! Model tests of the parser of `/proc/PID/maps`, on random lines and on a random text that arrives in
-//! pieces.
+//! Model tests of the parser of `/proc/PID/maps`, on random lines and on a random text that
+//! arrives in pieces.
 
 use std::{format, io::Write, os::fd::IntoRawFd, string::String, thread, vec::Vec};
 
@@ -10,8 +10,8 @@ use crate::fd::{FromRawFd, OwnedFd};
 use crate::fuzz::{Random, fuzz};
 use crate::syscall::ProtFlags;
 
-/// Returns a line as the kernel writes it, without its newline: numbers are padded with zeros, and the
-/// name begins at its column (`show_map_vma` and `seq_pad` in the kernel's `fs/proc`).
+/// Returns a line as the kernel writes it, without its newline: numbers are padded with zeros,
+/// and the name begins at its column (`show_map_vma` and `seq_pad` in the kernel's `fs/proc`).
 fn line(random: &mut Random) -> Vec<u8> {
     let mut hex = |width: usize| format!("{:0width$x}", random.number());
     let (start, end, offset) = (hex(8), hex(8), hex(8));
@@ -117,8 +117,8 @@ fn fuzz_lines_of_maps() {
     });
 }
 
-/// Returns what `Maps` should return for a line: the name is truncated if the line does not fit into
-/// the buffer, and has newlines.
+/// Returns what `Maps` should return for a line: the name is truncated if the line does not fit
+/// into the buffer, and has newlines.
 fn expected(line: &[u8]) -> Option<(Mapping<'static>, Vec<u8>)> {
     let name_is_cut = line.len() >= ROOM;
     let mapping = parse(&line[..line.len().min(ROOM)])?;
@@ -134,8 +134,8 @@ fn expected(line: &[u8]) -> Option<(Mapping<'static>, Vec<u8>)> {
 
 #[test]
 fn fuzz_text_of_maps() {
-    // The lengths of the pieces in which another thread writes the text. The seed does not determine
-    // how much of it each read returns.
+    // The lengths of the pieces in which another thread writes the text. The seed does not
+    // determine how much of it each read returns.
     let make = |random: &mut Random| {
         let mut text = Vec::new();
         for _ in 0..random.below(12) {

@@ -27,9 +27,9 @@ use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 ///
 /// Unmapped pages have empty flags.
 ///
-/// More pages may be present than were accessed, because one access maps several pages. For a file on
-/// ext4 or xfs it maps at least 16 pages that are in the page cache, and up to 256, the size of a large
-/// folio (Linux 6.18).
+/// More pages may be present than were accessed, because one access maps several pages. For a
+/// file on ext4 or xfs it maps at least 16 pages that are in the page cache, and up to 256, the
+/// size of a large folio (Linux 6.18).
 ///
 /// Source: the kernel's `Documentation/admin-guide/mm/pagemap.rst`.
 ///
@@ -38,8 +38,8 @@ use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 /// * `ENOENT` if `/proc` is not mounted.
 /// * `EMFILE` or `ENFILE` if no file descriptor is free.
 ///
-/// An item is `ENOMEM` if the range extends past the end of the address space, or an error of reading
-/// `/proc/self/pagemap`. It is the last item.
+/// An item is `ENOMEM` if the range extends past the end of the address space, or an error of
+/// reading `/proc/self/pagemap`. It is the last item.
 pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = syscall::open(c"/proc/self/pagemap", flags, Mode::empty())?;
@@ -47,12 +47,12 @@ pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
 }
 
 bitflags! {
-    /// The state of a page in the page table. Empty flags mean that the page is neither in memory nor
-    /// in the swap space.
+    /// The state of a page in the page table. Empty flags mean that the page is neither in memory
+    /// nor in the swap space.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct PageFlags: u64 {
-        /// The page was written to since 4 was last written to `/proc/self/clear_refs` (soft-dirty).
-        /// Not all kernels keep track of it.
+        /// The page was written to since 4 was last written to `/proc/self/clear_refs`
+        /// (soft-dirty). Not all kernels keep track of it.
         const SOFT_DIRTY = 1 << 55;
         /// The page is mapped exactly once.
         const EXCLUSIVE = 1 << 56;

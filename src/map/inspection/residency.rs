@@ -6,8 +6,8 @@ use crate::syscall::{self, Errno, page_size};
 
 /// Returns which pages of a range of this process's address space are in memory.
 ///
-/// The result is an iterator over runs of pages that are in memory (`true`) and of pages that are not
-/// (`false`). No page is brought into memory. An empty range has no runs.
+/// The result is an iterator over runs of pages that are in memory (`true`) and of pages that are
+/// not (`false`). No page is brought into memory. An empty range has no runs.
 ///
 /// ```
 /// use baremap::map::{MmapMut, residency};
@@ -23,13 +23,13 @@ use crate::syscall::{self, Errno, page_size};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// A page of a file is in memory if it is in the page cache, even if this process has never accessed it.
-/// A page of private anonymous memory is in memory if it was accessed: a page that was only read is in
-/// memory, too, as the zero page.
+/// A page of a file is in memory if it is in the page cache, even if this process has never
+/// accessed it. A page of private anonymous memory is in memory if it was accessed: a page that
+/// was only read is in memory, too, as the zero page.
 ///
-/// Since Linux 5.2, the kernel reveals the page cache of a file only to a process that owns the file or
-/// may write to it. To other processes **all pages of the file appear to be in memory**. DAX files have
-/// no page cache.
+/// Since Linux 5.2, the kernel reveals the page cache of a file only to a process that owns the
+/// file or may write to it. To other processes **all pages of the file appear to be in memory**.
+/// DAX files have no page cache.
 ///
 /// The result is consistent for 512 pages at a time, and may be out of date when it is returned.
 ///

@@ -113,7 +113,8 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    /// A source that answers from a list, whose first page is at the address zero. `None` is an error.
+    /// A source that answers from a list, whose first page is at the address zero. `None` is an
+    /// error.
     struct List {
         states: Vec<Option<u8>>,
         seen: Vec<u8>,

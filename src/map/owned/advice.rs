@@ -53,8 +53,8 @@ pub enum Advice {
     KeepOnFork = kernel::MADV_KEEPONFORK,
     /// Makes the pages the first candidates for reclaim (`MADV_COLD`, Linux 5.4).
     Cold = kernel::MADV_COLD,
-    /// Reclaims the pages now, if they can be swapped out or read again (`MADV_PAGEOUT`, Linux 5.4).
-    /// Discards the contents of droppable memory.
+    /// Reclaims the pages now, if they can be swapped out or read again (`MADV_PAGEOUT`, Linux
+    /// 5.4). Discards the contents of droppable memory.
     PageOut = kernel::MADV_PAGEOUT,
     /// Brings the pages into memory for reading (`MADV_POPULATE_READ`, Linux 5.14). `EFAULT` if an
     /// access would be `SIGBUS`, such as past the end of the file. `EINVAL` under qemu-user 11.1.
@@ -85,8 +85,8 @@ pub enum UncheckedAdvice {
     Remove = kernel::MADV_REMOVE,
     /// Makes the pages zero in children created by `fork` (`MADV_WIPEONFORK`, Linux 4.14).
     WipeOnFork = kernel::MADV_WIPEONFORK,
-    /// Marks the pages as broken hardware, and loses the changes in them (`MADV_HWPOISON`). For tests
-    /// by a privileged process.
+    /// Marks the pages as broken hardware, and loses the changes in them (`MADV_HWPOISON`). For
+    /// tests by a privileged process.
     HwPoison = kernel::MADV_HWPOISON,
 }
 
@@ -132,8 +132,8 @@ fn is_supported(advice: syscall::Advice) -> bool {
     unsafe { syscall::madvise(ptr::null_mut(), 0, advice) }.is_ok()
 }
 
-/// Advises the kernel about the use of another process's memory, and returns the number of bytes that
-/// the advice was given for.
+/// Advises the kernel about the use of another process's memory, and returns the number of bytes
+/// that the advice was given for.
 ///
 /// `process` is a descriptor from [`pidfd_open`](syscall::pidfd_open).
 /// [`maps_of`](crate::map::maps_of) lists the mappings of a process.
@@ -142,8 +142,9 @@ fn is_supported(advice: syscall::Advice) -> bool {
 ///
 /// # Errors
 ///
-/// * `EINVAL` if the advice is not one of `Cold`, `PageOut`, `WillNeed` and `Collapse`. Other advice
-///   is rejected even for the current process, although the kernel accepts it since Linux 6.13.
+/// * `EINVAL` if the advice is not one of `Cold`, `PageOut`, `WillNeed` and `Collapse`. Other
+///   advice is rejected even for the current process, although the kernel accepts it since Linux
+///   6.13.
 /// * `EPERM` if the caller may not access the process's memory (ptrace(2)).
 /// * `ESRCH` if the process has ended.
 /// * `ENOMEM` if a range is not mapped in the process.

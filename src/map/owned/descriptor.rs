@@ -53,7 +53,8 @@ pub(super) fn borrow<'fd>(fd: RawFd) -> syscall::Result<BorrowedFd<'fd>> {
 
 /// Duplicates a descriptor, so that its number cannot be closed and reused meanwhile.
 pub(super) fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
-    // SAFETY: `F_DUPFD_CLOEXEC` takes a number, and returns a new descriptor that nothing else owns.
+    // SAFETY: `F_DUPFD_CLOEXEC` takes a number, and returns a new descriptor that nothing else
+    // owns.
     unsafe {
         let fd = syscall::fcntl(file, F_DUPFD_CLOEXEC, 0)?;
         Ok(OwnedFd::from_raw_fd(fd as RawFd))

@@ -46,8 +46,8 @@ impl FlushOptions {
 
     /// Makes other mappings of the file see the changes (`MS_INVALIDATE`).
     ///
-    /// Linux always does so. The only effect is that [`flush_with`](crate::map::MmapMut::flush_with)
-    /// returns `EBUSY` if the pages are locked.
+    /// Linux always does so. The only effect is that
+    /// [`flush_with`](crate::map::MmapMut::flush_with) returns `EBUSY` if the pages are locked.
     #[must_use]
     pub const fn invalidate(mut self) -> FlushOptions {
         self.flags = self.flags.union(MsyncFlags::INVALIDATE);

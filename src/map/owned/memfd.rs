@@ -25,15 +25,16 @@ use crate::syscall::{self, Errno, MemfdFlags, Seals};
 /// ```
 ///
 /// The file is deleted when its last descriptor is closed and its last map is unmapped. The
-/// descriptor is closed by execve(2), and can be passed to other processes through a unix(7) socket.
+/// descriptor is closed by execve(2), and can be passed to other processes through a unix(7)
+/// socket.
 ///
 /// Source: memfd_create(2), and fcntl(2) for the seals.
 #[derive(Debug)]
 pub struct Memfd(OwnedFd);
 
 impl Memfd {
-    /// Creates a sparse file of `len` zero bytes in memory. A page is allocated when it is written, or
-    /// accessed through a map.
+    /// Creates a sparse file of `len` zero bytes in memory. A page is allocated when it is
+    /// written, or accessed through a map.
     ///
     /// The name is shown in `/proc`. It need not be unique.
     ///
@@ -58,9 +59,9 @@ impl Memfd {
     /// # Errors
     ///
     /// * `EBUSY` if `seals` contains `WRITE` and the file has a shared map that was made with a
-    ///   writable descriptor, even if the map itself is only readable: an [`Mmap`](crate::map::Mmap)
-    ///   made by [`MmapOptions::map`](crate::map::MmapOptions::map), or a
-    ///   [`FileMap`](crate::map::FileMap).
+    ///   writable descriptor, even if the map itself is only readable: an
+    ///   [`Mmap`](crate::map::Mmap) made by [`MmapOptions::map`](crate::map::MmapOptions::map),
+    ///   or a [`FileMap`](crate::map::FileMap).
     /// * `EPERM` if the file has the seal `SEAL`.
     /// * `EINVAL` if the kernel does not know one of the seals.
     #[doc(alias = "F_ADD_SEALS")]

@@ -74,8 +74,8 @@ impl MmapOptions {
         self
     }
 
-    /// Requests memory in huge pages (`MAP_HUGETLB`) of 2 to the power of `page_bits` bytes, such as
-    /// 21 for 2 MiB, or of the system's default size.
+    /// Requests memory in huge pages (`MAP_HUGETLB`) of 2 to the power of `page_bits` bytes, such
+    /// as 21 for 2 MiB, or of the system's default size.
     ///
     /// The length of the mapping is rounded up to whole huge pages. Ignored for files.
     pub const fn huge(&mut self, page_bits: Option<u8>) -> &mut Self {
@@ -88,8 +88,9 @@ impl MmapOptions {
 
     /// Falls back to normal pages if no huge pages are available for [`huge`](MmapOptions::huge).
     ///
-    /// The memory is then aligned to the size of a huge page, and the kernel may use transparent huge
-    /// pages for it (`MADV_HUGEPAGE`). To [`populate`](MmapOptions::populate) it needs Linux 5.14.
+    /// The memory is then aligned to the size of a huge page, and the kernel may use transparent
+    /// huge pages for it (`MADV_HUGEPAGE`). To [`populate`](MmapOptions::populate) it needs Linux
+    /// 5.14.
     ///
     /// There is no fallback together with [`no_reserve_swap`](MmapOptions::no_reserve_swap): the
     /// kernel then reserves no huge pages when it maps the memory, so that mapping succeeds, and an
@@ -107,8 +108,8 @@ impl MmapOptions {
         self
     }
 
-    /// Brings all pages into memory when the map is made (`MAP_POPULATE`). Best effort: mapping does
-    /// not fail if a page cannot be brought into memory.
+    /// Brings all pages into memory when the map is made (`MAP_POPULATE`). Best effort: mapping
+    /// does not fail if a page cannot be brought into memory.
     ///
     /// In a writable private map of a file ([`map_copy`](MmapOptions::map_copy)), all pages become
     /// copies.
@@ -133,8 +134,8 @@ impl MmapOptions {
     /// left the caches of the processor, without a flush by the kernel (`MAP_SYNC`). Private maps
     /// ignore the option.
     ///
-    /// Mapping fails with `EOPNOTSUPP` if the file is not on persistent memory, with `EINVAL` before
-    /// Linux 4.15, and with `ENOSYS` on mips.
+    /// Mapping fails with `EOPNOTSUPP` if the file is not on persistent memory, with `EINVAL`
+    /// before Linux 4.15, and with `ENOSYS` on mips.
     pub const fn sync(&mut self) -> &mut Self {
         self.sync = true;
         self
@@ -149,17 +150,17 @@ impl MmapOptions {
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
     ///
     /// # Safety
     ///
-    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and no
-    ///   other part of this one. The bytes of a `&[u8]` must not change.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one. The bytes of a `&[u8]` must not change.
     /// * While the map exists, nobody truncates the file to less than the end of the map. An access
     ///   past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
@@ -175,17 +176,17 @@ impl MmapOptions {
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
     ///
     /// # Safety
     ///
-    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and no
-    ///   other part of this one. The bytes of a `&[u8]` must not change.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one. The bytes of a `&[u8]` must not change.
     /// * While the map exists, nobody truncates the file to less than the end of the map. An access
     ///   past the end of the file is `SIGBUS`.
     pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
@@ -205,9 +206,9 @@ impl MmapOptions {
     /// * `EPERM` if the file is sealed against writing.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -228,7 +229,8 @@ impl MmapOptions {
     /// that is written to becomes a copy in memory (copy-on-write).
     ///
     /// A page that is not a copy shows what others write to the file. With
-    /// [`populate`](MmapOptions::populate), and after [`lock`](MmapMut::lock), all pages are copies.
+    /// [`populate`](MmapOptions::populate), and after [`lock`](MmapMut::lock), all pages are
+    /// copies.
     ///
     /// On hugetlbfs even a private mapping extends the file to the whole huge pages that it covers,
     /// also if the descriptor is open for reading only (Linux 6.18).
@@ -238,9 +240,9 @@ impl MmapOptions {
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space, or the kernel cannot commit the memory for
     ///   the copies.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
@@ -248,33 +250,33 @@ impl MmapOptions {
     ///
     /// # Safety
     ///
-    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and no
-    ///   other part of this one. The bytes of a `&[u8]` must not change.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one. The bytes of a `&[u8]` must not change.
     /// * While the map exists, nobody truncates the file to less than the end of the map. An access
     ///   past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
         Ok(MmapMut(self.map_descriptor(file.as_raw_desc(), READ_WRITE, MapFlags::PRIVATE)?))
     }
 
-    /// Maps a file for reading, privately. [`Mmap::make_mut`] makes the map writable without changing
-    /// the file, even if the descriptor is open for reading only.
+    /// Maps a file for reading, privately. [`Mmap::make_mut`] makes the map writable without
+    /// changing the file, even if the descriptor is open for reading only.
     ///
     /// # Errors
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
     ///
     /// # Safety
     ///
-    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and no
-    ///   other part of this one. The bytes of a `&[u8]` must not change.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one. The bytes of a `&[u8]` must not change.
     /// * While the map exists, nobody truncates the file to less than the end of the map. An access
     ///   past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
@@ -283,9 +285,10 @@ impl MmapOptions {
 
     /// Maps a file for reading if nobody can change or truncate it.
     ///
-    /// Such a file is either a file in memory ([`Memfd`](crate::map::Memfd), memfd_create(2)) with
-    /// the seals `SHRINK` and `WRITE`, or a file on ext4, f2fs or btrfs that fs-verity protects. The
-    /// fs-verity flag of other file systems is not trusted, because a FUSE server could make it up.
+    /// Such a file is either a file in memory ([`Memfd`](crate::map::Memfd), memfd_create(2))
+    /// with the seals `SHRINK` and `WRITE`, or a file on ext4, f2fs or btrfs that fs-verity
+    /// protects. The fs-verity flag of other file systems is not trusted, because a FUSE server
+    /// could make it up.
     ///
     /// An access to a page that cannot be read, or whose contents fs-verity finds to be changed on
     /// the disk, is `SIGBUS`.
@@ -296,12 +299,13 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// * [`NotSafe`](MapIfSafeError::NotSafe) if the file can be changed or truncated, or is shorter
-    ///   than the requested range.
-    /// * [`MapFailed`](MapIfSafeError::MapFailed) if the file is safe, but mapping it failed: with
-    ///   `EACCES` or `EBADF` if the descriptor is not open for reading, with `ENODEV` if such a file
-    ///   cannot be mapped, with `ENOMEM` if there is not enough address space, with `EOVERFLOW` if
-    ///   the length is more than `isize::MAX`, or with `EMFILE` if no file descriptor is free.
+    /// * [`NotSafe`](MapIfSafeError::NotSafe) if the file can be changed or truncated, or is
+    ///   shorter than the requested range.
+    /// * [`MapFailed`](MapIfSafeError::MapFailed) if the file is safe, but mapping it failed:
+    ///   with `EACCES` or `EBADF` if the descriptor is not open for reading, with `ENODEV` if
+    ///   such a file cannot be mapped, with `ENOMEM` if there is not enough address space, with
+    ///   `EOVERFLOW` if the length is more than `isize::MAX`, or with `EMFILE` if no file
+    ///   descriptor is free.
     pub fn map_if_safe<T: MmapAsRawDesc>(
         &self,
         file: T,
@@ -338,8 +342,8 @@ impl MmapOptions {
     /// # Errors
     ///
     /// * `ENOMEM` if there is not enough memory or address space; or, with
-    ///   [`huge`](MmapOptions::huge) and without [`huge_fallback`](MmapOptions::huge_fallback), if not
-    ///   enough huge pages are free.
+    ///   [`huge`](MmapOptions::huge) and without [`huge_fallback`](MmapOptions::huge_fallback),
+    ///   if not enough huge pages are free.
     /// * `EINVAL` if the kernel has no huge pages, or none of the requested size, and
     ///   [`huge_fallback`](MmapOptions::huge_fallback) is not set; or if the requested size is
     ///   smaller than a page or does not fit in a `usize`.
@@ -404,9 +408,9 @@ impl MmapOptions {
     /// * `EPERM` if the file is sealed against writing.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -421,9 +425,9 @@ impl MmapOptions {
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in `/proc`,
-    ///   even if its size is zero; or if no length is set, and the file is a device, which has no
-    ///   size.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
+    ///   which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.

@@ -54,15 +54,15 @@ impl Mmap {
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most files in
-    ///   `/proc`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
+    ///   files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     ///
     /// # Safety
     ///
-    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and no
-    ///   other part of this one. The bytes of a `&[u8]` must not change.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one. The bytes of a `&[u8]` must not change.
     /// * While the map exists, nobody truncates the file to less than the end of the map. An access
     ///   past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(file: T) -> Result<Mmap> {
@@ -122,8 +122,8 @@ impl MmapMut {
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
     /// * `EBADF` if the descriptor is not open.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most files in
-    ///   `/proc`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
+    ///   files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     ///
@@ -136,7 +136,8 @@ impl MmapMut {
     /// * The disk has room for what is written to holes of the file, and to blocks that it shares
     ///   with a clone. A store that finds no room is `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(file: T) -> Result<MmapMut> {
-        // SAFETY: the caller fulfills the obligations of `MmapOptions::map_mut`, which are the same.
+        // SAFETY: the caller fulfills the obligations of `MmapOptions::map_mut`, which are the
+        // same.
         unsafe { MmapOptions::new().map_mut(file) }
     }
 
@@ -173,8 +174,8 @@ impl MmapMut {
     /// Makes the map read-only and executable. After an error the map is dropped;
     /// [`try_make_exec`](Self::try_make_exec) returns it instead.
     ///
-    /// On processors whose instruction cache does not follow stores by itself (not x86), it is flushed
-    /// for the map. [`CodeMut`](crate::map::CodeMut) is the type for generated code.
+    /// On processors whose instruction cache does not follow stores by itself (not x86), it is
+    /// flushed for the map. [`CodeMut`](crate::map::CodeMut) is the type for generated code.
     ///
     /// # Errors
     ///
@@ -187,8 +188,8 @@ impl MmapMut {
 
     /// Makes the map read-only and executable, and returns the map after an error.
     ///
-    /// On processors whose instruction cache does not follow stores by itself (not x86), it is flushed
-    /// for the map.
+    /// On processors whose instruction cache does not follow stores by itself (not x86), it is
+    /// flushed for the map.
     ///
     /// # Errors
     ///
@@ -234,8 +235,8 @@ impl MmapRaw {
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
     /// * `EBADF` if the descriptor is not open.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most files in
-    ///   `/proc`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
+    ///   files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     pub fn map_raw<T: MmapAsRawDesc>(file: T) -> Result<MmapRaw> {
@@ -354,9 +355,9 @@ macro_rules! common {
             /// # Errors
             ///
             /// * `ENOMEM` if the locked memory would be more than `RLIMIT_MEMLOCK`.
-            /// * `ENOMEM` if a page cannot be brought into memory: it is past the end of the file, a
-            ///   guard page, or has the protection `PROT_NONE`. The range stays locked nevertheless
-            ///   (Linux 6.18).
+            /// * `ENOMEM` if a page cannot be brought into memory: it is past the end of the
+            ///   file, a guard page, or has the protection `PROT_NONE`. The range stays locked
+            ///   nevertheless (Linux 6.18).
             /// * `EPERM` if `RLIMIT_MEMLOCK` is zero.
             #[doc(alias = "mlock")]
             pub fn lock(&self) -> Result<()> {
@@ -425,13 +426,14 @@ macro_rules! writable {
         impl $map {
             /// Writes the changed pages of the map back to the file, and waits for the disk.
             ///
-            /// The data is on the disk when this returns `Ok`. For anonymous memory this is a no-op.
-            /// Dropping a map neither waits for the disk nor reports errors of writing back. Source: `MS_SYNC` in msync(2).
+            /// The data is on the disk when this returns `Ok`. For anonymous memory this is a
+            /// no-op. Dropping a map neither waits for the disk nor reports errors of writing
+            /// back. Source: `MS_SYNC` in msync(2).
             ///
             /// # Errors
             ///
-            /// `EIO`, `ENOSPC` or `EDQUOT` if the disk failed or is full. The kernel reports an error
-            /// once: the next `flush` returns `Ok` although the data is lost.
+            /// `EIO`, `ENOSPC` or `EDQUOT` if the disk failed or is full. The kernel reports an
+            /// error once: the next `flush` returns `Ok` although the data is lost.
             #[doc(alias = "msync")]
             pub fn flush(&self) -> Result<()> {
                 self.flush_range(0, self.0.len())

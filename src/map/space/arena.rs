@@ -38,9 +38,9 @@ impl Arena {
     ///
     /// # Errors
     ///
-    /// * `ENOMEM` if `capacity` contiguous bytes of address space are not free, if the address space
-    ///   of the process would be more than `RLIMIT_AS`, or if the process has too many mappings
-    ///   (`vm.max_map_count`).
+    /// * `ENOMEM` if `capacity` contiguous bytes of address space are not free, if the address
+    ///   space of the process would be more than `RLIMIT_AS`, or if the process has too many
+    ///   mappings (`vm.max_map_count`).
     /// * `EOVERFLOW` if `capacity`, rounded up, is more than `isize::MAX`.
     pub fn new(capacity: usize) -> Result<Arena> {
         Ok(Arena { reservation: Reservation::new(capacity)?, len: 0 })
@@ -64,22 +64,23 @@ impl Arena {
         }
     }
 
-    /// Returns the reservation with its contents. Its first [`len`](slice::len) bytes are committed.
+    /// Returns the reservation with its contents. Its first [`len`](slice::len) bytes are
+    /// committed.
     #[must_use]
     pub fn into_reservation(self) -> Reservation {
         self.reservation
     }
 
-    /// Resizes the arena to `len` bytes, rounded up to whole pages. New pages are zero, and the memory
-    /// of removed pages is freed.
+    /// Resizes the arena to `len` bytes, rounded up to whole pages. New pages are zero, and the
+    /// memory of removed pages is freed.
     ///
     /// # Errors
     ///
     /// After an error the length is unchanged.
     ///
     /// * `ENOMEM` if `len` is more than the [capacity](Arena::capacity).
-    /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if the
-    ///   limit `RLIMIT_DATA` is reached, or if the process has too many mappings
+    /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if
+    ///   the limit `RLIMIT_DATA` is reached, or if the process has too many mappings
     ///   (`vm.max_map_count`).
     pub fn resize(&mut self, len: usize) -> Result<()> {
         if len > self.capacity() {
@@ -87,8 +88,8 @@ impl Arena {
         }
         let len = whole_pages(len)?;
         if len > self.len {
-            // An earlier call that failed may have committed some of the pages. They are zero, because
-            // the arena has not given them out.
+            // An earlier call that failed may have committed some of the pages. They are zero,
+            // because the arena has not given them out.
             self.reservation.commit(self.len..len)?;
         } else {
             self.reservation.decommit(len..self.len)?;

@@ -33,8 +33,8 @@ use crate::map::{ConversionError, Mmap, MmapMut, Result};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// The processor refuses to execute the memory, except on x86 without PAE and on most mips processors,
-/// which cannot distinguish reading from executing.
+/// The processor refuses to execute the memory, except on x86 without PAE and on most mips
+/// processors, which cannot distinguish reading from executing.
 pub struct CodeMut(MmapMut);
 
 /// Executable memory, which cannot be written to. It dereferences to a `[u8]`.
@@ -53,18 +53,18 @@ impl CodeMut {
         Ok(CodeMut(MmapMut::map_anon(len)?))
     }
 
-    /// Makes the memory executable and read-only, and flushes the instruction cache on processors that
-    /// need it.
+    /// Makes the memory executable and read-only, and flushes the instruction cache on processors
+    /// that need it.
     ///
-    /// The code must be passed to other threads with synchronization, such as a channel or an atomic
-    /// with release and acquire ordering. On aarch64 this is sufficient only at addresses from which
-    /// these threads have not executed other code before. Otherwise membarrier(2) with `SYNC_CORE` is
-    /// needed.
+    /// The code must be passed to other threads with synchronization, such as a channel or an
+    /// atomic with release and acquire ordering. On aarch64 this is sufficient only at addresses
+    /// from which these threads have not executed other code before. Otherwise membarrier(2) with
+    /// `SYNC_CORE` is needed.
     ///
     /// # Errors
     ///
-    /// The error contains `self`. ([`MmapMut::make_exec`], whose signature is that of memmap2, drops
-    /// the map instead.)
+    /// The error contains `self`. ([`MmapMut::make_exec`], whose signature is that of memmap2,
+    /// drops the map instead.)
     ///
     /// * `EACCES` if a security policy forbids to execute memory that was written to.
     /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
@@ -96,21 +96,22 @@ impl Code {
     ///
     /// # Panics
     ///
-    /// Panics if `offset` is not less than the length. It is a compile-time error if `F` is not as large
-    /// as a pointer.
+    /// Panics if `offset` is not less than the length. It is a compile-time error if `F` is not
+    /// as large as a pointer.
     ///
     /// # Safety
     ///
     /// * The code at `offset` is that of a function of the type `F`.
-    /// * `F` is a function pointer type that names its calling convention (`extern "C"`, for example).
+    /// * `F` is a function pointer type that names its calling convention (`extern "C"`, for
+    ///   example).
     /// * The function is not called any more, and does not run, when this value is dropped or made
     ///   writable.
     #[must_use]
     pub unsafe fn function<F: Copy>(&self, offset: usize) -> F {
         const { assert!(size_of::<F>() == size_of::<usize>(), "F is no function pointer") };
         let address: *const u8 = &self[offset];
-        // SAFETY: the sizes are equal, and the caller guarantees that the address is that of a function
-        // of the type `F`.
+        // SAFETY: the sizes are equal, and the caller guarantees that the address is that of a
+        // function of the type `F`.
         unsafe { transmute_copy(&address) }
     }
 }

@@ -26,12 +26,13 @@ use crate::syscall::{self, Errno, MapFlags, MremapFlags, page_size};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// It dereferences to the map. The map can neither be resized, converted nor moved out, because that
-/// would leave a hole in the reservation. [`AsMut`] returns the bytes of an [`MmapMut`] for writing.
+/// It dereferences to the map. The map can neither be resized, converted nor moved out, because
+/// that would leave a hole in the reservation. [`AsMut`] returns the bytes of an [`MmapMut`] for
+/// writing.
 ///
-/// The reservation is borrowed or owned. A borrowed reservation can be used again when the `Placed` is
-/// dropped. An owned one is dropped with it, unless [`into_reservation`](Placed::into_reservation)
-/// returns it.
+/// The reservation is borrowed or owned. A borrowed reservation can be used again when the
+/// `Placed` is dropped. An owned one is dropped with it, unless
+/// [`into_reservation`](Placed::into_reservation) returns it.
 pub struct Placed<M: Map, R: ReservationHandle> {
     /// The map is never dropped, because the reservation owns its pages.
     map: ManuallyDrop<M>,
@@ -92,9 +93,9 @@ impl<M: Map, R: ReservationHandle> Placed<M, R> {
     ///
     /// The map takes address space twice until it has been moved.
     ///
-    /// mremap(2) with `MREMAP_FIXED` moves the map. If it failed after it unmapped the target, another
-    /// thread could map something there. Therefore everything that mremap(2) could refuse is tried
-    /// before, where a failure does no harm.
+    /// mremap(2) with `MREMAP_FIXED` moves the map. If it failed after it unmapped the target,
+    /// another thread could map something there. Therefore everything that mremap(2) could refuse
+    /// is tried before, where a failure does no harm.
     ///
     /// # Errors
     ///
@@ -102,13 +103,13 @@ impl<M: Map, R: ReservationHandle> Placed<M, R> {
     ///
     /// * `EINVAL` if `offset` is not a multiple of the page size, if the map does not fit into the
     ///   reservation at `offset`, or if the map consists of huge pages.
-    /// * `EFAULT` if the map consists of several mappings, because advice was given for a part of it,
-    ///   or if it is a map of device memory, which cannot grow.
+    /// * `EFAULT` if the map consists of several mappings, because advice was given for a part of
+    ///   it, or if it is a map of device memory, which cannot grow.
     /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
-    /// * `ENOMEM` if the kernel lacks memory for its own structures, or if other threads have made too
-    ///   many mappings meanwhile. Pages that were committed in the target may then be reserved. If
-    ///   another thread may have mapped something in the target, the reservation ends at `offset`
-    ///   afterwards, and the address space after it is leaked.
+    /// * `ENOMEM` if the kernel lacks memory for its own structures, or if other threads have
+    ///   made too many mappings meanwhile. Pages that were committed in the target may then be
+    ///   reserved. If another thread may have mapped something in the target, the reservation
+    ///   ends at `offset` afterwards, and the address space after it is leaked.
     pub fn new(
         mut map: M,
         mut reservation: R,
@@ -157,8 +158,8 @@ fn place(map: &mut Region, to: &mut Reservation, offset: usize) -> syscall::Resu
     let at = to.ptr.wrapping_add(offset);
     // SAFETY: the reservation owns the target, and `&mut` excludes references to both.
     if let Err(errno) = unsafe { map.move_to(at) } {
-        // The kernel may have unmapped the target before it failed. If nothing is mapped there, it is
-        // reserved again. If something is mapped there, it may belong to another thread.
+        // The kernel may have unmapped the target before it failed. If nothing is mapped there,
+        // it is reserved again. If something is mapped there, it may belong to another thread.
         let flags = ANONYMOUS.union(MapFlags::FIXED_NOREPLACE);
         // SAFETY: `MAP_FIXED_NOREPLACE` replaces nothing.
         if unsafe { syscall::mmap(at, length, NONE, flags, None, 0) }.is_err() {
@@ -193,9 +194,9 @@ fn try_to_move() -> syscall::Result<()> {
     let pages = ManuallyDrop::new(Reservation::new(2 * page)?);
     let (from, to) = (pages.ptr, pages.ptr.wrapping_add(page));
     let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-    // SAFETY: this function owns both pages. If the move succeeded, the target is the only one left.
-    // If it failed, the target may be unmapped, and another thread may have mapped something there, so
-    // that only the source is unmapped.
+    // SAFETY: this function owns both pages. If the move succeeded, the target is the only one
+    // left. If it failed, the target may be unmapped, and another thread may have mapped
+    // something there, so that only the source is unmapped.
     unsafe {
         let moved = syscall::mremap(from, page, page, flags, to);
         syscall::munmap(if moved.is_ok() { to } else { from }, page)?;

@@ -31,20 +31,21 @@ use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
 /// frees that memory and reserves the page again. [`guard_pages`](Reservation::guard_pages) makes a
 /// page inaccessible, too, but without another mapping.
 ///
-/// The caller keeps track of which pages are committed. The reservation allocates no memory for that.
-/// Each call of `commit` returns the bytes as a slice. Between calls, they are accessed through
-/// pointers ([`as_mut_ptr`](Reservation::as_mut_ptr)).
+/// The caller keeps track of which pages are committed. The reservation allocates no memory for
+/// that. Each call of `commit` returns the bytes as a slice. Between calls, they are accessed
+/// through pointers ([`as_mut_ptr`](Reservation::as_mut_ptr)).
 ///
 /// # Ownership
 ///
-/// The methods replace pages with `MAP_FIXED`. They are safe, because a reservation owns the pages that
-/// they replace. [`split_off`](Reservation::split_off) makes two reservations of one, and
-/// [`merge`](Reservation::merge) makes one of two. [`Placed::new`](crate::map::Placed::new) moves a map
-/// into a reservation. When the map is dropped, its pages are reserved again, and are never free for
-/// another mapping meanwhile.
+/// The methods replace pages with `MAP_FIXED`. They are safe, because a reservation owns the
+/// pages that they replace. [`split_off`](Reservation::split_off) makes two reservations of one,
+/// and [`merge`](Reservation::merge) makes one of two. [`Placed::new`](crate::map::Placed::new)
+/// moves a map into a reservation. When the map is dropped, its pages are reserved again, and are
+/// never free for another mapping meanwhile.
 ///
-/// Dropping a reservation unmaps all of its pages, including committed ones. A slice of them borrows
-/// the reservation, so that none is left. A child created by fork(2) has its own copy of the memory.
+/// Dropping a reservation unmaps all of its pages, including committed ones. A slice of them
+/// borrows the reservation, so that none is left. A child created by fork(2) has its own copy of
+/// the memory.
 pub struct Reservation {
     /// The first byte, page-aligned; dangling if the reservation was created empty.
     pub(super) ptr: *mut u8,
@@ -70,34 +71,34 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// * `ENOMEM` if `len` contiguous bytes of address space are not free, if the address space of the
-    ///   process would be more than `RLIMIT_AS`, or if the process has too many mappings
+    /// * `ENOMEM` if `len` contiguous bytes of address space are not free, if the address space
+    ///   of the process would be more than `RLIMIT_AS`, or if the process has too many mappings
     ///   (`vm.max_map_count`).
     /// * `EOVERFLOW` if `len`, rounded up, is more than `isize::MAX`.
     pub fn new(len: usize) -> Result<Reservation> {
         let len = whole_pages(len)?;
         let ptr = match len {
             0 => ptr::dangling_mut(),
-            // The flags lack `MAP_NORESERVE`, because the kernel does not count pages that cannot be
-            // written to anyway. With the flag it would not count committed pages either, so that
-            // `commit` would not fail, and the process would be killed later.
+            // The flags lack `MAP_NORESERVE`, because the kernel does not count pages that cannot
+            // be written to anyway. With the flag it would not count committed pages either, so
+            // that `commit` would not fail, and the process would be killed later.
             // SAFETY: without a fixed address, no existing mapping is replaced.
             _ => unsafe { syscall::mmap(ptr::null_mut(), len, NONE, ANONYMOUS, None, 0)? },
         };
         Ok(Reservation { ptr, len, guards: false, placed: None })
     }
 
-    /// Reserves `len` bytes of address space, rounded up to whole pages, whose first byte is aligned to
-    /// `align` bytes.
+    /// Reserves `len` bytes of address space, rounded up to whole pages, whose first byte is
+    /// aligned to `align` bytes.
     ///
     /// A larger range is reserved for a moment, by up to `align` bytes.
     ///
     /// # Errors
     ///
     /// * `EINVAL` if `align` is not a power of two.
-    /// * `ENOMEM` if `len + align` contiguous bytes of address space are not free, if the address space
-    ///   of the process would be more than `RLIMIT_AS`, or if the process has too many mappings
-    ///   (`vm.max_map_count`).
+    /// * `ENOMEM` if `len + align` contiguous bytes of address space are not free, if the address
+    ///   space of the process would be more than `RLIMIT_AS`, or if the process has too many
+    ///   mappings (`vm.max_map_count`).
     /// * `EOVERFLOW` if `len + align`, rounded up, is more than `isize::MAX`.
     pub fn aligned(len: usize, align: usize) -> Result<Reservation> {
         if !align.is_power_of_two() {
@@ -123,7 +124,8 @@ impl Reservation {
         self.ptr
     }
 
-    /// Returns the length in bytes of all pages, committed or not. It is a multiple of the page size.
+    /// Returns the length in bytes of all pages, committed or not. It is a multiple of the page
+    /// size.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -137,15 +139,15 @@ impl Reservation {
 
     /// Commits memory for the pages of a range, and returns the bytes of the range as a slice.
     ///
-    /// Every page that contains a byte of the range is committed. The range need not be page-aligned.
-    /// Pages that were committed before keep their contents. Other pages are zero, also those that were
-    /// guard pages. A no-op if the range is empty.
+    /// Every page that contains a byte of the range is committed. The range need not be
+    /// page-aligned. Pages that were committed before keep their contents. Other pages are zero,
+    /// also those that were guard pages. A no-op if the range is empty.
     ///
     /// # Errors
     ///
     /// * `EINVAL` if the range is not inside the reservation.
-    /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if the
-    ///   limit `RLIMIT_DATA` is reached, or if the process has too many mappings
+    /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if
+    ///   the limit `RLIMIT_DATA` is reached, or if the process has too many mappings
     ///   (`vm.max_map_count`). Some of the pages may be committed.
     pub fn commit(&mut self, range: Range<usize>) -> Result<&mut [u8]> {
         let mut pages = self.inside(&range)?;
@@ -177,8 +179,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at multiples of
-    ///   the page size.
+    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at
+    ///   multiples of the page size.
     /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
     pub fn decommit(&mut self, range: Range<usize>) -> Result<()> {
         let range = self.page_range(&range)?;
@@ -186,15 +188,15 @@ impl Reservation {
         self.reserve_again(range)
     }
 
-    /// Frees the memory of a range of pages, and makes them guard pages, which cannot be accessed. A
-    /// no-op if the range is empty.
+    /// Frees the memory of a range of pages, and makes them guard pages, which cannot be
+    /// accessed. A no-op if the range is empty.
     ///
     /// [`commit`](Reservation::commit) makes memory of guard pages again.
     ///
-    /// [`decommit`](Reservation::decommit) also makes pages inaccessible, but splits the mapping, and a
-    /// process can have only 65530 mappings by default. Guard pages (`MADV_GUARD_INSTALL`, Linux 6.13)
-    /// need no mappings of their own. Where the kernel refuses them, such as in locked memory, and on
-    /// older kernels, this method falls back to `decommit`.
+    /// [`decommit`](Reservation::decommit) also makes pages inaccessible, but splits the mapping,
+    /// and a process can have only 65530 mappings by default. Guard pages (`MADV_GUARD_INSTALL`,
+    /// Linux 6.13) need no mappings of their own. Where the kernel refuses them, such as in
+    /// locked memory, and on older kernels, this method falls back to `decommit`.
     ///
     /// qemu-user 7.2 and 10.0 report success without making guard pages: the pages stay accessible
     /// there. qemu-user 11.1 returns an error to this library, which falls back to `decommit`.
@@ -203,10 +205,10 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at multiples of
-    ///   the page size.
-    /// * `ENOMEM` if there is no memory for page tables, or, on older kernels, if the process has too
-    ///   many mappings (`vm.max_map_count`).
+    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at
+    ///   multiples of the page size.
+    /// * `ENOMEM` if there is no memory for page tables, or, on older kernels, if the process has
+    ///   too many mappings (`vm.max_map_count`).
     pub fn guard_pages(&mut self, range: Range<usize>) -> Result<()> {
         let range = self.page_range(&range)?;
         self.reclaim()?;
@@ -222,16 +224,17 @@ impl Reservation {
         }
     }
 
-    /// Splits the reservation in two: `self` keeps the bytes before `at`, and the returned reservation
-    /// owns the rest.
+    /// Splits the reservation in two: `self` keeps the bytes before `at`, and the returned
+    /// reservation owns the rest.
     ///
-    /// Pages keep their state and contents. If `at` is zero, `self` becomes empty; if it is the length,
-    /// the returned reservation is empty.
+    /// Pages keep their state and contents. If `at` is zero, `self` becomes empty; if it is the
+    /// length, the returned reservation is empty.
     ///
     /// # Errors
     ///
     /// * `EINVAL` if `at` is past the end, or is not a multiple of the page size.
-    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove it.
+    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove
+    ///   it.
     pub fn split_off(&mut self, at: usize) -> Result<Reservation> {
         let rest = self.page_range(&(at..self.len))?;
         self.reclaim()?;
@@ -251,7 +254,8 @@ impl Reservation {
     /// The error contains `next`, and `self` is unchanged.
     ///
     /// * `EINVAL` if `next` does not begin where this reservation ends.
-    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove it.
+    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove
+    ///   it.
     pub fn merge(
         &mut self,
         mut next: Reservation,
@@ -284,9 +288,9 @@ impl Reservation {
 
     /// Replaces a range of whole pages by reserved pages.
     ///
-    /// A call with `MAP_FIXED` that fails may have unmapped the old pages (mmap(2)), which would leave
-    /// a hole in the reservation. This call can fail after that only if the kernel has no memory for its
-    /// own structures: no file is mapped, and no memory is counted.
+    /// A call with `MAP_FIXED` that fails may have unmapped the old pages (mmap(2)), which would
+    /// leave a hole in the reservation. This call can fail after that only if the kernel has no
+    /// memory for its own structures: no file is mapped, and no memory is counted.
     fn reserve_again(&mut self, range: Range<usize>) -> syscall::Result<()> {
         if range.is_empty() {
             return Ok(());

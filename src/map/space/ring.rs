@@ -32,13 +32,15 @@ use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, pa
 /// [`Reservation`]. All of it is allocated when the ring is created, and the file is sealed against
 /// being truncated, so that no access fails.
 ///
-/// Writing and removing bytes need `&mut self`, so that two threads can use one ring only with a lock.
+/// Writing and removing bytes need `&mut self`, so that two threads can use one ring only with a
+/// lock.
 ///
 /// # Fork
 ///
-/// A child created by fork(2) does not have the memory (`MADV_DONTFORK`), because both processes would
-/// share it, and each would change it while the other one uses it. In a child, reading or writing the
-/// ring panics, and dropping it is a no-op, because another mapping may have its addresses.
+/// A child created by fork(2) does not have the memory (`MADV_DONTFORK`), because both processes
+/// would share it, and each would change it while the other one uses it. In a child, reading or
+/// writing the ring panics, and dropping it is a no-op, because another mapping may have its
+/// addresses.
 pub struct Ring {
     halves: ManuallyDrop<[Placed<MmapRaw, Reservation>; 2]>,
     /// One page whose first byte is 1 in this process, and 0 in a child (`MADV_WIPEONFORK`).
@@ -50,14 +52,15 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Creates an empty ring for `capacity` bytes, rounded up to whole pages. A ring with a capacity of
-    /// zero holds no bytes.
+    /// Creates an empty ring for `capacity` bytes, rounded up to whole pages. A ring with a
+    /// capacity of zero holds no bytes.
     ///
     /// # Errors
     ///
     /// * `ENOMEM` or `ENOSPC` if there is not enough memory or contiguous address space.
     /// * `EMFILE` or `ENFILE` if no file descriptor is free. One is used until the ring is created.
-    /// * `EFBIG` if `capacity` is more than `RLIMIT_FSIZE`. The process is then also sent `SIGXFSZ`.
+    /// * `EFBIG` if `capacity` is more than `RLIMIT_FSIZE`. The process is then also sent
+    ///   `SIGXFSZ`.
     /// * `EOVERFLOW` if `capacity` is more than half of `isize::MAX`.
     /// * `EINVAL` before Linux 4.14, which does not know `MADV_WIPEONFORK`.
     pub fn new(capacity: usize) -> Result<Ring> {
@@ -83,7 +86,8 @@ impl Ring {
 
         let mut here = Arena::new(1)?;
         here.resize(1)?;
-        // SAFETY: the arena owns the page, and its contents in a child are what `is_here` relies on.
+        // SAFETY: the arena owns the page, and its contents in a child are what `is_here` relies
+        // on.
         unsafe { syscall::madvise(here.as_mut_ptr(), here.len(), syscall::Advice::WIPEONFORK)? };
         here[0] = 1;
         Ok(Ring { halves: ManuallyDrop::new(halves), here, start: 0, len: 0 })
@@ -172,8 +176,8 @@ impl Ring {
         remapped();
     }
 
-    /// Writes bytes to the ring, and returns their number: that of `bytes`, or of the free space if that
-    /// is less.
+    /// Writes bytes to the ring, and returns their number: that of `bytes`, or of the free space
+    /// if that is less.
     ///
     /// # Panics
     ///
