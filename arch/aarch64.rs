@@ -1,4 +1,4 @@
-//! aarch64.
+//! The calling convention, entry point and guarded copy of aarch64.
 //!
 //! | | |
 //! |---|---|
@@ -6,11 +6,11 @@
 //! | number | `x8` |
 //! | arguments | `x0` to `x5` |
 //! | result | `x0`, an error is −4095 to −1 |
-//! | changed by the kernel | nothing else, but of SVE and SME what is beyond the first 128 bits |
+//! | changed by the kernel | nothing else, except the bits of SVE and SME registers beyond the first 128 |
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4, 16 or 64 KiB |
-//! | signal return | the kernel's, in the vDSO |
+//! | signal return | code of the kernel, in the vDSO |
 //! | relocations | RELA, RELR |
 //!
 //! Sources: AAPCS64, 6.4.5; kernel `arch/arm64/kernel/syscall.c`,
@@ -18,7 +18,8 @@
 
 use super::common;
 
-/// Makes the calls, which change these registers beside those that they change everywhere.
+/// Defines the raw calls. The arguments are registers that a call changes in addition to those that
+/// it always changes.
 macro_rules! calls {
     ($($vectors:tt)*) => {
         syscalls! {
@@ -46,8 +47,9 @@ macro_rules! calls {
 #[cfg(not(target_feature = "sve"))]
 calls! {}
 
-// Linux discards what a vector has beyond 128 bits. The compiler has one name for it and its
-// lower half, which does not change and costs much to save: hence only where SVE is on.
+// Linux discards the bits of a vector register beyond the first 128. The compiler has one name for
+// the whole register, and saving the first 128 bits, which do not change, is slow. So the registers
+// are declared as changed only if the compiler may use SVE.
 #[cfg(target_feature = "sve")]
 calls! {
     lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _, lateout("v4") _,
@@ -59,17 +61,17 @@ calls! {
     lateout("v30") _, lateout("v31") _,
 }
 
-/// Has the processors fetch instructions that were written as data.
+/// Makes the processors fetch the instructions that were written to a range as data.
 ///
-/// The cache type register tells the lines' sizes, and whether there is anything to be done
-/// for either cache. Source: Arm Architecture Reference Manual, B2.7.4 and D24.2.34.
+/// The cache type register contains the sizes of the cache lines, and whether each of both caches
+/// needs maintenance. Source: Arm Architecture Reference Manual, B2.7.4 and D24.2.34.
 ///
 /// # Safety
 ///
-/// The range is mapped, and readable.
+/// * The range is mapped and readable.
 pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
     let types: usize;
-    // SAFETY: reads a register.
+    // SAFETY: the instruction reads a register.
     unsafe {
         core::arch::asm!(
             "mrs {}, ctr_el0", // the sizes, as powers of two of words
@@ -81,25 +83,25 @@ pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
         let size = 4usize << (types >> shift & 15);
         (start & !(size - 1)..start + length).step_by(size)
     };
-    // SAFETY: nothing changes but caches.
+    // SAFETY: the instructions change only caches.
     unsafe {
         if types & 1 << 28 == 0 {
             for line in lines(16) {
-                // What was written, to where instructions are fetched from.
+                // Writes the data to where instructions are fetched from.
                 core::arch::asm!("dc cvau, {}", in(reg) line, options(nostack, preserves_flags));
             }
         }
-        // For all processors, before what follows.
+        // Waits until all processors see the data.
         core::arch::asm!("dsb ish", options(nostack, preserves_flags));
         if types & 1 << 29 == 0 {
             for line in lines(0) {
-                // What was fetched before is forgotten.
+                // Discards instructions in the instruction cache.
                 core::arch::asm!("ic ivau, {}", in(reg) line, options(nostack, preserves_flags));
             }
-            // By all processors, before what follows.
+            // Waits until all processors have discarded the instructions.
             core::arch::asm!("dsb ish", options(nostack, preserves_flags));
         }
-        // And what this one has fetched already.
+        // Discards instructions that this processor has fetched.
         core::arch::asm!("isb", options(nostack, preserves_flags));
     }
     0
@@ -107,7 +109,7 @@ pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
 
 pub use common::{clone_tls_first as clone, lp64::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -125,7 +127,7 @@ macro_rules! __start {
     };
 }
 
-/// `R_AARCH64_RELATIVE`.
+/// The relocation type `R_AARCH64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;
@@ -173,7 +175,7 @@ guarded_copy! {
     }
 }
 
-/// `uc_mcontext.pc`.
+/// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 440;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;

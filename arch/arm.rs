@@ -1,4 +1,4 @@
-//! arm, the EABI, in ARM and in Thumb mode.
+//! The calling convention, entry point and guarded copy of arm (the EABI, in ARM and Thumb mode).
 //!
 //! | | |
 //! |---|---|
@@ -11,12 +11,12 @@
 //! | 64-bit arguments | register pairs, the first of them even, in memory order |
 //! | stack at a function's entry | a multiple of 8 |
 //! | page size | 4 KiB |
-//! | signal return | the kernel's, in a page of its own |
+//! | signal return | code of the kernel, in a separate page |
 //! | relocations | REL, RELR |
 //!
-//! In Thumb mode `r7` is the frame pointer as well, which inline assembly may not
-//! name. So the number comes in any other register, and `r7` is kept in one more
-//! around the call; the same lines are right in ARM mode.
+//! In Thumb mode `r7` is also the frame pointer, which inline assembly cannot name. So the compiler
+//! chooses the register of the number, and the assembly keeps `r7` in another register during the
+//! call. The code is right in ARM mode as well.
 //!
 //! Sources: AAPCS32, 6.2.1.2 and 6.5; kernel `arch/arm/kernel/entry-common.S`,
 //! `arch/arm/kernel/signal.c`; syscall(2).
@@ -43,24 +43,24 @@ syscalls! {
     },
 }
 
-/// Has the processors fetch instructions that were written as data: a call of this
-/// architecture's own. Source: kernel `arch/arm/kernel/traps.c`.
+/// Makes the processors fetch the instructions that were written to a range as data, by a system
+/// call of this architecture. Source: kernel `arch/arm/kernel/traps.c`.
 ///
 /// # Safety
 ///
-/// The range is mapped.
+/// * The range is mapped.
 pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
     let number = linux_raw_sys::general::__ARM_NR_cacheflush as usize;
-    // SAFETY: no memory changes.
+    // SAFETY: the call does not change memory.
     unsafe { syscall3(number, start, start + length, 0) }
 }
 
-/// A 64-bit argument begins at an even register.
+/// Pairs are aligned: a 64-bit argument begins at an even register.
 pub const PAIRS_ALIGNED: bool = true;
 
 pub use common::{clone_tls_first as clone, ilp32::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -70,7 +70,7 @@ macro_rules! __start {
             "mov r11, r7",      // and in ARM mode: a backtrace ends here
             "mov lr, r7",       // and it has no caller
             "mov r0, sp",       // the kernel's block: argc, argv, envp, auxv
-            "bic r1, r0, #7",   // the kernel aligns it; a hand-made exec may not
+            "bic r1, r0, #7",   // the kernel aligns it; another loader may not
             "mov sp, r1",
             "bl {relocate}",    // a direct call; gives the block back in r0
             "bl {run}",         // does not return
@@ -81,7 +81,7 @@ macro_rules! __start {
     };
 }
 
-/// `R_ARM_RELATIVE`.
+/// The relocation type `R_ARM_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
 pub use common::kernel_restorer as set_restorer;
@@ -91,13 +91,13 @@ guarded_copy! {
     blocks: {
         "eor r3, r0, r1",
         "tst r3, #3",
-        "bne 20f",                      // never both at a word's start
+        "bne 20f",                      // source and destination are never both aligned
         "2:",
         "tst r0, #3",
         "beq 3f",
         "cmp r2, #0",
         "beq 20f",
-        "ldrb r3, [r1]",                // up to there
+        "ldrb r3, [r1]",                // until the destination is aligned
         "strb r3, [r0]",
         "add r1, r1, #1",
         "add r0, r0, #1",
@@ -129,7 +129,7 @@ guarded_copy! {
     }
 }
 
-/// `uc_mcontext.arm_pc`.
+/// The offset of `uc_mcontext.arm_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 92;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 104;

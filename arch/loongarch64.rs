@@ -1,4 +1,4 @@
-//! loongarch64.
+//! The calling convention, entry point and guarded copy of loongarch64.
 //!
 //! | | |
 //! |---|---|
@@ -8,10 +8,10 @@
 //! | result | `$a0`, an error is −4095 to −1 |
 //! | changed by the kernel | `$t0` to `$t8` |
 //! | `mmap` offset | bytes |
-//! | `stat` | `statx` first: kernels before 6.11 have no other |
+//! | `stat` | `statx` first: kernels before Linux 6.11 do not have `fstat` |
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4, 16 or 64 KiB |
-//! | signal return | the kernel's, in the vDSO |
+//! | signal return | code of the kernel, in the vDSO |
 //! | relocations | RELA, RELR |
 //!
 //! Sources: LoongArch ELF psABI; kernel `arch/loongarch/kernel/entry.S`,
@@ -36,18 +36,20 @@ syscalls! {
     },
 }
 
-/// Has this processor fetch instructions that were written as data. The caches agree by
-/// themselves, also those of others. Source: LoongArch Reference Manual, volume 1, 2.2.8.
+/// Makes this processor fetch the instructions that were written to memory as data.
+///
+/// The hardware keeps the caches of all processors coherent. Source: LoongArch Reference Manual,
+/// volume 1, 2.2.8.
 ///
 /// # Safety
 ///
-/// None is needed here: see the other architectures.
+/// * There are no requirements. On other architectures, the range must be mapped.
 pub unsafe fn flush_icache(_: usize, _: usize) -> usize {
-    // SAFETY: changes nothing but the order of things.
+    // SAFETY: the instructions affect only the order of stores and fetches.
     unsafe {
         core::arch::asm!(
-            "dbar 0", // what was written, before what follows
-            "ibar 0", // what was fetched already is fetched again
+            "dbar 0", // waits for the stores
+            "ibar 0", // discards instructions that this processor has fetched
             options(nostack, preserves_flags),
         );
     }
@@ -56,7 +58,7 @@ pub unsafe fn flush_icache(_: usize, _: usize) -> usize {
 
 pub use common::{clone_tls_last as clone, lp64::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -65,7 +67,7 @@ macro_rules! __start {
             "move $fp, $zero",              // the outermost frame: a backtrace ends here
             "move $ra, $zero",              // and it has no caller
             "move $a0, $sp",                // the kernel's block: argc, argv, envp, auxv
-            "bstrins.d $sp, $zero, 3, 0",   // the kernel aligns it; a hand-made exec may not
+            "bstrins.d $sp, $zero, 3, 0",   // the kernel aligns it; another loader may not
             "bl {relocate}",                // a direct call; gives the block back in a0
             "bl {run}",                     // does not return
             "break 0",
@@ -75,7 +77,7 @@ macro_rules! __start {
     };
 }
 
-/// `R_LARCH_RELATIVE`.
+/// The relocation type `R_LARCH_RELATIVE`.
 pub const R_RELATIVE: u32 = 3;
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
@@ -84,12 +86,12 @@ guarded_copy! {
     blocks: {
         "xor $t0, $a0, $a1",
         "andi $t0, $t0, 7",
-        "bnez $t0, 20f",                    // never both at a word's start
+        "bnez $t0, 20f",                    // source and destination are never both aligned
         "2:",
         "andi $t0, $a0, 7",
         "beqz $t0, 3f",
         "beqz $a2, 20f",
-        "ld.b $t0, $a1, 0",                 // up to there
+        "ld.b $t0, $a1, 0",                 // until the destination is aligned
         "st.b $t0, $a0, 0",
         "addi.d $a1, $a1, 1",
         "addi.d $a0, $a0, 1",
@@ -126,7 +128,7 @@ guarded_copy! {
     }
 }
 
-/// `uc_mcontext.sc_pc`.
+/// The offset of `uc_mcontext.sc_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;

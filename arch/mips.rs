@@ -1,4 +1,4 @@
-//! mips, the o32 ABI, big- and little-endian.
+//! The calling convention, entry point and guarded copy of mips (the o32 ABI, both endians).
 //!
 //! | | |
 //! |---|---|
@@ -12,11 +12,11 @@
 //! | stack at a function's entry | a multiple of 8, with 16 bytes for the callee |
 //! | page size | 4, 16 or 64 KiB |
 //! | `stat` | `statx` first: `fstat64` has times of 32 bits |
-//! | signal return | the kernel's, in the vDSO |
-//! | relocations | none: see `R_RELATIVE` |
+//! | signal return | code of the kernel, in the vDSO |
+//! | relocations | none, because programs are linked at a fixed address |
 //!
-//! `$1` is the assembler's temporary register, but the compiler uses it as any other,
-//! and has no name for it, `hi` and `lo` in inline assembly: they are saved by hand.
+//! The compiler uses `$1`, the assembler's temporary register, as any other, and inline assembly
+//! cannot name `$1`, `hi` and `lo`. So the assembly saves and restores these three.
 //!
 //! Sources: System V ABI, MIPS RISC Processor supplement, 3; kernel `arch/mips/kernel/scall32-o32.S`,
 //! `arch/mips/kernel/signal.c`; syscall(2).
@@ -59,12 +59,12 @@ syscalls! {
     },
 }
 
-/// A 64-bit argument begins at an even one.
+/// Pairs are aligned: a 64-bit argument begins at an even argument.
 pub const PAIRS_ALIGNED: bool = true;
 
 pub use common::{clone_tls_first as clone, ilp32::*, mips::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -72,7 +72,7 @@ macro_rules! __start {
         ::core::arch::naked_asm!(
             "move $4, $sp",                     // the kernel's block: argc, argv, envp, auxv
             "li $8, -8",
-            "and $sp, $sp, $8",                 // it is aligned; a hand-made exec's may not be
+            "and $sp, $sp, $8",                 // the kernel aligns it; another loader may not
             "subu $sp, $sp, 16",                // where a callee may put its arguments
             "move $fp, $0",                     // the outermost frame: a backtrace ends here
             "move $31, $0",                     // and it has no caller
@@ -92,7 +92,7 @@ macro_rules! __start {
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
-/// `uc_mcontext.pc`: the half of it that counts.
+/// The offset in bytes of the lower half of `uc_mcontext.pc`, which has 64 bits.
 pub const PROGRAM_COUNTER: usize = if cfg!(target_endian = "big") { 36 } else { 32 };
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 616;

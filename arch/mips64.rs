@@ -1,4 +1,4 @@
-//! mips64, the n64 ABI, big- and little-endian.
+//! The calling convention, entry point and guarded copy of mips64 (the n64 ABI, both endians).
 //!
 //! | | |
 //! |---|---|
@@ -11,11 +11,11 @@
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4, 16 or 64 KiB |
 //! | `stat` | `statx` first: `fstat` has times of 32 bits |
-//! | signal return | the kernel's, in the vDSO |
-//! | relocations | none: see `R_RELATIVE` |
+//! | signal return | code of the kernel, in the vDSO |
+//! | relocations | none, because programs are linked at a fixed address |
 //!
-//! `$1` is the assembler's temporary register, but the compiler uses it as any other,
-//! and has no name for it, `hi` and `lo` in inline assembly: they are saved by hand.
+//! The compiler uses `$1`, the assembler's temporary register, as any other, and inline assembly
+//! cannot name `$1`, `hi` and `lo`. So the assembly saves and restores these three.
 //!
 //! Sources: MIPSpro N32 ABI Handbook; kernel `arch/mips/kernel/scall64-n64.S`,
 //! `arch/mips/kernel/signal.c`; syscall(2).
@@ -56,7 +56,7 @@ syscalls! {
 
 pub use common::{clone_tls_first as clone, lp64::*, mips::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -64,7 +64,7 @@ macro_rules! __start {
         ::core::arch::naked_asm!(
             "move $4, $sp",                     // the kernel's block: argc, argv, envp, auxv
             "dli $8, -16",
-            "and $sp, $sp, $8",                 // it is aligned; a hand-made exec's may not be
+            "and $sp, $sp, $8",                 // the kernel aligns it; another loader may not
             "move $fp, $0",                     // the outermost frame: a backtrace ends here
             "move $31, $0",                     // and it has no caller
             "lui $25, %highest({relocate})",    // a function finds its data by its own
@@ -91,7 +91,7 @@ macro_rules! __start {
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
-/// `uc_mcontext.pc`.
+/// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 616;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 640;

@@ -1,42 +1,49 @@
-//! One file per architecture: the only assembly in the house, and every quirk
-//! of a kernel's calling convention.
+//! System calls, entry points and guarded copies in assembly, with one file for each
+//! architecture.
+//!
+//! Everything that depends on the kernel's calling convention is here. The functions are untyped;
+//! [`syscall`](crate::syscall) gives them types. Elsewhere in the library, only `src/rt/mem.rs`
+//! contains instructions: the string instructions of x86_64, which make copies faster.
 //!
 //! # The contract
 //!
-//! `arch/<name>.rs` holds, in this order:
+//! `arch/<name>.rs` contains the following. A name in parentheses is one that other code uses.
 //!
-//! 1. a table of the convention, with its sources;
-//! 2. `syscall0` to `syscall6`, made by the `syscalls!` macro from one line of
-//!    assembly and the names of the registers;
-//!    and after them `flush_icache`, which has the processors fetch instructions that were
-//!    written as data: `coherent_icache` of [`common`] where they do so by themselves;
-//! 3. the calls whose convention differs: `mmap`, `ftruncate`, `fallocate`,
-//!    `sync_file_range`, `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat` with their structure
-//!    `kernel_stat` and whether they come second (`STATX_FIRST`), `fstatfs` with its
-//!    `kernel_statfs`, `clone`. A file takes
-//!    them from [`common`], save for those that are its own; with 32 bits it says before
-//!    whether pairs of registers are aligned (`PAIRS_ALIGNED`);
-//! 4. `__start!`, the program's entry point;
-//! 5. `R_RELATIVE`, the one relocation that a static position-independent
-//!    program contains;
-//! 6. `set_restorer`, which tells the kernel how a signal handler returns, and the flag
-//!    `SA_RESTORER` that would say so;
-//! 7. `fixups_and_copy`, made by the macro `guarded_copy!` from the loops of a copy; and
-//!    `PROGRAM_COUNTER` and `SIGNAL_MASK`, the offsets in bytes of the interrupted program
-//!    counter and of the thread's signal mask in the kernel's `ucontext`.
+//! 1. The table of the calling convention, with its sources.
+//! 2. The raw calls (`syscall0` to `syscall6`). The macro `syscalls!` makes them from the
+//!    assembly of one call and the names of the registers.
+//! 3. The function that makes instructions visible after they were written as data
+//!    (`flush_icache`). It is `coherent_icache` of [`common`] where the hardware does this.
+//! 4. With 32-bit registers, whether a 64-bit argument begins at an even register
+//!    (`PAIRS_ALIGNED`).
+//! 5. The calls whose convention differs between architectures (`mmap`, `ftruncate`,
+//!    `fallocate`, `sync_file_range`, `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat`,
+//!    `fstatfs`, `clone`), the structures that they fill (`kernel_stat`, `kernel_statfs`), and
+//!    whether `statx` is tried before `fstat` (`STATX_FIRST`). Most files take all of them from
+//!    `common::lp64` or `common::ilp32`, and `clone` from `common`.
+//! 6. The entry point of a program (`__start!`).
+//! 7. The type of the only relocation that a static position-independent program contains
+//!    (`R_RELATIVE`).
+//! 8. The function that sets how a signal handler returns (`set_restorer`), and the flag that
+//!    tells the kernel that the program has set it (`SA_RESTORER`).
+//! 9. The guarded copy (`fixups_and_copy`), which the macro `guarded_copy!` makes from three
+//!    pieces of assembly.
+//! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
+//!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
 //!
-//! No file defines a global symbol, and labels are numbers: any number of copies and versions
-//! of this crate can be one program, however it is linked.
+//! What a family of architectures shares is in a file of its own in `common`, and their files
+//! take it from there.
 //!
-//! What a family of architectures has in common stands in a file of its own in
-//! `common`, from which theirs take it.
+//! # Rules
 //!
-//! Every raw call returns one register. On every architecture the values −4095
-//! to −1, seen as a signed number, are an errno and all others are results; where
-//! the kernel flags an error otherwise, the architecture's file converts. A
-//! result can have its top bit set: an address on a 32-bit machine does.
+//! * Every raw call returns one register. On every architecture the values −4095 to −1, seen as
+//!   a signed number, are an errno, and all other values are results. Where the kernel reports
+//!   an error in another way, the architecture's file converts it. A result can have its top
+//!   bit set, as an address of a 32-bit process can.
+//! * No file defines a global symbol, and all labels are numbers. So a program can contain
+//!   several copies and versions of this crate, however it is linked.
 //!
-//! How to add an architecture is told in `arch/README.md`.
+//! `arch/README.md` lists all places that a new architecture touches.
 
 #[macro_use]
 mod common;

@@ -1,4 +1,4 @@
-//! powerpc, 32 bits, big-endian.
+//! The calling convention, entry point and guarded copy of powerpc (32 bits, big-endian).
 //!
 //! | | |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | 64-bit arguments | register pairs, the first of them odd, in memory order |
 //! | stack at a function's entry | a multiple of 16, with 16 bytes for the callee |
 //! | page size | 4 KiB, on some machines 16, 64 or 256 |
-//! | signal return | the kernel's, in the vDSO |
+//! | signal return | code of the kernel, in the vDSO |
 //! | relocations | RELA |
 //!
 //! Sources: System V ABI, PowerPC supplement, 3; kernel
@@ -19,19 +19,19 @@
 
 use super::common;
 
-/// A 64-bit argument begins at `r3`, `r5` or `r7`.
+/// Pairs are aligned: a 64-bit argument begins at `r3`, `r5` or `r7`.
 pub const PAIRS_ALIGNED: bool = true;
 
 pub use common::{clone_tls_first as clone, ilp32::*, powerpc::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
     ($relocate:path, $run:path) => {
         ::core::arch::naked_asm!(
             "mr %r3, %r1",          // the kernel's block: argc, argv, envp, auxv
-            "clrrwi %r1, %r1, 4",   // the kernel aligns it; a hand-made exec may not
+            "clrrwi %r1, %r1, 4",   // the kernel aligns it; another loader may not
             "li %r0, 0",
             "stwu %r0, -16(%r1)",   // the callee's frame; a backtrace ends here
             "mtlr %r0",             // and this one has no caller
@@ -47,7 +47,7 @@ macro_rules! __start {
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
 
-/// `uc_mcontext.mc_gregs[PT_NIP]`.
+/// The offset of `uc_mcontext.mc_gregs[PT_NIP]` in bytes.
 pub const PROGRAM_COUNTER: usize = 320;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 52;

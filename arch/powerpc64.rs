@@ -1,4 +1,4 @@
-//! powerpc64, little- and big-endian, ELFv2.
+//! The calling convention, entry point and guarded copy of powerpc64 (ELFv2, both endians).
 //!
 //! | | |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | a multiple of 16, with 32 bytes for the callee |
 //! | page size | 4 or 64 KiB |
-//! | signal return | the kernel's, in the vDSO |
+//! | signal return | code of the kernel, in the vDSO |
 //! | relocations | RELA, RELR |
 //!
 //! Sources: 64-bit ELF V2 ABI, 2.2 and 4.1; kernel
@@ -21,17 +21,17 @@ use super::common;
 
 pub use common::{clone_tls_first as clone, lp64::*, powerpc::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
     ($relocate:path, $run:path) => {
         ::core::arch::naked_asm!(
             "0:",
-            "addis %r2, %r12, .TOC. - 0b@ha",   // the kernel puts our address in r12:
-            "addi %r2, %r2, .TOC. - 0b@l",      // r2 is what all data is reached by
+            "addis %r2, %r12, .TOC. - 0b@ha",   // r12 contains the address of this code:
+            "addi %r2, %r2, .TOC. - 0b@l",      // r2 is the base of all data
             "mr %r3, %r1",                      // the kernel's block: argc, argv, envp, auxv
-            "clrrdi %r1, %r1, 4",               // the kernel aligns it; a hand-made exec may not
+            "clrrdi %r1, %r1, 4",               // the kernel aligns it; another loader may not
             "li %r0, 0",
             "stdu %r0, -32(%r1)",               // the callee's frame; a backtrace ends here
             "mtlr %r0",                         // and this one has no caller
@@ -49,7 +49,7 @@ macro_rules! __start {
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
 
-/// `uc_mcontext.gp_regs[PT_NIP]`.
+/// The offset of `uc_mcontext.gp_regs[PT_NIP]` in bytes.
 pub const PROGRAM_COUNTER: usize = 488;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;

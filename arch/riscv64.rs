@@ -1,4 +1,4 @@
-//! riscv64.
+//! The calling convention, entry point and guarded copy of riscv64.
 //!
 //! | | |
 //! |---|---|
@@ -6,11 +6,11 @@
 //! | number | `a7` |
 //! | arguments | `a0` to `a5` |
 //! | result | `a0`, an error is −4095 to −1 |
-//! | changed by the kernel | nothing else, but all vector registers |
+//! | changed by the kernel | nothing else, except all vector registers |
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | a multiple of 16 |
 //! | page size | 4 KiB |
-//! | signal return | the kernel's, in the vDSO |
+//! | signal return | code of the kernel, in the vDSO |
 //! | relocations | RELA, RELR |
 //!
 //! Sources: RISC-V ELF psABI, chapters 2 and 8; kernel
@@ -22,7 +22,7 @@ pub use common::{clone_tls_first as clone, lp64::*, riscv::*};
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
-/// `uc_mcontext.gregs.pc`.
+/// The offset of `uc_mcontext.gregs.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;

@@ -1,4 +1,4 @@
-//! s390x, big-endian.
+//! The calling convention, entry point and guarded copy of s390x (big-endian).
 //!
 //! | | |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `clone` | the stack before the flags |
 //! | stack at a function's entry | a multiple of 8, with 160 bytes for the callee |
 //! | page size | 4 KiB |
-//! | signal return | the kernel's, in the vDSO, or before Linux 5.15 in the frame |
+//! | signal return | code of the kernel, in the vDSO, or before Linux 5.15 in the signal frame |
 //! | relocations | RELA |
 //!
 //! Sources: ELF ABI s390x supplement, 1.3 to 1.5; kernel
@@ -38,7 +38,7 @@ pub use common::lp64::{
     newfstatat, pread64, pwrite64, sync_file_range,
 };
 
-/// `mmap` as the kernel's first version took it: one pointer to six words.
+/// Calls `mmap`, which takes one pointer to its six arguments on s390x.
 #[inline]
 pub unsafe fn mmap(
     addr: usize,
@@ -49,17 +49,18 @@ pub unsafe fn mmap(
     offset: u64,
 ) -> usize {
     let block = [addr, length, prot, flags, fd, offset as usize];
-    // SAFETY: the block outlives the call, and the assembly is taken to read all
-    // memory; the rest is the caller's promise.
+    // SAFETY: the block lives until the call returns, and the compiler assumes that the assembly
+    // reads all memory. The caller promises the rest.
     unsafe { syscall1(nr::mmap, block.as_ptr().expose_provenance()) }
 }
 
-/// A raw `clone`; here the kernel takes the stack first and the thread pointer last.
+/// Makes the system call `clone`, which takes the stack first and the thread pointer last on s390x.
 ///
 /// # Safety
 ///
-/// The child returns from this call as well: `stack` is 0, and memory is not shared
-/// (`CLONE_VM`).
+/// * `stack` is 0 and `flags` do not contain `CLONE_VM`, because the child returns from this call on
+///   a copy of the stack.
+/// * The other arguments fit `flags`.
 #[inline]
 #[must_use]
 pub unsafe fn clone(
@@ -69,11 +70,11 @@ pub unsafe fn clone(
     child_tid: usize,
     tls: usize,
 ) -> usize {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: the caller meets the requirements of the call.
     unsafe { syscall5(nr::clone, stack, flags, parent_tid, child_tid, tls) }
 }
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -91,7 +92,7 @@ macro_rules! __start {
     };
 }
 
-/// `R_390_RELATIVE`.
+/// The relocation type `R_390_RELATIVE`.
 pub const R_RELATIVE: u32 = 12;
 
 pub use common::kernel_restorer as set_restorer;
@@ -124,7 +125,7 @@ guarded_copy! {
     }
 }
 
-/// `uc_mcontext.regs.psw.addr`.
+/// The offset of `uc_mcontext.regs.psw.addr` in bytes.
 pub const PROGRAM_COUNTER: usize = 48;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 384;

@@ -1,4 +1,4 @@
-//! x86, 32 bits.
+//! The calling convention, entry point and guarded copy of x86 (32 bits).
 //!
 //! | | |
 //! |---|---|
@@ -11,13 +11,12 @@
 //! | 64-bit arguments | two registers, low half first, not aligned |
 //! | stack at a function's entry | 4 below a multiple of 16 |
 //! | page size | 4 KiB |
-//! | signal return | the program's own, `SA_RESTORER` |
+//! | signal return | code of the program, with `SA_RESTORER` |
 //! | relocations | REL, RELR |
 //!
-//! The compiler keeps `esi` and `ebp` to itself, and with five registers taken none is
-//! left to save them in. So a call with four arguments and more gets the number, the
-//! fourth and the sixth in a block of memory that `eax` leads to, and saves both on the
-//! stack.
+//! The compiler reserves `esi` and `ebp`, and no register is left to save them in. So a call with
+//! four or more arguments passes the number, the fourth and the sixth argument in a block of memory
+//! whose address is in `eax`, and saves `esi` and `ebp` on the stack.
 //!
 //! Sources: System V ABI, Intel386 supplement; kernel `arch/x86/entry/entry_32.S`,
 //! `arch/x86/kernel/signal_32.c`; syscall(2).
@@ -39,33 +38,42 @@ syscalls!(@call "three arguments", syscall3(number, a, b, c), result, ("int 0x80
     inlateout("eax") number => result, in("ebx") a, in("ecx") b, in("edx") c,
 });
 
-/// A raw system call with four arguments: see [`syscall6`].
+/// Makes a system call with four arguments, and returns the kernel's register.
+///
+/// A result of −4095 to −1, seen as a signed number, is an errno.
 ///
 /// # Safety
 ///
-/// As for [`syscall6`].
+/// * `number` and the arguments are those of a system call of this architecture.
+/// * All other code allows what the call does to memory, descriptors and the process.
 #[inline]
 pub unsafe fn syscall4(number: usize, a: usize, b: usize, c: usize, d: usize) -> usize {
-    // SAFETY: the caller's promise; the kernel looks at no more registers than the call has.
+    // SAFETY: the caller meets the requirements, and the kernel ignores the other registers.
     unsafe { syscall6(number, a, b, c, d, 0, 0) }
 }
 
-/// A raw system call with five arguments: see [`syscall6`].
+/// Makes a system call with five arguments, and returns the kernel's register.
+///
+/// A result of −4095 to −1, seen as a signed number, is an errno.
 ///
 /// # Safety
 ///
-/// As for [`syscall6`].
+/// * `number` and the arguments are those of a system call of this architecture.
+/// * All other code allows what the call does to memory, descriptors and the process.
 #[inline]
 pub unsafe fn syscall5(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize) -> usize {
-    // SAFETY: as for `syscall4`.
+    // SAFETY: the caller meets the requirements, and the kernel ignores the other registers.
     unsafe { syscall6(number, a, b, c, d, e, 0) }
 }
 
-/// A raw system call with six arguments.
+/// Makes a system call with six arguments, and returns the kernel's register.
+///
+/// A result of −4095 to −1, seen as a signed number, is an errno.
 ///
 /// # Safety
 ///
-/// As for [`syscall0`].
+/// * `number` and the arguments are those of a system call of this architecture.
+/// * All other code allows what the call does to memory, descriptors and the process.
 #[inline]
 pub unsafe fn syscall6(
     number: usize,
@@ -76,16 +84,16 @@ pub unsafe fn syscall6(
     e: usize,
     f: usize,
 ) -> usize {
-    // SAFETY: the block outlives the call; the rest is the caller's promise.
+    // SAFETY: the block lives until the call returns; the caller promises the rest.
     unsafe { syscall_block(&[number, d, f], a, b, c, e) }
 }
 
-syscalls!(@call "a block: the number, the fourth and the sixth argument; and the others",
+syscalls!(@call "a block that contains the number, the fourth and the sixth argument, and with the others",
     syscall_block(block: &[usize; 3], a, b, c, e), result,
     (
         "push esi",
         "push ebp",
-        "mov esi, [eax + 4]", // nothing is relative to esp or ebp from here on
+        "mov esi, [eax + 4]", // from here on, no operand is relative to esp or ebp
         "mov ebp, [eax + 8]",
         "mov eax, [eax]",
         "int 0x80",
@@ -98,14 +106,14 @@ syscalls!(@call "a block: the number, the fourth and the sixth argument; and the
     }
 );
 
-/// A 64-bit argument begins at any register.
+/// Pairs are not aligned: a 64-bit argument begins at any register.
 pub const PAIRS_ALIGNED: bool = false;
 
 pub use common::coherent_icache as flush_icache;
 
 pub use common::{clone_tls_first as clone, ilp32::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -113,11 +121,11 @@ macro_rules! __start {
         ::core::arch::naked_asm!(
             "xor ebp, ebp",     // the outermost frame: a backtrace ends here
             "mov eax, esp",     // the kernel's block: argc, argv, envp, auxv
-            "and esp, -16",     // the kernel aligns it; a hand-made exec may not
+            "and esp, -16",     // the kernel aligns it; another loader may not
             "sub esp, 12",      // so that the argument and the call keep it aligned
             "push eax",
             "call {relocate}",  // a direct call, needing no relocation itself
-            "mov [esp], eax",   // it gave the block back
+            "mov [esp], eax",   // relocate returned the block
             "call {run}",       // does not return
             "ud2",
             relocate = sym $relocate,
@@ -126,14 +134,16 @@ macro_rules! __start {
     };
 }
 
-/// `R_386_RELATIVE`.
+/// The relocation type `R_386_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-/// The flag that says so.
+/// The flag that tells the kernel that `sa_restorer` is set.
 pub use linux_raw_sys::general::SA_RESTORER;
 
-/// The kernel's own return code, in the vDSO, would do; but qemu-user 7.2 looks for its
-/// own in the wrong place.
+/// Sets the code that a signal handler returns to.
+///
+/// The kernel's code in the vDSO would suffice, but qemu-user 7.2 looks for its code at a wrong
+/// address.
 pub fn set_restorer(action: &mut kernel_sigaction) {
     let information = action.sa_flags & SA_SIGINFO != 0;
     action.sa_flags |= SA_RESTORER;
@@ -141,12 +151,12 @@ pub fn set_restorer(action: &mut kernel_sigaction) {
         Some(common::restorer(if information { restore } else { restore_plain }));
 }
 
-/// One byte before the code that a signal handler returns to.
+/// Contains the code that a signal handler returns to, which begins at the second byte.
 ///
-/// Debuggers know that code by its name, and unwinders by its instructions or by what is
-/// said here of where the kernel stored the interrupted registers.
+/// Debuggers recognize this code by its name, and unwinders by its instructions or by the directives
+/// that describe where the kernel stored the interrupted registers.
 #[unsafe(naked)]
-#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
+#[allow(named_asm_labels, reason = "Rust 1.88 warns although a naked function is never inlined")]
 unsafe extern "C" fn restore() {
     core::arch::naked_asm!(
         ".cfi_startproc",
@@ -171,10 +181,10 @@ unsafe extern "C" fn restore() {
     )
 }
 
-/// One byte before the code that a handler without information returns to, whose frame is
-/// smaller.
+/// Contains the code that a handler without information returns to, which begins at the second
+/// byte. The frame of such a handler is smaller.
 #[unsafe(naked)]
-#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
+#[allow(named_asm_labels, reason = "Rust 1.88 warns although a naked function is never inlined")]
 unsafe extern "C" fn restore_plain() {
     core::arch::naked_asm!(
         ".cfi_startproc",
@@ -203,12 +213,12 @@ unsafe extern "C" fn restore_plain() {
 
 guarded_copy! {
     blocks: {
-        "mov eax, edi",         // these two are the caller's
+        "mov eax, edi",         // saves the caller's registers
         "mov edx, esi",
         "mov edi, [esp + 4]",
         "mov esi, [esp + 8]",
         "mov ecx, [esp + 12]",
-        "rep movsb",            // keeps all three true at every byte
+        "rep movsb",            // all three registers are exact at every byte
     }
     bytes: {}
     done: {
@@ -219,7 +229,7 @@ guarded_copy! {
     }
 }
 
-/// `uc_mcontext.eip`.
+/// The offset of `uc_mcontext.eip` in bytes.
 pub const PROGRAM_COUNTER: usize = 76;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 108;

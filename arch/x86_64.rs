@@ -1,4 +1,4 @@
-//! x86_64, the 64-bit calls.
+//! The calling convention, entry point and guarded copy of x86_64.
 //!
 //! | | |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `mmap` offset | bytes |
 //! | stack at a function's entry | 8 below a multiple of 16 |
 //! | page size | 4 KiB |
-//! | signal return | the program's own, `SA_RESTORER` |
+//! | signal return | code of the program, with `SA_RESTORER` |
 //! | relocations | RELA, RELR |
 //!
 //! Sources: System V ABI, AMD64 supplement, 3.2.2, 3.4.1 and A.2; kernel
@@ -37,7 +37,7 @@ pub use common::coherent_icache as flush_icache;
 
 pub use common::{clone_tls_last as clone, lp64::*};
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -45,9 +45,9 @@ macro_rules! __start {
         ::core::arch::naked_asm!(
             "xor ebp, ebp",     // the outermost frame: a backtrace ends here
             "mov rdi, rsp",     // the kernel's block: argc, argv, envp, auxv
-            "and rsp, -16",     // the kernel aligns it; a hand-made exec may not
+            "and rsp, -16",     // the kernel aligns it; another loader may not
             "call {relocate}",  // a direct call, needing no relocation itself
-            "mov rdi, rax",     // it gave the block back
+            "mov rdi, rax",     // relocate returned the block
             "call {run}",       // does not return
             "ud2",
             relocate = sym $relocate,
@@ -56,24 +56,24 @@ macro_rules! __start {
     };
 }
 
-/// `R_X86_64_RELATIVE`.
+/// The relocation type `R_X86_64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-/// The flag that says so.
+/// The flag that tells the kernel that `sa_restorer` is set.
 pub use linux_raw_sys::general::SA_RESTORER;
 
-/// The kernel has no return code of its own: the program must bring it.
+/// Sets the code that a signal handler returns to, because the kernel provides none on x86_64.
 pub fn set_restorer(action: &mut kernel_sigaction) {
     action.sa_flags |= u64::from(SA_RESTORER);
     action.sa_restorer = Some(common::restorer(restore));
 }
 
-/// One byte before the code that a signal handler returns to.
+/// Contains the code that a signal handler returns to, which begins at the second byte.
 ///
-/// Debuggers know that code by its name, and unwinders by its instructions or by what is
-/// said here of where the kernel stored the interrupted registers.
+/// Debuggers recognize this code by its name, and unwinders by its instructions or by the directives
+/// that describe where the kernel stored the interrupted registers.
 #[unsafe(naked)]
-#[allow(named_asm_labels, reason = "a naked function is not copied, as Rust 1.88 fears")]
+#[allow(named_asm_labels, reason = "Rust 1.88 warns although a naked function is never inlined")]
 unsafe extern "C" fn restore() {
     core::arch::naked_asm!(
         ".cfi_startproc",
@@ -108,17 +108,17 @@ unsafe extern "C" fn restore() {
 
 guarded_copy! {
     blocks: {
-        "lea r8, [rdi + rdx]",          // the end: what is left is from rdi to here
-        "cmp rdx, 2048",                // the next way takes a while to begin
+        "lea r8, [rdi + rdx]",          // the end of the destination, to which rdi grows
+        "cmp rdx, 2048",                // rep movsb is slow to start
         "jb 2f",
         "mov eax, edi",
         "sub eax, esi",
         "and eax, 4095",
-        "dec eax",                      // nor does AMD like it where the destination, but for
-        "cmp eax, 63",                  //   its page, is a little beyond the source
+        "dec eax",                      // and slow on AMD if the destination, within its
+        "cmp eax, 63",                  //   page, is slightly after the source
         "jb 2f",
         "mov rcx, rdx",
-        "rep movsb",                    // keeps rdi and rsi true at every byte
+        "rep movsb",                    // rdi and rsi are exact at every byte
         "jmp 30f",
         "2:",
         "sub rdx, 64",
@@ -137,10 +137,10 @@ guarded_copy! {
         "sub rdx, 64",
         "jae 3b",
         "4:",
-        "add rdx, 48",                  // 64 too many are off, and 16 next
+        "add rdx, 48",                  // undoes the last 64, and subtracts the next 16
         "jnc 6f",
         "5:",
-        "movups xmm0, [rsi]",           // 16 bytes, three times at most
+        "movups xmm0, [rsi]",           // 16 bytes, at most three times
         "movups [rdi], xmm0",
         "add rsi, 16",
         "add rdi, 16",
@@ -180,7 +180,7 @@ guarded_copy! {
     }
 }
 
-/// `uc_mcontext.rip`.
+/// The offset of `uc_mcontext.rip` in bytes.
 pub const PROGRAM_COUNTER: usize = 168;
-/// `uc_sigmask`.
+/// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 296;

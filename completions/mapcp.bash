@@ -1,7 +1,7 @@
 # bash completion for mapcp. Written by cargo xtask manual --update.
 _mapcp() {
     local current=${COMP_WORDS[COMP_CWORD]} words=
-    # A value is a word of its own where = separates words.
+    # Bash makes a value a separate word if COMP_WORDBREAKS contains =.
     if [[ $current == = ]]; then current=; fi
     local before=${COMP_WORDS[COMP_CWORD-1]}
     if [[ $before == = ]]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi

@@ -1,5 +1,5 @@
 # Written by cargo xtask manual --update.
-complete -c mapcp -s n -l no-clobber -d 'leave an existing DEST alone'
+complete -c mapcp -s n -l no-clobber -d 'do not overwrite an existing DEST'
 complete -c mapcp -s p -l preserve -d 'keep permissions, owner, times and extended attributes'
 complete -c mapcp -l in-place -d 'write into an existing DEST instead of replacing it'
 complete -c mapcp -l sparse -x -a 'auto never' -d 'auto: holes stay holes; never: they become zeros'

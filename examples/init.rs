@@ -69,10 +69,7 @@ fn run(start: Start) -> syscall::Result<WaitStatus> {
     for (to, from) in args.iter_mut().zip(start.args().skip(1).take(MOST_ARGS)) {
         *to = from.as_ptr();
     }
-    let path = match start.args().nth(1) {
-        Some(path) => path,
-        None => c"/bin/main",
-    };
+    let path = start.args().nth(1).unwrap_or(c"/bin/main");
     if args[0].is_null() {
         args[0] = path.as_ptr();
     }

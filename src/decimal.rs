@@ -1,18 +1,18 @@
-//! Numbers as text, in a tenth of the code that `core::fmt` needs to pad and align
-//! them.
+//! Decimal numbers as text, with a tenth of the code that `core::fmt` adds to a program to pad
+//! and align them.
 
 use core::fmt;
 
-/// An unsigned number in decimal digits, without `core::fmt`.
+/// The decimal digits of an unsigned number, made without `core::fmt`.
 #[derive(Clone, Copy)]
 pub struct Decimal {
-    /// The digits stand at the end; `u64::MAX` has twenty.
+    /// The digits, at the end of the array. `u64::MAX` has twenty.
     digits: [u8; 20],
     start: usize,
 }
 
 impl Decimal {
-    /// The digits of a number.
+    /// Converts a number to digits.
     #[inline(never)]
     #[must_use]
     pub fn new(mut number: u64) -> Decimal {
@@ -29,11 +29,11 @@ impl Decimal {
         Decimal { digits, start }
     }
 
-    /// The digits, at least one.
+    /// Returns the digits, of which there is at least one.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let digits = self.digits.get(self.start..).unwrap_or_default();
-        // SAFETY: nothing but the characters 0 to 9.
+        // SAFETY: the bytes are the ASCII characters 0 to 9.
         unsafe { str::from_utf8_unchecked(digits) }
     }
 }

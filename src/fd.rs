@@ -1,8 +1,7 @@
-//! File descriptors: owned and borrowed.
+//! Owned and borrowed file descriptors, with the interface of `std::os::fd`.
 //!
-//! The names and the methods are those of `std::os::fd`, and with the feature
-//! `std` they are those very types, so that a `File` can be passed wherever a
-//! descriptor is asked for.
+//! With the feature `std` they are the standard library's own types and traits, so that a
+//! `File` can be passed wherever a descriptor is expected.
 
 #[cfg(feature = "std")]
 pub use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -12,11 +11,12 @@ pub use own::*;
 
 use linux_raw_sys::general::AT_FDCWD;
 
-/// The working directory, where a directory's descriptor is asked for.
+/// Stands for the working directory where a call takes the descriptor of a directory
+/// (`AT_FDCWD`).
 ///
-/// It is not a descriptor: of the calls that take one, only those whose names end
-/// in `at` understand it.
-// SAFETY: the kernel never gives the number −100 to a file, so nothing can close it.
+/// It is not a descriptor. Of the calls that take a descriptor, only those whose names end in
+/// `at` accept it; others fail with `EBADF`.
+// SAFETY: the kernel never returns −100 as a descriptor, so nothing can close it.
 pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(AT_FDCWD) };
 
 #[cfg(not(feature = "std"))]
@@ -27,59 +27,63 @@ mod own {
 
     use crate::syscall::{self, Result};
 
-    /// A descriptor's number.
+    /// The number of a file descriptor.
     pub type RawFd = i32;
 
-    /// A descriptor that is closed when this is dropped.
+    /// An owned file descriptor, which is closed when the value is dropped.
     ///
-    /// An error from closing is lost; [`close`](crate::syscall::close) tells it.
+    /// Dropping ignores an error of `close(2)`; [`close`](crate::syscall::close) returns it.
     #[repr(transparent)]
     pub struct OwnedFd(RawFd);
 
-    /// A descriptor that someone else closes, not before `'fd` ends.
+    /// A borrowed file descriptor, which stays open during `'fd` and is not closed when the
+    /// value is dropped.
     #[derive(Clone, Copy)]
     #[repr(transparent)]
     pub struct BorrowedFd<'fd>(RawFd, PhantomData<&'fd OwnedFd>);
 
-    /// Has a descriptor to lend.
+    /// A type that can lend a file descriptor.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` has no file descriptor of `baremap::fd`",
         note = "the feature `std` of `baremap` makes the standard library's files and descriptors \
                 those of `baremap::fd`"
     )]
     pub trait AsFd {
-        /// Lends the descriptor.
+        /// Borrows the file descriptor.
         fn as_fd(&self) -> BorrowedFd<'_>;
     }
 
-    /// Has a descriptor's number to tell.
+    /// A type that owns or borrows a raw file descriptor.
     pub trait AsRawFd {
-        /// The number, which is of use only while the descriptor stays open.
+        /// Returns the number of the file descriptor, which is valid while the descriptor is
+        /// open.
         fn as_raw_fd(&self) -> RawFd;
     }
 
-    /// Is made of a descriptor.
+    /// A type that can be constructed from a raw file descriptor.
     pub trait FromRawFd {
-        /// Takes the descriptor over.
+        /// Constructs a value that owns the file descriptor.
         ///
         /// # Safety
         ///
-        /// `fd` is open and nobody else closes it.
+        /// * `fd` is open.
+        /// * No other code owns `fd` or closes it.
         unsafe fn from_raw_fd(fd: RawFd) -> Self;
     }
 
-    /// Gives its descriptor away.
+    /// A type that can give up the ownership of its file descriptor.
     pub trait IntoRawFd {
-        /// The number; closing it is now the caller's task.
+        /// Returns the number of the file descriptor, which the caller must close.
         fn into_raw_fd(self) -> RawFd;
     }
 
     impl BorrowedFd<'_> {
-        /// Borrows a descriptor by its number.
+        /// Borrows a file descriptor by its number.
         ///
         /// # Safety
         ///
-        /// `fd` stays open as long as the lifetime says, and is not −1.
+        /// * `fd` stays open during the lifetime of the result.
+        /// * `fd` is not −1.
         #[must_use]
         pub const unsafe fn borrow_raw(fd: RawFd) -> Self {
             BorrowedFd(fd, PhantomData)
@@ -87,14 +91,17 @@ mod own {
     }
 
     impl BorrowedFd<'_> {
-        /// Duplicates the descriptor, as [`OwnedFd::try_clone`] does.
+        /// Duplicates the file descriptor.
+        ///
+        /// Both descriptors share one position, one set of status flags and one lock. The
+        /// duplicate is closed on `execve`.
         ///
         /// # Errors
         ///
-        /// `EMFILE` if the process has as many descriptors as it may. `EBADF` if this is
-        /// [`CWD`](super::CWD).
+        /// * `EMFILE` if the process has reached its limit of descriptors.
+        /// * `EBADF` if the descriptor is [`CWD`](super::CWD).
         pub fn try_clone_to_owned(&self) -> Result<OwnedFd> {
-            // SAFETY: the command takes a number, and the new descriptor is not used elsewhere.
+            // SAFETY: the command takes a number, and the new descriptor is used nowhere else.
             unsafe {
                 let fd = syscall::fcntl(*self, F_DUPFD_CLOEXEC, FIRST as usize)?;
                 Ok(OwnedFd::from_raw_fd(fd as RawFd))
@@ -102,17 +109,19 @@ mod own {
         }
     }
 
-    /// The lowest number of a duplicate, as in the standard library: the standard descriptors
-    /// may be closed, and no other file may take their place.
+    /// The lowest number of a duplicate, as in the standard library. If the program was started
+    /// with closed standard descriptors, no other file takes their numbers.
     const FIRST: RawFd = 3;
 
     impl OwnedFd {
-        /// Duplicates the descriptor. Both have one position, one set of status flags and one
-        /// lock. The duplicate is closed when another program is executed.
+        /// Duplicates the file descriptor.
+        ///
+        /// Both descriptors share one position, one set of status flags and one lock. The
+        /// duplicate is closed on `execve`.
         ///
         /// # Errors
         ///
-        /// `EMFILE` if the process has as many descriptors as it may.
+        /// * `EMFILE` if the process has reached its limit of descriptors.
         pub fn try_clone(&self) -> Result<OwnedFd> {
             self.as_fd().try_clone_to_owned()
         }
@@ -120,7 +129,7 @@ mod own {
 
     impl Drop for OwnedFd {
         fn drop(&mut self) {
-            // SAFETY: the descriptor was ours alone, and is not used again.
+            // SAFETY: this value owns the descriptor, and does not use it again.
             let _ = unsafe { crate::syscall::close_raw(self.0) };
         }
     }

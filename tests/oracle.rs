@@ -54,7 +54,7 @@ const NOBODY: Pid = i32::MAX;
 const NOWHERE: *mut u8 = ptr::without_provenance_mut(4096);
 
 /// An empty directory for one test. (That of `tests/common` needs a program which a
-/// build without the feature `freestanding` does not have.)
+/// build without the feature `mapcp` does not have.)
 struct Scratch(PathBuf);
 
 impl Scratch {

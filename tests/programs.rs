@@ -204,7 +204,7 @@ fn errors_are_one_line_and_leave_nothing() {
         (
             "file",
             "dangling",
-            format!("copy to '{}': it is a symbolic link that leads nowhere", quote("dangling")),
+            format!("copy to '{}': it is a dangling symbolic link", quote("dangling")),
         ),
     ] {
         let expected = (String::new(), format!("mapcp: cannot {message}\n"), Some(1));
@@ -218,20 +218,20 @@ fn errors_are_one_line_and_leave_nothing() {
 #[test]
 fn wrong_usage_is_status_2_and_help_is_0() {
     for (arguments, message) in [
-        (&[][..], "needs a SOURCE and a DEST"),
-        (&["one"], "needs a SOURCE and a DEST"),
+        (&[][..], "SOURCE and DEST are required"),
+        (&["one"], "SOURCE and DEST are required"),
         (&["-x", "a"], "unknown option '-x'"),
         (&["-nx", "a"], "unknown option '-nx'"),
         (&["-1", "a"], "unknown option '-1'"),
         (&["--wrong"], "unknown option '--wrong'"),
-        (&["--sync=yes"], "there is no value to give in '--sync=yes'"),
-        (&["a", "b", "-j"], "a value is missing after '-j'"),
-        (&["--jobs", "0"], "--jobs takes a number from 1 to 64, and not '0'"),
-        (&["-j65"], "--jobs takes a number from 1 to 64, and not '65'"),
-        (&["--jobs="], "--jobs takes a number from 1 to 64, and not ''"),
-        (&["--method=fast"], "--method takes auto, clone, kernel, map or write, and not 'fast'"),
-        (&["--sparse", "always"], "--sparse takes auto or never, and not 'always'"),
-        (&["--progress=2"], "--progress takes auto, always or never, and not '2'"),
+        (&["--sync=yes"], "unexpected value in '--sync=yes'"),
+        (&["a", "b", "-j"], "missing value after '-j'"),
+        (&["--jobs", "0"], "--jobs takes a number from 1 to 64, not '0'"),
+        (&["-j65"], "--jobs takes a number from 1 to 64, not '65'"),
+        (&["--jobs="], "--jobs takes a number from 1 to 64, not ''"),
+        (&["--method=fast"], "--method takes auto, clone, kernel, map or write, not 'fast'"),
+        (&["--sparse", "always"], "--sparse takes auto or never, not 'always'"),
+        (&["--progress=2"], "--progress takes auto, always or never, not '2'"),
     ] {
         let message = format!("mapcp: {message} (mapcp --help)\n");
         assert_eq!(run(program("mapcp").args(arguments)), (String::new(), message, Some(2)));
@@ -367,8 +367,7 @@ fn many_files_go_to_a_directory() {
     let (out, err, status) = run(&mut copy);
     assert_eq!((out.as_str(), status), ("Copied 3 files, 294 bytes\n", Some(1)));
     let missing = "mapcp: cannot open 'missing': No such file or directory (ENOENT)";
-    let again = "mapcp: cannot copy to '../to/b': another source of that name has just been \
-        copied there";
+    let again = "mapcp: cannot copy to '../to/b': another source with this name was copied there";
     assert_eq!(err, format!("{missing}\n{again}\n"));
     for name in names {
         let read = |place: &str| fs::read(dir.path(place).join(name)).unwrap();
@@ -635,7 +634,7 @@ fn shrinks(test: &str, fill: impl Fn(&Path)) {
         File::options().write(true).open(&source).unwrap().set_len(1).unwrap();
         let (_, err, status) = outcome(&child.wait_with_output().unwrap());
         let message = format!(
-            "mapcp: cannot copy '{}': it became shorter or unreadable while it was copied\n",
+            "mapcp: cannot copy '{}': it was truncated or became unreadable during the copy\n",
             source.display()
         );
         // Where qemu-user makes larger pages than the machine has, it maps a file only as

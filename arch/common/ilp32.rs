@@ -1,40 +1,45 @@
-//! Calls of the architectures whose registers have 32 bits: a file offset takes
-//! two registers, and `mmap` takes it in units of 4096 bytes.
+//! Calls of the architectures with 32-bit registers, where a file offset takes two registers,
+//! and `mmap` takes the offset in units of 4096 bytes.
 //!
-//! The halves stand in the order in which they would stand in memory. Where
-//! `PAIRS_ALIGNED`, a pair begins at an even argument (counted from zero), and an
-//! unused argument stands before it if need be.
+//! The two registers contain the halves in the order in which memory would contain them. Where
+//! `PAIRS_ALIGNED`, a pair begins at an even argument (counted from zero), after an unused
+//! argument if necessary.
 //!
-//! The raw convention throughout: an errno is −4095 to −1. Each function is
-//! `unsafe` for what its manual page says of pointers and descriptors.
+//! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
+//! its manual page requires of pointers and descriptors.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each passes its caller's promise on")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each function passes its caller's requirements on"
+)]
 
 use linux_raw_sys::errno::{EINVAL, EOVERFLOW};
 
 use super::super::{PAIRS_ALIGNED, syscall3, syscall4, syscall5, syscall6};
 use super::{failure, nr};
 
-/// What `fstat` and `newfstatat` fill: sizes of 64 bits, but times of 32.
+/// The structure that `fstat` and `newfstatat` fill, with sizes of 64 bits and times of 32 bits.
 pub use linux_raw_sys::general::stat64 as kernel_stat;
-/// What `fstatfs` fills.
+/// The structure that `fstatfs` fills.
 pub use linux_raw_sys::general::statfs64 as kernel_statfs;
 
-/// Whether `Stat` is better asked of `statx`: only there are times 64-bit.
+/// Whether metadata is read by `statx` rather than by `fstat64`, which has times of 32 bits.
 pub const STATX_FIRST: bool = true;
 
-/// The unit of `mmap2`, whatever the page size is: two to this power.
+/// The binary logarithm of the unit of `mmap2`, which is 4096 bytes for every page size.
 const MMAP2_SHIFT: u32 = 12;
 
-/// The two registers that hold `value`.
+/// Returns the two registers that contain `value`.
 const fn pair(value: u64) -> [usize; 2] {
     let (low, high) = (value as usize, (value >> 32) as usize);
     if cfg!(target_endian = "big") { [high, low] } else { [low, high] }
 }
 
-/// An offset that is no multiple of the unit would be rounded down in silence, and
-/// one of 2⁴⁴ or more would lose its top: both are refused here. That it is a
-/// multiple of the page size, where that is larger, the kernel checks.
+/// Calls `mmap2`, after it checks that the offset can be passed in units of 4096 bytes.
+///
+/// Without the checks, the unit would round an offset down that is not a multiple of it, and would
+/// truncate an offset of 2⁴⁴ or more. Where pages are larger than the unit, the kernel checks that
+/// the offset is a multiple of the page size.
 #[inline]
 pub unsafe fn mmap(
     addr: usize,
@@ -76,7 +81,7 @@ pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize)
     unsafe { syscall6(nr::sync_file_range2, fd, flags, a, b, c, d) }
 }
 
-/// `ENOSYS` where it has seven arguments: on mips.
+/// Returns `ENOSYS` on mips, where the call takes seven arguments.
 #[cfg(not(any(target_arch = "arm", target_arch = "powerpc")))]
 #[inline]
 pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
@@ -107,9 +112,9 @@ unsafe fn at_offset(number: usize, fd: usize, buf: usize, count: usize, offset: 
     }
 }
 
-/// Writes the new position to `*position` and returns zero.
+/// Writes the new position to `*position` and returns zero, or returns an errno.
 ///
-/// The halves are high, then low, on every architecture: `_llseek` names them.
+/// On every architecture the high half comes first, because `_llseek` has one parameter for each.
 #[inline]
 pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -> usize {
     let (low, high) = (offset as usize, (offset >> 32) as usize);
@@ -130,7 +135,7 @@ pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags:
     unsafe { syscall4(nr::fstatat64, dir, path, stat.expose_provenance(), flags) }
 }
 
-/// The kernel wants to know how large the structure is.
+/// Calls `fstatfs64`, which also takes the size of the structure.
 #[inline]
 pub unsafe fn fstatfs(fd: usize, stat: *mut kernel_statfs) -> usize {
     unsafe { syscall3(nr::fstatfs64, fd, size_of::<kernel_statfs>(), stat.expose_provenance()) }

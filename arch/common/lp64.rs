@@ -1,24 +1,27 @@
-//! Calls of the architectures whose registers have 64 bits: a file offset is an
-//! argument like any other.
+//! Calls of the architectures with 64-bit registers, where a file offset is an argument like
+//! any other.
 //!
-//! The raw convention throughout: an errno is −4095 to −1. Each function is
-//! `unsafe` for what its manual page says of pointers and descriptors.
+//! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
+//! its manual page requires of pointers and descriptors.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each passes its caller's promise on")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each function passes its caller's requirements on"
+)]
 
 use super::super::{syscall2, syscall3, syscall4, syscall6};
 use super::nr;
 
-/// What `fstat` and `newfstatat` fill.
+/// The structure that `fstat` and `newfstatat` fill.
 pub use linux_raw_sys::general::stat as kernel_stat;
-/// What `fstatfs` fills.
+/// The structure that `fstatfs` fills.
 pub use linux_raw_sys::general::statfs as kernel_statfs;
 
-/// Whether `Stat` is better asked of `statx`: where `fstat` came only with Linux 6.11, or
-/// has times of 32 bits.
+/// Whether metadata is read by `statx` rather than by `fstat`: on loongarch64, whose kernels
+/// before Linux 6.11 do not have `fstat`, and on mips64, whose `fstat` has times of 32 bits.
 pub const STATX_FIRST: bool = cfg!(any(target_arch = "loongarch64", target_arch = "mips64"));
 
-#[allow(dead_code, reason = "s390x has its own")]
+#[allow(dead_code, reason = "s390x has a function of its own")]
 #[inline]
 pub unsafe fn mmap(
     addr: usize,
@@ -62,7 +65,7 @@ pub unsafe fn pwrite64(fd: usize, buf: usize, count: usize, offset: u64) -> usiz
     unsafe { syscall4(nr::pwrite64, fd, buf, count, offset as usize) }
 }
 
-/// Writes the new position to `*position` and returns zero.
+/// Writes the new position to `*position` and returns zero, or returns an errno.
 #[inline]
 pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -> usize {
     let result = unsafe { syscall3(nr::lseek, fd, offset as usize, whence) };

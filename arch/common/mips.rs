@@ -1,5 +1,7 @@
-//! What mips and mips64 share. Inline assembly for them is behind a feature gate of the
-//! compiler's (`asm_experimental_arch`), in the library and in programs.
+//! What mips and mips64 share.
+//!
+//! Their inline assembly is unstable: it needs the compiler's feature `asm_experimental_arch`,
+//! in the library and in each program.
 
 use core::mem::offset_of;
 
@@ -8,7 +10,7 @@ use static_assertions::{assert_eq_size, const_assert_eq};
 
 use super::nr;
 
-/// The kernel's `struct sigaction`: the flags come first here.
+/// The kernel's `struct sigaction`, whose flags come first on mips.
 #[allow(non_camel_case_types, reason = "as in linux-raw-sys")]
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -18,8 +20,8 @@ pub struct kernel_sigaction {
     pub sa_mask: kernel_sigset_t,
 }
 
-// The crate has another order for the structure of this name, and the kernel's own for
-// that of the public headers, which is the same one.
+// linux-raw-sys declares its `kernel_sigaction` in the order of other architectures. Its
+// `sigaction`, which comes from the public headers, has the kernel's order on mips.
 assert_eq_size!(kernel_sigaction, sigaction);
 const_assert_eq!(offset_of!(kernel_sigaction, sa_flags), offset_of!(sigaction, sa_flags));
 const_assert_eq!(
@@ -28,33 +30,33 @@ const_assert_eq!(
 );
 const_assert_eq!(offset_of!(kernel_sigaction, sa_mask), offset_of!(sigaction, sa_mask));
 
-/// Has the processors fetch instructions that were written as data: a call of this
-/// architecture's own. Source: cacheflush(2).
+/// Makes the processors fetch the instructions that were written to a range as data, by a system
+/// call of this architecture. Source: cacheflush(2).
 ///
 /// # Safety
 ///
-/// The range is mapped.
+/// * The range is mapped.
 pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
-    /// Both caches, `BCACHE` of `asm/cachectl.h`.
+    /// Selects both caches (`BCACHE` of `asm/cachectl.h`).
     const BOTH: usize = 3;
-    // SAFETY: no memory changes.
+    // SAFETY: the call does not change memory.
     unsafe { crate::arch::syscall3(nr::cacheflush, start, length, BOTH) }
 }
 
-/// `R_MIPS_REL32`. Programs are linked at a fixed address, and have none: what needs
-/// relocation on mips is the global offset table, and it is listed nowhere.
+/// The relocation type `R_MIPS_REL32`, which no program contains: programs are linked at a fixed
+/// address, because the linkers do not list the relocations of the global offset table.
 pub const R_RELATIVE: u32 = 3;
 
 guarded_copy! {
     blocks: {
         "xor $8, $4, $5",
         by_width!("andi $8, $8, 3", "andi $8, $8, 7"),
-        "bnez $8, 20f",                     // never both at a word's start
+        "bnez $8, 20f",                     // source and destination are never both aligned
         "2:",
         by_width!("andi $8, $4, 3", "andi $8, $4, 7"),
         "beqz $8, 3f",
         "beqz $6, 20f",
-        "lbu $8, 0($5)",                    // up to there
+        "lbu $8, 0($5)",                    // until the destination is aligned
         "sb $8, 0($4)",
         by_width!("addiu $5, $5, 1", "daddiu $5, $5, 1"),
         by_width!("addiu $4, $4, 1", "daddiu $4, $4, 1"),

@@ -1,5 +1,5 @@
-//! What architectures share: the shape of a system call, the numbers, and the
-//! calls whose convention depends only on the size of a register.
+//! What several architectures share: the shape of a system call, the numbers, and the calls
+//! whose convention depends only on the size of a register.
 
 use core::{ffi::c_void, mem};
 
@@ -12,18 +12,62 @@ pub mod ilp32;
 #[cfg(target_pointer_width = "64")]
 pub mod lp64;
 
-/// Makes `syscall0` to `syscall6` from the operands of one `asm!`.
+/// Defines `syscall0` to `syscall6` from the operands of one `asm!`.
 ///
-/// An architecture writes the operands as they stand in its assembly: `always` those of
-/// every call (the number, the registers that the kernel does not keep), `arguments`
-/// those of the first to the sixth argument, each with an `else` for the calls that do
-/// not have it, if its register changes all the same. Somewhere among them `result` is
-/// an output.
+/// * `|number, result, a, …, f|` names the parameters and the result, so that the operands can use
+///   the names.
+/// * `text` is the assembly.
+/// * `options` are the options of `asm!`: `nostack`, or none if the assembly uses the stack. The
+///   kernel may read and write any memory during a call, so no option may say otherwise.
+/// * `always` are the operands of every call: the number, and the registers that the kernel changes.
+/// * `arguments` are six groups of operands, one for each argument. The operands in the first braces
+///   are those of a call that has the argument. Those after `else` are for a call that does not, and
+///   are needed only if the kernel changes the register nevertheless.
 ///
-/// The kernel may read and write any memory during a call, and does not touch the stack
-/// below the stack pointer: hence no option but `nostack`, and not that either where
-/// arguments go to the stack. An architecture with too few registers writes each call by
-/// itself (`@call`).
+/// One operand, in `always` or in the group of the first argument, has `result` as its output.
+///
+/// For example, s390x writes:
+///
+/// ```text
+/// syscalls! {
+///     |number, result, a, b, c, d, e, f|
+///     text: ("svc 0"),
+///     options: (nostack),
+///     always: { in("r1") number, },
+///     arguments: {
+///         { inlateout("r2") a => result, } else { lateout("r2") result, }
+///         { in("r3") b, } { in("r4") c, }
+///         { in("r5") d, } { in("r6") e, } { in("r7") f, }
+///     },
+/// }
+/// ```
+///
+/// The first and the third of the seven functions are then:
+///
+/// ```text
+/// pub unsafe fn syscall0(number: usize) -> usize {
+///     let result: usize;
+///     // `always`, and the `else` of the first argument, which is the only group with one.
+///     unsafe { asm!("svc 0", in("r1") number, lateout("r2") result, options(nostack)) };
+///     result
+/// }
+///
+/// pub unsafe fn syscall2(number: usize, a: usize, b: usize) -> usize {
+///     let result: usize;
+///     // `always`, and the operands of the first and the second argument.
+///     unsafe {
+///         asm!(
+///             "svc 0",
+///             in("r1") number, inlateout("r2") a => result, in("r3") b,
+///             options(nostack)
+///         )
+///     };
+///     result
+/// }
+/// ```
+///
+/// An architecture that needs another assembly for some of the calls, because it has too few
+/// registers, defines each function by itself with `@call`, as x86 does.
 macro_rules! syscalls {
     (
         |$number:ident, $result:ident, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident|
@@ -63,21 +107,20 @@ macro_rules! syscalls {
         @call $what:literal, $name:ident($($parameter:ident $(: $type:ty)?),+), $result:ident,
         ($($text:literal),+), ($($option:ident)?), {$($operands:tt)*}
     ) => {
-        #[doc = concat!("A raw system call with ", $what, ".")]
+        #[doc = concat!("Makes a system call with ", $what, ", and returns the kernel's register.")]
         ///
-        /// The result is the kernel's register: −4095 to −1, seen as a signed
-        /// number, is an errno.
+        /// A result of −4095 to −1, seen as a signed number, is an errno.
         ///
         /// # Safety
         ///
-        /// Whatever the call does to memory, descriptors and the process must be
-        /// what the caller wants: nothing is checked.
+        /// * `number` and the arguments are those of a system call of this architecture.
+        /// * All other code allows what the call does to memory, descriptors and the process.
         #[inline]
         pub unsafe fn $name($($parameter: syscalls!(@type $($type)?)),+) -> usize {
             let $result: usize;
-            // SAFETY: the registers are those of the kernel's convention, all
-            // that it changes are outputs, and memory is not claimed unchanged.
-            // What the call itself does is the caller's to answer for.
+            // SAFETY: the registers are those of the kernel's convention, all registers that it
+            // changes are outputs, and no option says that memory does not change. The caller
+            // promises that the call itself is allowed.
             unsafe { core::arch::asm!($($text,)+ $($operands)* options($($option)?)) };
             $result
         }
@@ -87,16 +130,16 @@ macro_rules! syscalls {
     (@type $type:ty) => { $type };
 }
 
-/// Picks the text for a register of 32 bits, or for one of 64: what a family's assembly
-/// differs in.
-#[allow(unused_macros, reason = "not every architecture is of a family")]
+/// Selects the assembly for 32-bit registers or for 64-bit registers, in the file of a family.
+#[allow(unused_macros, reason = "not every architecture belongs to a family")]
 #[cfg(target_pointer_width = "32")]
 macro_rules! by_width {
     ($narrow:literal, $wide:literal) => {
         $narrow
     };
 }
-#[allow(unused_macros, reason = "not every architecture is of a family")]
+/// Selects the assembly for 32-bit registers or for 64-bit registers, in the file of a family.
+#[allow(unused_macros, reason = "not every architecture belongs to a family")]
 #[cfg(target_pointer_width = "64")]
 macro_rules! by_width {
     ($narrow:literal, $wide:literal) => {
@@ -104,31 +147,37 @@ macro_rules! by_width {
     };
 }
 
-/// Makes [`guarded_copy`] from its parts: `blocks` copies most of it, fast; `bytes` what is
-/// left, a byte at a time; `done` returns how many bytes are left after all.
+/// Defines the function behind [`guarded_copy`] from three pieces of assembly.
 ///
-/// A signal handler that finds the program counter in one of them resumes at the next: so
-/// a block that faults is done again by bytes, up to the very one that is not there. Hence
-/// at every load and store of `blocks` the registers tell all that `bytes` begins with,
-/// and at every one of `bytes` what `done` does; nothing is on the stack; and `done`
-/// touches no memory of the caller's.
+/// * `blocks` copies most of the range in large steps.
+/// * `bytes` copies the rest byte by byte. It begins at label 20.
+/// * `done` returns the number of bytes that were not copied. It begins at label 30.
 ///
-/// `bytes` begins at label 20, and `done` at label 30. A numeric label is no symbol: any
-/// number of copies and versions of this crate can be one program, also where the compiler
-/// assembles all of it as one file (link-time optimization). So the offsets of both stand as
-/// data before the instructions, where [`fixup_address`] finds them.
+/// A signal handler that finds the program counter in one piece resumes at the next. So a block
+/// that faults is copied again byte by byte, up to the byte that faults. This needs three
+/// properties:
+///
+/// * At every load and store of `blocks`, the registers contain everything that `bytes` starts
+///   from, and at every load and store of `bytes`, everything that `done` starts from.
+/// * The pieces keep nothing on the stack.
+/// * `done` does not access the memory that is copied.
+///
+/// The labels are numbers, which are not symbols, so that a program can contain several copies and
+/// versions of this crate, even if link-time optimization assembles them as one file. Therefore
+/// [`fixup_address`] cannot name the labels: their offsets are stored as data before the
+/// instructions.
 macro_rules! guarded_copy {
     (
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
     ) => {
-        /// The fix-up offsets, two words of 32 bits, and after them the function that
+        /// Contains the fix-up offsets, two words of 32 bits, and after them the function that
         /// [`guarded_copy`] calls.
         ///
         /// # Safety
         ///
-        /// It is not a function.
+        /// * No code calls it, because it begins with data.
         #[unsafe(naked)]
         pub unsafe extern "C" fn fixups_and_copy() {
             core::arch::naked_asm!(
@@ -145,7 +194,7 @@ macro_rules! guarded_copy {
     };
 }
 
-// Families, which use the macros.
+// The families come after the macros, because they use them.
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 pub mod mips;
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -153,40 +202,40 @@ pub mod powerpc;
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
 pub mod riscv;
 
-/// Instructions that were written as data are fetched as they are.
+/// Does nothing, because the processors fetch instructions that were written as data without help.
 ///
 /// # Safety
 ///
-/// None is needed here: see the other architectures.
-#[allow(dead_code, reason = "not so on most")]
+/// * There are no requirements. On other architectures, the range must be mapped.
+#[allow(dead_code, reason = "most architectures have a function of their own")]
 pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
 }
 
-/// An errno in the form in which a kernel returns it.
+/// Returns an errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {
     (errno as usize).wrapping_neg()
 }
 
-/// The flag that an action brings the code that its handler returns through, where the
-/// kernel's headers have none.
-#[allow(dead_code, reason = "most have one, and it is the program's libc that sets it")]
+/// The value of `SA_RESTORER` where the kernel's headers do not have this flag.
+#[allow(dead_code, reason = "most architectures have the flag")]
 pub const NO_SA_RESTORER: u32 = 0;
 
-/// What `rt_sigaction` takes.
+/// The structure that `rt_sigaction` takes.
 #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
 pub use linux_raw_sys::general::kernel_sigaction;
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 pub use mips::kernel_sigaction;
 
-/// The signal handler returns through code that the kernel provides: in the
-/// vDSO, or written beside the frame.
-#[allow(dead_code, reason = "x86 and x86_64 bring their own")]
+/// Leaves the action unchanged, because a signal handler returns through code that the kernel
+/// provides, in the vDSO or beside the signal frame.
+#[allow(dead_code, reason = "x86 and x86_64 have a function of their own")]
 pub fn kernel_restorer(_: &mut kernel_sigaction) {}
 
-/// Names the code from here to label 9 as the C library's is named: debuggers know it by that.
-/// The symbol is local; of two copies of this crate that are assembled as one file, the
-/// first has it.
+/// Defines a local symbol for the code from here to label 9.
+///
+/// It is the C library's name of such code, by which debuggers recognize a signal frame. If
+/// several copies of this crate are assembled as one file, the first copy defines the symbol.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 macro_rules! restorer_name {
     ($name:literal) => {
@@ -209,21 +258,26 @@ macro_rules! restorer_name {
     };
 }
 
-/// The code that a handler returns to, from a function that begins with one byte more: an
-/// unwinder looks up the address before the one that is returned to, as it does for calls.
+/// Returns the address that a signal handler returns to, which is the second byte of `function`.
+///
+/// An unwinder looks up the address before a return address, because for a call that is the call
+/// instruction. The first byte of `function` makes that address a part of the function.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub fn restorer(function: unsafe extern "C" fn()) -> unsafe extern "C" fn() {
-    // SAFETY: the second byte is where an instruction begins.
+    // SAFETY: an instruction begins at the second byte.
     unsafe { mem::transmute((function as *const ()).byte_add(1)) }
 }
 
-/// A raw `clone`; here the kernel takes the thread pointer before the child's place
-/// (`CLONE_BACKWARDS` in its configuration), as on most architectures.
+/// Makes the system call `clone` on an architecture whose kernel takes the thread pointer
+/// before `child_tid`.
+///
+/// This is the order of most architectures (`CONFIG_CLONE_BACKWARDS`).
 ///
 /// # Safety
 ///
-/// The child returns from this call as well: `stack` is 0, and memory is not shared
-/// (`CLONE_VM`).
+/// * `stack` is 0 and `flags` do not contain `CLONE_VM`, because the child returns from this
+///   call on a copy of the stack.
+/// * The other arguments fit `flags`.
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
 #[must_use]
@@ -234,16 +288,19 @@ pub unsafe fn clone_tls_first(
     child_tid: usize,
     tls: usize,
 ) -> usize {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: the caller meets the requirements of the call.
     unsafe { super::syscall5(nr::clone, flags, stack, parent_tid, tls, child_tid) }
 }
 
-/// A raw `clone`; here the kernel takes the thread pointer last, as its generic code has it.
+/// Makes the system call `clone` on an architecture whose kernel takes the thread pointer last.
+///
+/// This is the order of the kernel's generic code.
 ///
 /// # Safety
 ///
-/// The child returns from this call as well: `stack` is 0, and memory is not shared
-/// (`CLONE_VM`).
+/// * `stack` is 0 and `flags` do not contain `CLONE_VM`, because the child returns from this
+///   call on a copy of the stack.
+/// * The other arguments fit `flags`.
 #[allow(dead_code, reason = "each architecture uses one of the orders")]
 #[inline]
 #[must_use]
@@ -254,57 +311,61 @@ pub unsafe fn clone_tls_last(
     child_tid: usize,
     tls: usize,
 ) -> usize {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: the caller meets the requirements of the call.
     unsafe { super::syscall5(nr::clone, flags, stack, parent_tid, child_tid, tls) }
 }
 
-/// Where the interrupted program counter stands in what a signal handler is given.
+/// Returns the address of the interrupted program counter in the context of a signal handler.
 ///
 /// # Safety
 ///
-/// `context` is the third argument of a handler that is running.
+/// * `context` is the third argument of a handler that is running.
 pub unsafe fn program_counter(context: *mut c_void) -> *mut usize {
     // SAFETY: the architecture's kernel has it there.
     unsafe { context.byte_add(super::PROGRAM_COUNTER).cast() }
 }
 
-/// Where the mask of the interrupted thread stands in what a signal handler is given.
+/// Returns the address of the interrupted thread's signal mask in the context of a signal
+/// handler.
 ///
 /// # Safety
 ///
-/// `context` is the third argument of a handler that is running.
+/// * `context` is the third argument of a handler that is running.
 pub unsafe fn signal_mask(context: *mut c_void) -> *const kernel_sigset_t {
     // SAFETY: the architecture's kernel has it there.
     unsafe { context.byte_add(super::SIGNAL_MASK).cast() }
 }
 
-/// The offsets at which the second and the third part of the copy begin, from the beginning
-/// of `fixups_and_copy`.
+/// The offsets of the second and the third piece of the copy from the start of
+/// `fixups_and_copy`.
 type Fixups = [u32; 2];
 
-/// Copies memory, forwards, and returns how many bytes are left if there is a fault that a
-/// handler answers.
+/// Copies memory forwards and returns the number of bytes that were not copied because of a
+/// fault.
+///
+/// A signal handler has to continue a fault at [`fixup_address`]; without one, a fault ends the
+/// process as anywhere else.
 ///
 /// # Safety
 ///
-/// Both ranges are memory of which the program has no other use for the moment, or no
-/// memory at all, and then a handler is installed that asks [`fixup_address`].
+/// * Each range is memory that no other code uses during the call, or is not mapped.
+/// * If a range is not mapped, a handler is installed that continues at [`fixup_address`].
 #[inline]
 pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
     type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> usize;
     let table = super::fixups_and_copy as *const ();
-    // SAFETY: the function stands behind the table.
+    // SAFETY: the function begins directly after the table.
     let copy = unsafe { mem::transmute::<*const (), Copy>(table.byte_add(size_of::<Fixups>())) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { copy(to, from, len) }
 }
 
-/// The address at which a fault at this program counter resumes, if it is one of
-/// [`guarded_copy`].
+/// Returns the address at which a fault at the program counter `pc` continues, or `None` if
+/// `pc` is not in the code of [`guarded_copy`].
 pub fn fixup_address(pc: usize) -> Option<usize> {
-    // The lowest bit of a function's address, on arm, says how its instructions are encoded.
+    // On arm, the lowest bit of a function's address selects the instruction set (ARM or Thumb).
     let table = (super::fixups_and_copy as *const ()).map_addr(|addr| addr & !1);
-    // SAFETY: the table, which nothing changes.
+    // SAFETY: the function's address is that of the table, which is constant.
     let fixups = unsafe { table.cast::<Fixups>().read_unaligned() };
     let mut addresses = fixups.map(|offset| table.addr() + offset as usize).into_iter();
     addresses.find(|&address| (table.addr()..address).contains(&pc))

@@ -1,13 +1,15 @@
 //! System-call numbers, by the kernel's names.
 //!
-//! From `linux-raw-sys`. Unit tests compare them with `syscalls` at compile time, where that
-//! crate builds with a stable compiler.
+//! The numbers come from `linux-raw-sys`. Builds of the unit tests compare them with the crate
+//! `syscalls` at compile time, on architectures where that crate builds with a stable compiler.
 
-#![allow(non_upper_case_globals, reason = "the kernel's own names")]
+#![allow(non_upper_case_globals, reason = "the names are the kernel's")]
 
+/// Defines numbers: `name __NR_name`, or `name = other __NR_name` if the crate `syscalls` names the
+/// call `other`.
 macro_rules! numbers {
     ($($name:ident $(= $sysno:ident)? $raw:ident,)*) => {$(
-        #[doc = concat!("`", stringify!($raw), "`")]
+        #[doc = concat!("Corresponds to `", stringify!($raw), "`.")]
         pub const $name: usize = ::linux_raw_sys::general::$raw as usize;
         #[cfg(all(test, not(any(
             target_arch = "s390x",
@@ -103,8 +105,8 @@ numbers! {
     utimensat __NR_utimensat,
 }
 
-// With 32-bit registers the plain names are calls with 32-bit sizes, times and
-// 16-bit owners; these are their successors.
+// With 32-bit registers, the plain names are calls with sizes and times of 32 bits. These are their
+// successors.
 #[cfg(target_pointer_width = "32")]
 numbers! {
     clock_gettime64 __NR_clock_gettime64,
@@ -117,20 +119,20 @@ numbers! {
     utimensat_time64 __NR_utimensat_time64,
 }
 
-// One name for what floor 2 calls on either width.
+// `src/syscall` uses one name for both widths.
 #[cfg(target_pointer_width = "32")]
 pub use {
     clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep, fcntl64 as fcntl,
     ppoll_time64 as ppoll, utimensat_time64 as utimensat,
 };
 
-// The oldest of these architectures began with 16-bit owners.
+// arm and x86 are so old that their plain `fchown` has 16-bit identifiers.
 #[cfg(any(target_arch = "arm", target_arch = "x86"))]
 numbers! { fchown = fchown32 __NR_fchown32, }
 #[cfg(all(target_pointer_width = "32", not(any(target_arch = "arm", target_arch = "x86"))))]
 numbers! { fchown __NR_fchown, }
 
-// The youngest has no `fstat`, and another name for this.
+// riscv32 is the youngest: it does not have `fstat`, and names `_llseek` differently.
 #[cfg(target_arch = "riscv32")]
 numbers! { _llseek = llseek __NR_llseek, }
 #[cfg(all(target_pointer_width = "32", not(target_arch = "riscv32")))]
@@ -140,7 +142,7 @@ numbers! {
     fstatat64 __NR_fstatat64,
 }
 
-// In the crate `syscalls` this one has another name on these architectures.
+// The crate `syscalls` names this call differently on these architectures.
 #[cfg(any(target_arch = "aarch64", target_arch = "loongarch64"))]
 numbers! { newfstatat = fstatat __NR_newfstatat, }
 #[cfg(all(
@@ -149,10 +151,10 @@ numbers! { newfstatat = fstatat __NR_newfstatat, }
 ))]
 numbers! { newfstatat __NR_newfstatat, }
 
-/// `__NR_memfd_secret`
+/// Corresponds to `__NR_memfd_secret`.
 ///
-/// Some architectures do not have the call. Its number is kept for it there as well (new
-/// calls have been given one number for all architectures since Linux 5.1), and is `ENOSYS`.
+/// Architectures without the call reserve its number, because new calls have had one number on all
+/// architectures (plus a constant on mips) since Linux 5.1. There the number fails with `ENOSYS`.
 pub const memfd_secret: usize = mseal - 15;
 #[cfg(any(
     target_arch = "aarch64",
@@ -167,12 +169,12 @@ pub const memfd_secret: usize = mseal - 15;
     ::linux_raw_sys::general::__NR_memfd_secret as usize
 );
 
-// Since it came, `renameat2` is what new architectures have instead.
+// Architectures that are younger than `renameat2` (Linux 3.15) do not have `renameat`.
 #[cfg(not(any(target_arch = "loongarch64", target_arch = "riscv32", target_arch = "riscv64")))]
 numbers! { renameat __NR_renameat, }
 
-// Where pairs of registers are aligned, it would take seven of them: there the flags come
-// second, by another name. (On mips it does take seven.)
+// Where pairs of registers are aligned, `sync_file_range` would take seven registers. arm and
+// powerpc have `sync_file_range2` instead, whose flags come second. mips has the call with seven.
 #[cfg(target_arch = "arm")]
 numbers! { sync_file_range2 = arm_sync_file_range __NR_sync_file_range2, }
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -180,7 +182,7 @@ numbers! { sync_file_range2 __NR_sync_file_range2, }
 #[cfg(not(any(target_arch = "arm", target_arch = "powerpc", target_arch = "powerpc64")))]
 numbers! { sync_file_range __NR_sync_file_range, }
 
-// Caches, where a program cannot do it all by itself.
+// On these architectures a program cannot flush the instruction cache of all processors by itself.
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 numbers! { cacheflush __NR_cacheflush, }
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]

@@ -1,7 +1,8 @@
-//! What powerpc and powerpc64 share: the call.
+//! What powerpc and powerpc64 share: the system call, the cache, and the guarded copy.
 //!
-//! The kernel flags an error in the condition register (the summary overflow bit of
-//! field 0) and returns a positive errno: it is negated here, to be as everywhere.
+//! The kernel reports an error in the condition register (the summary overflow bit of field 0)
+//! and returns a positive errno. The assembly negates it, so that the result is as on other
+//! architectures.
 
 syscalls! {
     |number, result, a, b, c, d, e, f|
@@ -27,38 +28,38 @@ syscalls! {
     },
 }
 
-/// Has the processors fetch instructions that were written as data.
+/// Makes the processors fetch the instructions that were written to a range as data.
 ///
-/// The least size of a cache's block there is, is right for all.
-/// Source: Power ISA, book II, 1.8.
+/// Steps by 16 bytes, the smallest cache block of all processors, which is right for larger blocks
+/// as well. Source: Power ISA, book II, 1.8.
 ///
 /// # Safety
 ///
-/// The range is mapped, and readable.
+/// * The range is mapped and readable.
 pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
     let blocks = || (start & !15..start + length).step_by(16);
-    // SAFETY: nothing changes but caches.
+    // SAFETY: the instructions change only caches.
     unsafe {
         for block in blocks() {
-            // What was written, to memory.
+            // Writes the data to memory.
             core::arch::asm!("dcbst 0, {}", in(reg) block, options(nostack, preserves_flags));
         }
-        // Before what follows.
+        // Waits for the writes.
         core::arch::asm!("sync", options(nostack, preserves_flags));
         for block in blocks() {
-            // What was fetched before is forgotten.
+            // Discards instructions in the instruction cache.
             core::arch::asm!("icbi 0, {}", in(reg) block, options(nostack, preserves_flags));
         }
         core::arch::asm!(
-            "sync",  // by all processors, before what follows
-            "isync", // and what this one has fetched already
+            "sync",  // waits for all processors
+            "isync", // discards instructions that this processor has fetched
             options(nostack, preserves_flags),
         );
     }
     0
 }
 
-/// `R_PPC_RELATIVE`, `R_PPC64_RELATIVE`.
+/// The relocation types `R_PPC_RELATIVE` and `R_PPC64_RELATIVE`.
 pub const R_RELATIVE: u32 = 22;
 
 guarded_copy! {

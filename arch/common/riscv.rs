@@ -1,4 +1,4 @@
-//! What riscv32 and riscv64 share: all but the width of their registers.
+//! What riscv32 and riscv64 share, which is everything except the width of the registers.
 
 use super::nr;
 
@@ -8,8 +8,8 @@ syscalls! {
     options: (nostack),
     always: {
         in("a7") number,
-        // Linux discards the vector registers (vl, vtype and the like the compiler takes for
-        // changed by any assembly).
+        // Linux discards the vector registers in a system call. The compiler assumes that all
+        // assembly changes vl, vtype and vcsr.
         lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _, lateout("v4") _,
         lateout("v5") _, lateout("v6") _, lateout("v7") _, lateout("v8") _, lateout("v9") _,
         lateout("v10") _, lateout("v11") _, lateout("v12") _, lateout("v13") _,
@@ -26,26 +26,28 @@ syscalls! {
     },
 }
 
-/// Has all processors fetch instructions that were written as data: a call of this
-/// architecture's own, since an instruction does it for one processor alone, on which the
-/// thread need not stay. Source: kernel `arch/riscv/kernel/sys_riscv.c`.
+/// Makes all processors fetch the instructions that were written to a range as data.
+///
+/// This is a system call, because the instruction `fence.i` affects only one processor, and the
+/// kernel can move the thread to another. Source: kernel `arch/riscv/kernel/sys_riscv.c`.
 ///
 /// # Safety
 ///
-/// None is needed here: see the other architectures.
+/// * There are no requirements. On other architectures, the range must be mapped.
 pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
-    // SAFETY: no memory changes.
+    // SAFETY: the call does not change memory.
     let result = unsafe { syscall3(nr::riscv_flush_icache, start, start + length, 0) };
     if result == super::failure(linux_raw_sys::errno::ENOSYS) {
-        // An emulator without the call, which runs a thread as one processor.
-        // SAFETY: changes nothing but the order of things.
+        // qemu-user 7.2 does not have the call. Each thread is a processor to it, so the instruction
+        // is enough.
+        // SAFETY: the instruction affects only the fetching of instructions.
         unsafe { core::arch::asm!("fence.i", options(nostack, preserves_flags)) };
         return 0;
     }
     result
 }
 
-/// The body of `_start`: relocate the program, then run it.
+/// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start {
@@ -57,7 +59,7 @@ macro_rules! __start {
             ".option pop",
             "mv fp, zero",                  // the outermost frame: a backtrace ends here
             "mv a0, sp",                    // the kernel's block: argc, argv, envp, auxv
-            "andi sp, sp, -16",             // the kernel aligns it; a hand-made exec may not
+            "andi sp, sp, -16",             // the kernel aligns it; another loader may not
             "call {relocate}",              // a direct call; gives the block back in a0
             "call {run}",                   // does not return
             "unimp",
@@ -67,19 +69,19 @@ macro_rules! __start {
     };
 }
 
-/// `R_RISCV_RELATIVE`.
+/// The relocation type `R_RISCV_RELATIVE`.
 pub const R_RELATIVE: u32 = 3;
 
 guarded_copy! {
     blocks: {
         "xor t0, a0, a1",
         by_width!("andi t0, t0, 3", "andi t0, t0, 7"),
-        "bnez t0, 20f",                     // never both at a word's start
+        "bnez t0, 20f",                     // source and destination are never both aligned
         "2:",
         by_width!("andi t0, a0, 3", "andi t0, a0, 7"),
         "beqz t0, 3f",
         "beqz a2, 20f",
-        "lbu t0, 0(a1)",                    // up to there
+        "lbu t0, 0(a1)",                    // until the destination is aligned
         "sb t0, 0(a0)",
         "addi a1, a1, 1",
         "addi a0, a0, 1",

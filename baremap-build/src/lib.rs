@@ -1,10 +1,8 @@
 //! Link arguments of freestanding programs on baremap, for the `build.rs` of their package.
 //!
 //! ```no_run
-//! // build.rs
-//! fn main() {
-//!     baremap_build::freestanding();
-//! }
+//! // In `main` of build.rs:
+//! baremap_build::freestanding();
 //! ```
 //!
 //! Every binary of the package is then linked without start files and libraries, static and

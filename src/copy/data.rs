@@ -1,4 +1,4 @@
-//! Moving the bytes.
+//! Copies a file's data by each [`Method`], and falls back from one method to another.
 
 use core::cmp::Ordering;
 
@@ -16,25 +16,30 @@ use crate::syscall::{
     page_size,
 };
 
-/// Two files, and how the one becomes as the other.
+/// The two files of a copy, and how the data is copied.
 struct Job<'a> {
     from: BorrowedFd<'a>,
     to: BorrowedFd<'a>,
     plan: Plan,
-    /// Whether there is space for all of the destination.
+    /// Whether space for the whole destination is preallocated.
     reserved: bool,
     method: Method,
-    /// Others know the destination, and could make it shorter.
+    /// Whether the destination is an existing file, which another process may truncate.
     in_place: bool,
+    /// Whether blocks of zeros are left out. Looking for them needs the handler of page faults,
+    /// which is the whole process's.
+    finds_zeros: bool,
 }
 
 impl Copy<'_, '_> {
-    /// Copies the whole of `from` to the start of `to`, which is empty, unless the copy is in
-    /// place; then what it has behind them stays.
+    /// Copies all data of `from` to the start of `to`.
+    ///
+    /// `to` is empty unless the copy is in place. An in-place destination may be longer afterwards;
+    /// the caller sets its length.
     #[inline(never)]
     pub fn contents(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         match self.all_contents(from, to) {
-            // The size was an estimate, as with some FUSE servers: only reading finds the end.
+            // Some FUSE servers report an estimated size. Only reading finds the real end.
             Err(failure)
                 if failure.is_because(Cause::EndsEarly) && self.options.method.is_none() =>
             {
@@ -44,8 +49,10 @@ impl Copy<'_, '_> {
         }
     }
 
-    /// Streams the whole source after another way has failed. (Looking for data moved the
-    /// source's position. The destination's is still at the start.)
+    /// Streams the whole source after another method has failed.
+    ///
+    /// The source is rewound, because `SEEK_DATA` moved its file position. The destination's
+    /// position is still at the start, because all other methods write at an explicit offset.
     #[cold]
     fn stream_instead(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         set_length(to, 0)?;
@@ -56,7 +63,7 @@ impl Copy<'_, '_> {
     fn all_contents(&mut self, whole: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let Source { file: from, stat } = whole;
         let (from, options, size) = (*from, self.options, stat.size);
-        // Files in /proc have contents, and no size.
+        // Most files in /proc have contents, but report a size of zero.
         if stat.file_type() != FileType::Regular
             || size == 0
             || options.method == Some(Method::Read)
@@ -70,7 +77,7 @@ impl Copy<'_, '_> {
                     if options.fill_holes {
                         reserve(to, size)?;
                     }
-                    // It may have become longer since it was examined.
+                    // The source may have grown since its size was read.
                     set_length(to, size)?;
                     if length(from) < size {
                         return Err(source(Action::Copy, Cause::Shrunk));
@@ -82,18 +89,26 @@ impl Copy<'_, '_> {
                 Err(_) => {}
             }
         }
-        // A file with less space than bytes has holes, or its file system compresses.
+        // A file with fewer blocks than bytes has holes, or its file system compresses it.
         let has_holes = stat.blocks.saturating_mul(512) < size && knows_holes(from);
         if !workers::can_count(size) {
             return Err(source(Action::Copy, Errno::EFBIG));
         }
         let plan = Plan { size, holes: has_holes, page: page_size() as u64 };
         let method = Method::Write;
-        let mut job = Job { from, to, plan, reserved: false, method, in_place: options.in_place };
+        let mut job = Job {
+            from,
+            to,
+            plan,
+            reserved: false,
+            method,
+            in_place: options.in_place,
+            finds_zeros: has_holes && options.process.is_some(),
+        };
         job.prepare(options)?;
         if has_holes && options.fill_holes && !job.reserved {
-            // The holes are to be written, too. Loading a hole of a tmpfs takes a block of it;
-            // reading does not.
+            // Loading from a mapped hole on tmpfs allocates a page of the source, and is SIGBUS if
+            // the tmpfs is full. read(2) allocates nothing.
             self.stream_instead(from, to)?;
             return job.missing(size - 1).map_or(Ok(()), Err);
         }
@@ -104,8 +119,8 @@ impl Copy<'_, '_> {
         if options.jobs > 0 && jobs > 0 {
             jobs = options.jobs.min(MAX_WORKERS);
         }
-        // A fault makes memory, and space, for more than a page at once: a mapped write beside
-        // a hole would fill some of it, and could find no space there.
+        // A page fault of a large folio allocates more than one page. A mapped store beside a hole
+        // would allocate blocks in the hole, and would be SIGBUS on a full disk.
         if method == Method::Map && (!job.reserved || guard::ready().is_err()) {
             method = Method::Write;
         }
@@ -117,14 +132,15 @@ impl Copy<'_, '_> {
                 && !plan.holes
                 && !job.is_in_memory(first)
             {
-                // It reads ahead while it writes; what is mapped is first read, and then written.
+                // copy_file_range(2) reads ahead while it writes. A mapped window would be read
+                // from the disk completely before it is written.
                 method = Method::Kernel;
                 job.method = method;
             }
             if method == Method::Kernel {
                 match job.copy_by_kernel(first) {
                     Ok(()) => position = first.end(),
-                    // Another way will tell what is wrong with them, if something is.
+                    // If a file is at fault, the fallback reports the error.
                     Err(failure) if options.method.is_none() && failure.is(Action::KernelCopy) => {
                         job.method = Method::Write;
                     }
@@ -137,8 +153,8 @@ impl Copy<'_, '_> {
                 if options.method.is_some() {
                     return Err(failure);
                 }
-                // It cannot be mapped at all. So it is with files in /sys, whose size is not
-                // that of their contents either.
+                // Some files cannot be mapped, for example the files in /sys, which also report a
+                // size that is not the length of their contents.
                 return self.stream_instead(from, to);
             }
         }
@@ -153,31 +169,33 @@ impl Copy<'_, '_> {
             Ok(())
         })?;
         if has_holes && options.fill_holes && job.method == Method::Kernel {
-            // A file system that shares blocks may have shared the parts of pages that are holes.
+            // copy_file_range(2) may share blocks (btrfs, xfs), and with them holes that are
+            // smaller than a page.
             reserve(to, size)?;
         }
-        // What is beyond the source's end was taken for a hole, or for the rest of a page.
+        // If the source was truncated, the bytes after its new end were copied as a hole or as the
+        // zeros that fill a page. The last byte is read to detect this.
         if let Some(failure) = job.missing(size - 1) {
             return Err(failure);
         }
         self.done(size, job.method);
         if options.in_place {
-            // The last look before the file gets its length, which is the next call.
+            // The next call sets the final length, so this is the last check for a truncation.
             job.check_length()?;
         }
         Ok(())
     }
 
-    /// All `size` bytes are copied.
+    /// Records and reports that all `size` bytes were copied.
     fn done(&mut self, size: u64, method: Method) {
-        // A worker may have copied all of it, or the file system.
+        // The callback has not seen the bytes that workers, or a clone, have copied.
         (self.progress)(size, Some(size));
         (self.copied.bytes, self.copied.method) = (size, Some(method));
     }
 
-    /// Copies what can only be read, or only be written, from the one's position to the
-    /// other's.
-    #[inline(never)] // its buffer is no burden on other paths
+    /// Reads `from` from its file position up to its end, and writes the data to `to` at its file
+    /// position. Needs neither file to be mapped or seekable.
+    #[inline(never)] // Keeps the buffer out of the callers' stack frames.
     pub fn stream(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let mut buffer = [0; 32 << 10];
         self.copied.bytes = 0;
@@ -197,22 +215,24 @@ impl Copy<'_, '_> {
     }
 }
 
-/// A file's length in bytes; as much as there can be, if it does not tell. (`lseek` would tell
-/// with less, and move the position: what cannot be mapped is still to be read from the start.)
+/// Returns a file's length in bytes, or `u64::MAX` if `fstat(2)` fails.
+///
+/// `SEEK_END` is not used, because it moves the file position, from which `stream` reads.
 #[inline(never)]
 fn length(file: BorrowedFd<'_>) -> u64 {
     syscall::fstat(file).map_or(u64::MAX, |stat| stat.size)
 }
 
+/// Sets the destination's length in bytes.
 #[inline(never)]
 pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
 }
 
-/// Fails if a file has another length than what was copied to it.
+/// Fails if the length of `to` is not the number of bytes copied.
 ///
-/// A writable mapping lengthens a file of hugetlbfs to whole huge pages (Linux 6.18), and what
-/// is written to a file of a network may be lost.
+/// A writable mapping extends a file on hugetlbfs to whole huge pages (Linux 6.12 to 7.2), and a
+/// network file system may lose written data.
 #[inline(never)]
 pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
     match length(to).cmp(&copied) {
@@ -222,15 +242,17 @@ pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
     }
 }
 
-/// Which kind of file system a file is on; zero if the kernel does not say.
+/// Returns the magic number of the file system that contains a file, or zero if `fstatfs(2)` fails.
 #[inline(never)]
 fn fs_type(file: BorrowedFd<'_>) -> u32 {
     syscall::fstatfs(file).map_or(0, |stat| stat.fs_type)
 }
 
-/// Whether a file is on a file system of the kernel's own that is known: it reports holes as they
-/// are, a write that fails is an error of the write, and a file is as long as was written. Others
-/// ask a server, which may fail when the file is closed.
+/// Returns whether a file is on a known local file system: ext4, xfs, btrfs, f2fs or tmpfs.
+///
+/// These report holes correctly, report a failed write at the write, and give a file the length
+/// that was written. Network and FUSE file systems ask a server, and may report a failed write only
+/// when the file is closed.
 #[inline(never)]
 pub fn is_local(file: BorrowedFd<'_>) -> bool {
     const KNOWN: [u32; 5] =
@@ -238,13 +260,13 @@ pub fn is_local(file: BorrowedFd<'_>) -> bool {
     KNOWN.contains(&fs_type(file))
 }
 
-/// Whether the source's file system can be believed where it reports a hole.
+/// Returns whether the holes that the source's file system reports can be trusted.
 ///
-/// The local ones know of data that is not yet on the disk. Others ask a server, which knows of
-/// a hole where another process has written data that is not yet written back: FUSE with
-/// `FUSE_WRITEBACK_CACHE` and virtiofs up to Linux 6.18, and an overlayfs above them. There, and
-/// on any file system that is not known, the data is written back first. This waits for the
-/// disk if the source was just written, and is a no-op otherwise.
+/// Local file systems take data into account that is not yet written back. FUSE with
+/// `FUSE_WRITEBACK_CACHE` and virtiofs (up to Linux 6.18), and an overlayfs above them, ask a
+/// server, which reports a hole where another process has written data that is still in the page
+/// cache. There, and on every file system that is not known, the data is written back first. This
+/// waits for the disk if the source was just written, and is a no-op otherwise.
 #[cold]
 #[inline(never)]
 fn knows_holes(from: BorrowedFd<'_>) -> bool {
@@ -254,19 +276,19 @@ fn knows_holes(from: BorrowedFd<'_>) -> bool {
     is_local(from) || syscall::sync_file_range(from, 0, 0, flags).is_ok()
 }
 
-/// Whether the destination's file system compresses, unless the space is preallocated.
+/// Returns whether the destination's file system may compress data, but not in preallocated space.
 ///
-/// That is btrfs. On Linux 6.18 with `compress=zstd`, 64 MiB of text took 64 MiB when preallocated,
-/// and 2 MiB when not. Without compression neither was faster than the other, because btrfs
-/// writes to new blocks anyway; so it is not asked for its mount options.
+/// This is btrfs. On Linux 6.18 with `compress=zstd`, 64 MiB of text took 64 MiB when preallocated,
+/// and 2 MiB otherwise. Without compression, preallocation made no difference in speed, because
+/// btrfs writes to new blocks anyway. The mount options are therefore not examined.
 fn may_compress(to: BorrowedFd<'_>) -> bool {
     fs_type(to) == BTRFS_SUPER_MAGIC
 }
 
-/// Reserves space for the destination, and tells whether it could: some file systems cannot. That
-/// there is none is an error.
+/// Preallocates `size` bytes of the destination. Returns whether the file system supports this.
 ///
-/// (Not all have it then: btrfs reserves nothing for blocks that the destination shares.)
+/// A full disk is an error. On btrfs, success does not guarantee space for blocks that the
+/// destination shares with another file (Linux 6.18): a store to such a block can still fail.
 #[inline(never)]
 fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
     loop {
@@ -281,30 +303,34 @@ fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
     }
 }
 
+/// Maps a window of a file with `MAP_SHARED`.
 #[inline(never)]
 fn map_shared(file: BorrowedFd<'_>, window: Window, prot: ProtFlags) -> syscall::Result<Region> {
     Region::map(window.len, prot, MapFlags::SHARED, Some(file), window.start, page_size())
 }
 
-/// For speed alone: what the kernel does not know, or cannot do now, it says again, or does
-/// page by page.
+/// Gives advice for a whole mapping, as best effort.
+///
+/// The advice only saves time. If the kernel does not know it or cannot follow it, the pages are
+/// faulted in one by one, and a real error appears then.
 #[inline(never)]
 fn advise(map: &Region, advice: Advice) {
-    // SAFETY: none of these changes what is in memory.
+    // SAFETY: the callers pass POPULATE_READ, POPULATE_WRITE and HUGEPAGE, which do not change
+    // the contents of memory.
     let _ = unsafe { map.advise(0, map.len(), advice) };
 }
 
 impl Job<'_> {
-    /// Makes room in the destination.
+    /// Preallocates the destination, and sets its length for the copy.
     #[inline(never)]
     fn prepare(&mut self, options: &Options) -> Outcome<()> {
         let size = self.plan.size;
         if self.plan.holes && options.in_place {
-            // What was there before must not show through.
+            // Old data must not remain where the source has holes.
             set_length(self.to, 0)?;
         }
         let reserves = match (self.plan.holes, options.method) {
-            // All of it is to take space, and what has space and no data is zeros.
+            // Preallocated blocks read as zeros, so they take the place of the holes.
             (true, _) => options.fill_holes,
             (false, Some(Method::Map)) => true,
             (false, _) => size >= RESERVED && !may_compress(self.to),
@@ -313,7 +339,7 @@ impl Job<'_> {
             self.reserved = reserve(self.to, size)?;
         }
         if options.in_place {
-            // Longer than it will be: see `check_length`.
+            // One byte longer than the copy, so that `check_length` detects a truncation.
             let length = length(self.to).max(size.saturating_add(1));
             set_length(self.to, length)?;
         } else if self.plan.holes {
@@ -322,12 +348,14 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Returns the next window of the source to be copied, at or after `position`.
     #[inline(never)]
     fn next(&self, position: u64) -> Option<Window> {
         let seek = |offset: u64, whence| syscall::lseek(self.from, offset as i64, whence);
         self.plan.next(position, seek)
     }
 
+    /// Copies one window by the chosen method.
     #[inline(never)]
     fn copy_window(&self, window: Window) -> Outcome<()> {
         if self.in_place {
@@ -340,7 +368,7 @@ impl Job<'_> {
             advise(&map, Advice::POPULATE_READ);
             if self.method == Method::Map {
                 self.copy_mapped(window, &map)?;
-            } else if self.plan.holes {
+            } else if self.finds_zeros {
                 self.write_data(window, &map)?;
             } else {
                 self.write(window, map.ptr())?;
@@ -349,19 +377,22 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Whoever cuts a destination off that was written to makes zeros of that, when more is
-    /// written behind. But nothing that is written makes it longer than its last byte: so
-    /// until all is written, it has one more.
+    /// Fails if another process has truncated the destination of an in-place copy.
+    ///
+    /// Writing behind the new end would fill the truncated part with zeros, and the length would be
+    /// right again. For this reason the file is one byte longer than the copy until all data is
+    /// written: no write of the copy restores that last byte.
     fn check_length(&self) -> Outcome<()> {
         let is_shorter = length(self.to) <= self.plan.size;
         if is_shorter { Err(dest(Action::Write, Cause::CutOff)) } else { Ok(()) }
     }
 
+    /// Maps a window of the source for reading.
     fn map_source(&self, window: Window) -> Outcome<Region> {
         map_shared(self.from, window, ProtFlags::READ).map_err(|e| source(Action::Map, e))
     }
 
-    /// Whether the source's first page is in memory, as far as the kernel tells.
+    /// Returns whether the first page of the source is in memory. True if the kernel does not say.
     fn is_in_memory(&self, first: Window) -> bool {
         let mut page = [1];
         if let Ok(map) = self.map_source(first) {
@@ -370,7 +401,7 @@ impl Job<'_> {
         page[0] & 1 != 0
     }
 
-    /// Copies a window of the mapped source to the same of the destination, mapped for it.
+    /// Maps a window of the destination, and copies the mapped window of the source to it.
     fn copy_mapped(&self, window: Window, map: &Region) -> Outcome<()> {
         let target = map_shared(self.to, window, ProtFlags::READ | ProtFlags::WRITE);
         let target = target.map_err(|errno| dest(Action::Map, errno))?;
@@ -378,19 +409,21 @@ impl Job<'_> {
             advise(&target, Advice::HUGEPAGE);
         }
         advise(&target, Advice::POPULATE_WRITE);
-        // SAFETY: both are mapped, and `window.len` long; they are different files. No
-        // reference is made to either: others may change the source meanwhile.
+        // SAFETY: both mappings are `window.len` bytes long, and are of different files. No
+        // reference to either exists, so another process may change the files meanwhile.
         let copied = unsafe { guard::copy(map.ptr(), target.ptr(), window.len) };
         let Err(left) = copied else { return Ok(()) };
-        // What memory could not give or take, a call can; or it says why not.
+        // A page of the source or the destination is missing. pwrite(2) copies the rest, or reports
+        // the reason.
         let done = window.len - left;
         let rest = Window { start: window.start + done as u64, len: left };
         self.write(rest, map.ptr().wrapping_add(done))
     }
 
-    /// Writes what is not zero of a window of the mapped source, as GNU cp does with files that
-    /// have less space than bytes: compressed images of erofs and squashfs (before Linux 6.13)
-    /// have holes, and lseek(2) finds none.
+    /// Writes the blocks of a mapped window that are not zero.
+    ///
+    /// GNU cp does this, too, for files that have fewer blocks than bytes. On compressed erofs
+    /// images, and on squashfs before Linux 6.13, lseek(2) reports no holes.
     fn write_data(&self, window: Window, map: &Region) -> Outcome<()> {
         let mut start = 0;
         while start < window.len {
@@ -408,15 +441,16 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Writes a part of the source, which is mapped at `from`.
+    /// Writes a part of the source that is mapped at `from` to the same offset of the destination.
     fn write(&self, part: Window, from: *const u8) -> Outcome<()> {
         let mut done = 0;
         while done < part.len {
             let (at, rest) = (from.wrapping_add(done), part.len - done);
             let offset = part.start + done as u64;
-            // SAFETY: this program never writes to the source; its pages need not exist.
+            // SAFETY: `at` points to `rest` mapped bytes of the source, which this program does not
+            // write to. A page that is missing is EFAULT.
             let written = match unsafe { syscall::pwrite_raw(self.to, at, rest, offset) } {
-                // It is the source: there is no other memory in it.
+                // The source's mapping is the only memory that the call reads.
                 Err(Errno::EFAULT) => self.write_unmapped(offset, rest)?,
                 written => written,
             };
@@ -425,10 +459,12 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Reads the first of `len` bytes that no memory could be found for in the source's mapping,
-    /// and writes them: in a full tmpfs a hole can be read, but not loaded.
+    /// Reads up to one block of the source at `offset`, and writes it to the destination.
+    ///
+    /// On a full tmpfs, a hole can be read with pread(2), but a load from its mapping is SIGBUS,
+    /// because it needs a page.
     #[cold]
-    #[inline(never)] // its buffer is no burden on other paths
+    #[inline(never)] // Keeps the buffer out of the caller's stack frame.
     fn write_unmapped(&self, offset: u64, len: usize) -> Outcome<syscall::Result<usize>> {
         let mut buffer = [0; BLOCK];
         let (room, _) = buffer.split_at_mut(len.min(BLOCK));
@@ -436,12 +472,12 @@ impl Job<'_> {
             Ok(count @ 1..) => {
                 Ok(syscall::pwrite(self.to, room.get(..count).unwrap_or_default(), offset))
             }
-            // It is tried again where it can be read by now.
+            // If the byte can be read by now, EINTR makes the caller try again.
             _ => self.missing(offset).map_or(Ok(Err(Errno::EINTR)), Err),
         }
     }
 
-    /// Why a byte of the source cannot be read; `None` if it can be.
+    /// Reads one byte of the source, and returns why it cannot be read, or `None` if it can.
     #[inline(never)]
     fn missing(&self, place: u64) -> Option<Failure> {
         Some(match unreadable(self.from, place)? {
@@ -451,8 +487,8 @@ impl Job<'_> {
         })
     }
 
-    /// Copies a window within the kernel. That it would not is a failure of
-    /// [`Action::KernelCopy`].
+    /// Copies a window with copy_file_range(2). If the kernel refuses, the failure has the action
+    /// [`Action::KernelCopy`], and the caller may fall back to another method.
     #[inline(never)]
     fn copy_by_kernel(&self, window: Window) -> Outcome<()> {
         let mut offset = window.start;
@@ -479,10 +515,11 @@ impl Job<'_> {
     }
 }
 
-/// How many bytes of a write were written; none after an interruption.
+/// Returns the number of bytes that a write has written: zero after an interruption.
 fn check_written(result: syscall::Result<usize>) -> Outcome<usize> {
     match result {
-        // Never so for a count above zero; were it, the copy would not end.
+        // The kernel does not return zero for a length above zero. An error prevents an endless
+        // loop if a file system did.
         Ok(0) => Err(dest(Action::Write, Errno::EIO)),
         Ok(count) => Ok(count),
         Err(Errno::EINTR) => Ok(0),
@@ -490,27 +527,28 @@ fn check_written(result: syscall::Result<usize>) -> Outcome<usize> {
     }
 }
 
-/// The size in bytes of the blocks that are left out where they are zero, as most file systems
-/// have them.
+/// The size in bytes of the blocks that are left out where they are zero: the block size of most
+/// file systems.
 const BLOCK: usize = 4096;
 
-/// Whether `len` bytes of a mapped file, at most [`BLOCK`], can be loaded and are zero.
+/// Returns whether `len` bytes of a mapped file, at most [`BLOCK`], can be loaded and are zero.
 fn is_zero(from: *const u8, len: usize) -> bool {
-    // Most data does not begin with zeros, and then little of it is looked at.
+    // Eight bytes decide for most data, which does not begin with zeros.
     begins_with_zeros(from, len, &mut [0; 8])
         && begins_with_zeros(from, len, &mut [0; BLOCK / size_of::<u64>()])
 }
 
-/// Whether as many of `len` bytes of a mapped file as fit into `words`, which are zero, can be
-/// loaded and are zero.
+/// Loads as many of `len` bytes of a mapped file as fit into `words`. Returns whether all of these
+/// bytes could be loaded and are zero. The caller passes words that are zero.
 #[inline(never)]
 fn begins_with_zeros(from: *const u8, len: usize, words: &mut [u64]) -> bool {
     let len = len.min(size_of_val(words));
-    // SAFETY: no reference is made to the mapped bytes; the words are borrowed for this.
+    // SAFETY: the words are borrowed mutably, and hold at least `len` bytes. No reference to the
+    // mapped bytes exists.
     let copied = unsafe { guard::copy(from, words.as_mut_ptr().cast(), len) };
     copied.is_ok() && words.iter().all(|&word| word == 0)
 }
 
-/// From so many bytes on a mapped destination is given large pages, as large as the file is long:
-/// with fewer bytes there are few pages anyway.
+/// Mapped destinations of this size in bytes and larger are advised to use huge pages, which ext4
+/// and xfs follow with folios up to the size of the file. Smaller files have few pages anyway.
 const LARGE: u64 = 64 << 10;

@@ -1,4 +1,4 @@
-//! The destination: where it is, and how a complete copy takes its place.
+//! Finds the destination, and publishes a complete copy under the destination's name.
 
 use core::ffi::CStr;
 
@@ -16,16 +16,17 @@ use crate::syscall::{
 };
 use linux_raw_sys::general::{F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
 
-/// How many symbolic links are followed before it is a circle, as in the kernel.
+/// The number of symbolic links that are followed before `ELOOP`. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
 
-/// Room for the name to which a link leads.
+/// A buffer for the last component of a symbolic link's target.
 pub type Scratch = Text<{ NAME_MAX as usize + 1 }>;
 
-/// A name in a directory, and the file that has it, if one does.
+/// A name in a directory, and the metadata of the existing file with this name, if there is one.
 ///
-/// Everything is done from the directory's descriptor: moving the directory, or
-/// putting a link in the place of one, in the middle of a copy changes nothing.
+/// All system calls are relative to the directory's descriptor. Another process that renames the
+/// directory during the copy, or replaces a directory of the path by a symbolic link, does not
+/// redirect the copy.
 pub struct Destination<'a> {
     /// `None` is the working directory.
     dir: Option<OwnedFd>,
@@ -34,14 +35,16 @@ pub struct Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// A name in the working directory, of which nothing is known.
+    /// Creates a destination in the working directory that has not been looked up.
     pub fn new(name: &'a CStr) -> Destination<'a> {
         Destination { dir: None, name, stat: None }
     }
 
-    /// Finds the file that a path leads to, or the place for a new one; in a directory the file
-    /// of the name `inside`, which is then told in `path`. Symbolic links are followed, so that
-    /// the copy replaces the file and not a link to it.
+    /// Resolves a path to an existing file, or to the directory and the name of a new one.
+    ///
+    /// If the path is a directory's, the destination is the name `inside` in it, and `path.name` is
+    /// set to `inside`. Symbolic links are followed, so that the copy replaces a link's target
+    /// instead of the link.
     #[inline(never)]
     pub fn find<'p: 'a>(
         &mut self,
@@ -57,11 +60,11 @@ impl<'a> Destination<'a> {
             self.name = inside;
             is_link = self.look()?;
         }
-        // Only a regular file is replaced. Others are opened by the link, which may be
-        // one that only the kernel can follow, such as /dev/stdout to a pipe.
+        // Only a regular file is replaced. Other files are opened through the link, because only
+        // the kernel can follow some links, such as /dev/stdout if it is a pipe.
         if is_link && self.file_type() == Some(FileType::Regular) {
             self.follow(scratch).map_err(failed)?;
-            // In /proc a link's text may lead elsewhere than the link does.
+            // The text of a link in /proc may name another file than the kernel opens.
             let found = self.examine(AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             if !self.stat.as_ref().is_some_and(|target| found.is_same_file(target)) {
                 return Err(failed(Errno::ENOENT));
@@ -70,7 +73,8 @@ impl<'a> Destination<'a> {
         Ok(())
     }
 
-    /// Finds out what is known of the file to which the name leads, and whether it is a link.
+    /// Reads the metadata of the file to which the name leads. Returns whether the name is a
+    /// symbolic link.
     #[inline(never)]
     fn look(&mut self) -> Outcome<bool> {
         self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
@@ -89,7 +93,7 @@ impl<'a> Destination<'a> {
         Ok(is_link)
     }
 
-    /// What is known of the existing file.
+    /// Returns the metadata of the existing file, or `None` if there is none.
     pub fn stat(&self) -> Option<&Stat> {
         self.stat.as_ref()
     }
@@ -98,24 +102,26 @@ impl<'a> Destination<'a> {
         self.stat.as_ref().map(Stat::file_type)
     }
 
-    /// Whether the existing file could be opened for writing: who may not write to it
-    /// may not replace it either.
+    /// Fails if the caller may not write to the existing file.
+    ///
+    /// Replacing a file needs only permission to write to its directory. The copy does not replace
+    /// a file that the caller could not overwrite.
     pub fn check_writable(&self) -> Result<()> {
         syscall::faccessat(self.dir(), self.name, Access::WRITE)
     }
 
-    /// Opens the existing file as it is.
+    /// Opens the existing file. Does not create or truncate it.
     #[inline(never)]
     pub fn open(&self, access: OFlags) -> Result<OwnedFd> {
         let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
         syscall::openat(self.dir(), self.name, flags, Mode::empty())
     }
 
-    /// Opens the existing file for writing. Fails if it has become the source, or another kind
-    /// of file than the one that was examined.
+    /// Opens the existing file for writing. Fails if the file is the source, or is of another type
+    /// than the file that was examined.
     ///
-    /// A file of an overlay's lower layer is copied up when it is opened, and has another inode
-    /// number from then on. So the numbers of both files are compared after that.
+    /// overlayfs copies a file of a lower layer up when it is opened for writing, and the file has
+    /// another inode number from then on. The inode numbers are therefore compared after opening.
     #[inline(never)]
     pub fn open_to_write(&self, access: OFlags, source: BorrowedFd<'_>) -> Outcome<OwnedFd> {
         let open = || {
@@ -137,24 +143,26 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Opens the directory, to have its names written to the disk.
+    /// Opens the directory for `fsync(2)`, which writes its names to the disk.
     pub fn open_names(&self) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         syscall::openat(self.dir(), c".", flags, Mode::empty())
     }
 
+    /// Returns the descriptor of the directory, or `AT_FDCWD`.
     #[inline(never)]
     fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_ref().map_or(CWD, AsFd::as_fd)
     }
 
+    /// Reads the metadata of the file that has the name now.
     fn examine(&self, flags: AtFlags) -> Result<Stat> {
         syscall::fstatat(self.dir(), self.name, flags)
     }
 
-    /// Goes to the directory of a path, and tells the last component. A path that ends with a
-    /// slash is a directory: its name is `.`.
-    #[inline(never)] // its buffer is no burden on other paths
+    /// Opens the directory of a path, relative to the current one, and returns the path's last
+    /// component. The last component of a path that ends with a slash is `.`.
+    #[inline(never)] // Keeps the buffer out of the callers' stack frames.
     fn enter<'p>(&mut self, path: &'p CStr) -> Result<&'p CStr> {
         let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
         if !dir.is_empty() {
@@ -167,16 +175,16 @@ impl<'a> Destination<'a> {
         Ok(name)
     }
 
-    /// Follows a link, and that to which it leads, to a name that is none.
+    /// Follows a chain of symbolic links to a name that is not a link.
     #[cold]
-    #[inline(never)] // its buffers are no burden on other paths
+    #[inline(never)] // Keeps the buffers out of the caller's stack frame.
     fn follow(&mut self, scratch: &'a mut Scratch) -> Result<()> {
         scratch.set(&[self.name.to_bytes()])?;
         for _ in 0..MAX_LINKS {
             let mut target = Text::<{ PATH_MAX as usize }>::new();
             match syscall::readlinkat(self.dir(), scratch.as_c_str(), target.room()) {
                 Ok(_) => {}
-                // Not a link.
+                // The name is not a symbolic link.
                 Err(Errno::EINVAL) => {
                     self.name = scratch.as_c_str();
                     return Ok(());
@@ -190,13 +198,13 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// Nothing can be copied there, and why.
+/// A failure to find the destination, or to accept the file that was found.
 fn failed(cause: impl Into<Cause>) -> Failure {
     super::dest(Action::CopyTo, cause)
 }
 
-/// A path's directory, up to and with the last slash, and the name after it. `None`
-/// is the empty path.
+/// Splits a path into its directory, including the last slash, and its last component. Returns
+/// `None` for the empty path.
 pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
     if path.is_empty() {
         return None;
@@ -204,54 +212,57 @@ pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
     let bytes = path.to_bytes_with_nul();
     let at = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
     let (dir, name) = bytes.split_at_checked(at)?;
-    // SAFETY: the end of a C string is one.
+    // SAFETY: `name` is the end of a C string, and so ends with its only NUL.
     let name = unsafe { CStr::from_bytes_with_nul_unchecked(name) };
     Some((dir, if name.is_empty() { c"." } else { name }))
 }
 
-/// A path's last component, which is the copy's name in a directory; of one that ends with a
-/// slash, `.`.
+/// Returns a path's last component, which is the name that a copy of the file gets in a directory.
+///
+/// Returns `.` if the path ends with a slash, and the empty string if the path is empty.
 #[inline(never)]
 #[must_use]
 pub fn last(path: &CStr) -> &CStr {
     split(path).map_or(path, |(_, name)| name)
 }
 
-/// A C string with room for `N` bytes, of which the last stays a NUL.
+/// A buffer of `N` bytes for a C string. The last byte is always NUL.
 pub struct Text<const N: usize>([u8; N]);
 
 impl<const N: usize> Text<N> {
+    /// Creates an empty string.
     pub fn new() -> Text<N> {
         Text([0; N])
     }
 
+    /// Returns the string up to the first NUL.
     fn as_c_str(&self) -> &CStr {
         first(&self.0)
     }
 
-    /// Replaces the contents; `ENAMETOOLONG` if there is no room.
+    /// Replaces the contents by the concatenated parts. Returns `ENAMETOOLONG` if they do not fit.
     fn set(&mut self, parts: &[&[u8]]) -> Result<()> {
         join(self.room(), parts).ok_or(Errno::ENAMETOOLONG)
     }
 
-    /// All but the last NUL, to be written to.
+    /// Returns all bytes but the last for writing.
     fn room(&mut self) -> &mut [u8] {
         self.0.split_last_mut().map_or(&mut [], |(_, room)| room)
     }
 }
 
-/// The first of several C strings; empty if there is none.
+/// Returns the first of several NUL-terminated strings, or the empty string if there is no NUL.
 #[inline(never)]
 pub fn first(strings: &[u8]) -> &CStr {
     match strings.last() {
-        // SAFETY: it ends with the last byte, if not before.
+        // SAFETY: the last byte is NUL, so a NUL ends the string within the slice.
         Some(0) => unsafe { CStr::from_ptr(strings.as_ptr().cast()) },
         _ => c"",
     }
 }
 
-/// Makes a C string of some parts, before a NUL that follows the room; `None` if there is too
-/// little of it.
+/// Writes the concatenated parts to `room`, and a NUL if there is a byte left. Returns `None` if
+/// the parts do not fit.
 #[inline(never)]
 fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
     for part in parts {
@@ -265,33 +276,38 @@ fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
     Some(())
 }
 
-/// Whether a temporary file has a name.
+/// Selects how a temporary file is created.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It has none, and is gone with the process if it is not published.
+    /// Without a name (`O_TMPFILE`). The kernel frees the file if the process ends before the file
+    /// is published.
     Unnamed,
-    /// It has one, for file systems that know nothing else; removed on drop.
+    /// With a temporary name, for file systems without `O_TMPFILE`. The name is removed on drop.
     Named,
-    /// It has one, and all its permissions from the start, for file systems that ignore changes
-    /// of them.
+    /// With a temporary name and with its final permissions, for file systems that ignore
+    /// `fchmod(2)`.
     NamedWithMode,
 }
 
-/// A file in the destination's directory that is to become the destination.
+/// A temporary file in the destination's directory, which becomes the destination when it is
+/// published.
 pub struct Temporary<'a> {
     to: &'a Destination<'a>,
     file: OwnedFd,
     name: Option<&'a Name>,
+    /// The file that was replaced, if it must not be freed before the directory is on the disk.
+    replaced: Option<OwnedFd>,
 }
 
-/// The permissions that a mode gives, without the set-id bits: they were given to other contents.
+/// Returns the permission bits without the set-user-ID, set-group-ID and sticky bits, because
+/// whoever set these bits trusted other contents.
 fn permissions(stat: &Stat) -> Mode {
     stat.mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)
 }
 
 impl<'a> Temporary<'a> {
-    /// Creates a file with all that the new file has beside its contents: the permissions of the
-    /// source, or the owner and the permissions of the file that it replaces.
+    /// Creates a temporary file with the owner and the permissions of the file that it replaces, or
+    /// with the permissions of the source if it replaces none.
     #[inline(never)]
     pub fn create(
         to: &'a Destination<'a>,
@@ -304,7 +320,7 @@ impl<'a> Temporary<'a> {
         let mode = match replaced {
             None => permissions(source),
             Some(existing) if kind == Kind::NamedWithMode => permissions(existing),
-            // Nobody else may read it before it has its owner.
+            // No other user may open the file before it has its owner.
             Some(_) => Mode::RUSR | Mode::WUSR,
         };
         let made = Temporary::create_with(to, mode, kind, process, name);
@@ -315,8 +331,8 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    /// Creates a file with these permissions less the umask. If it has a name, that is put into
-    /// `name`.
+    /// Creates a temporary file with the permissions `mode`, as modified by the umask. Writes its
+    /// name, if it has one, to `name`.
     #[inline(never)]
     fn create_with(
         to: &'a Destination<'a>,
@@ -328,14 +344,14 @@ impl<'a> Temporary<'a> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         if kind == Kind::Unnamed {
             let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
-            return Ok(Temporary { to, file, name: None });
+            return Ok(Temporary { to, file, name: None, replaced: None });
         }
         let _held = signals::hold();
         let mut made = None;
         to.take_name(name, &mut |name| {
             let flags = flags | OFlags::CREATE | OFlags::EXCL;
             let file = syscall::openat(to.dir(), name, flags, mode)?;
-            // Whoever took it for a leftover in this moment has removed it.
+            // Another copy may remove the file as a leftover before this one holds the lock.
             match syscall::flock(file.as_fd(), Flock::EXCLUSIVE) {
                 Err(Errno::EWOULDBLOCK) => return Err(Errno::EEXIST),
                 _ if syscall::fstat(file.as_fd())?.nlink == 0 => return Err(Errno::EEXIST),
@@ -346,18 +362,19 @@ impl<'a> Temporary<'a> {
         let file = made.ok_or(Errno::EEXIST)?;
         let name: &Name = name;
         if let Some(process) = process {
-            // SAFETY: the temporary lends them both, and forgets the name when it is dropped.
+            // SAFETY: the temporary file borrows the directory and the name, and calls `forget`
+            // when it is published or dropped. `_held` blocks all signals.
             unsafe { signals::remove_on_signal(process, to.dir(), name.as_c_str()) };
         }
-        Ok(Temporary { to, file, name: Some(name) })
+        Ok(Temporary { to, file, name: Some(name), replaced: None })
     }
 
-    /// The file, to be written to.
+    /// Returns the file's descriptor, which is open for reading and writing.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// Gives it the owner and the permissions of the file that it is to replace.
+    /// Copies the owner, the access list and the permissions of the file that is replaced.
     fn copy_metadata_from(&self, existing: &Stat, kind: Kind) -> Outcome<()> {
         let file = self.as_fd();
         let mut mode = permissions(existing);
@@ -365,12 +382,14 @@ impl<'a> Temporary<'a> {
         let mut keep = || {
             let is_given = chown_like(file, existing)?;
             if is_given && kind == Kind::NamedWithMode {
-                // The group of this process could have opened it before.
+                // With its final permissions, the file could be opened by the group of this process
+                // before it had its owner.
                 return Err(Errno::EPERM);
             }
             match open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY)) {
                 Ok(old) => return share_access(old.as_fd(), file),
-                // It was removed meanwhile. Its access list, if it had one, limited the group.
+                // The old file was removed meanwhile, and its access list is unknown. Its group
+                // bits may have been the mask of that list, and are dropped.
                 Err(Errno::ENOENT) => mode -= Mode::RWXG,
                 Err(errno) => return Err(errno),
             }
@@ -380,22 +399,27 @@ impl<'a> Temporary<'a> {
         set_mode(file, mode)
     }
 
-    /// Closes a duplicate of the descriptor. On a network or in user space, a write may fail only
-    /// then, and what the copy would replace must still be there.
+    /// Closes a duplicate of the descriptor, and returns the error of the close.
+    ///
+    /// Network and FUSE file systems may report a failed write only at close. The error must appear
+    /// while the old destination still exists.
     pub fn check_written(&self) -> Result<()> {
-        // SAFETY: it only makes a descriptor.
+        // SAFETY: F_DUPFD_CLOEXEC takes a number, and only creates a descriptor.
         let fd = unsafe { syscall::fcntl(self.as_fd(), F_DUPFD_CLOEXEC, 0) }?;
-        // SAFETY: it is new.
+        // SAFETY: the kernel has just returned the descriptor, so nothing else owns it.
         syscall::close(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
 
-    /// Puts it in the destination's place. At no moment is there no file, or a part of one, by
-    /// the destination's name. A failure of [`Action::Name`] with `EEXIST`: there is a file by
-    /// now, which is not to be replaced.
+    /// Links or renames the temporary file to the destination's name.
     ///
-    /// With `is_synced`, each change of the name is followed by an fsync of the file, though that
-    /// has its contents on the disk: btrfs before 6.18 logs nothing for a file without a name, and
-    /// ext2 and ext4 without a journal write the number of links with the file alone.
+    /// The change is atomic: another process sees the old file or the complete copy at every
+    /// moment. If `replace` is false and a file with the name exists by now, the failure has the
+    /// action [`Action::Name`] and the cause `EEXIST`.
+    ///
+    /// With `is_synced`, the file is synced again where its first name may reach the disk before
+    /// the caller syncs the directory: btrfs before Linux 6.18 logs nothing for a file without a
+    /// name, and vfat stores the length and the first block in the directory, but writes them with
+    /// the file. The caller then syncs the directory, and the file once more.
     pub fn publish(&mut self, replace: bool, is_synced: bool) -> Outcome<()> {
         let named = |e| super::dest(Action::Name, e);
         let (dir, dest) = (self.to.dir(), self.to.name);
@@ -406,55 +430,82 @@ impl<'a> Temporary<'a> {
                 rename(dir, name, dest).map_err(named)?;
             } else {
                 match syscall::renameat2(dir, name, dir, dest, RenameFlags::NOREPLACE) {
-                    // A link never replaces; the other name is removed on drop.
+                    // A file system without RENAME_NOREPLACE: linkat(2) never replaces a file. The
+                    // temporary name is removed on drop.
                     Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
                         let linked = syscall::linkat(dir, name, dir, dest, AtFlags::empty());
                         linked.map_err(named)?;
-                        return sync(self.as_fd(), is_synced);
+                        return self.sync_inode(is_synced);
                     }
                     result => result.map_err(named)?,
                 }
             }
-            // Another copy may have taken the name already: it is not ours to remove.
+            // The temporary name is free now, and another copy may use it. It must not be removed
+            // on drop or by the signal handler.
             signals::forget(name);
             self.name = None;
-            return sync(self.as_fd(), is_synced);
+            return self.sync_inode(is_synced);
         }
         if self.to.stat.is_none() {
             match self.link(dest) {
-                // Somebody was faster: then theirs is replaced.
+                // Another process has created the file meanwhile. It is replaced below.
                 Err(Errno::EEXIST) if replace => {}
                 result => {
                     result.map_err(named)?;
-                    return sync(self.as_fd(), is_synced);
+                    return self.sync_inode(is_synced);
                 }
             }
         }
-        // A link cannot replace a file, a name can. Others must know that it is in use.
+        // linkat(2) cannot replace a file, but renameat(2) can, so the file needs a temporary name
+        // for a moment. The lock keeps other copies from removing the name as a leftover.
         let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
         let mut name = Name::new();
         let held = signals::hold();
         self.to.take_name(&mut name, &mut |name| self.link(name)).map_err(named)?;
-        sync(self.as_fd(), is_synced)
+        if is_synced {
+            // The descriptor keeps the old file's blocks until the directory is on the disk. ext4
+            // without a journal, mounted with `discard`, discards them with the last reference.
+            self.replaced = self.to.open(OFlags::PATH).ok();
+        }
+        self.sync_inode(is_synced)
             .and_then(|()| rename(dir, name.as_c_str(), dest).map_err(named))
             .inspect_err(|_| self.to.unlink(&name))?;
         drop(held);
+        // If the copy is synced, the file is not synced here, but after the directory. ext2, and
+        // ext4 without a journal, would write the old file's inode without links, which is often in
+        // the block of the new file's inode, while the directory on the disk still leads to it.
         if !is_synced {
-            // What it replaced was on the disk for long, so its data shall not wait for half a
-            // minute: ext4 sees to that by itself for small files alone. (That it has arrived
-            // nobody knows who did not ask for it.) Not before the name changes: that frees the
-            // old file's blocks, and where the disk is told so, it would first take all the new
-            // ones.
+            // The data of the old file was on the disk. The kernel writes new data back after up to
+            // 30 seconds, and a power cut before that would lose both. ext4 (auto_da_alloc) starts
+            // this by itself only for files that are not preallocated. The call is best effort:
+            // only `Options::sync` waits for the disk. It follows the rename, because the rename
+            // frees the old blocks, and on ext4 mounted with `discard` the rename would wait until
+            // the disk had taken all of the new data.
             let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
         }
-        sync(self.as_fd(), is_synced)
+        Ok(())
     }
 
-    /// Gives a file without a name its first one.
+    /// Writes the file's inode to the disk again after a change of its names, if `is_asked`.
+    #[inline(never)]
+    pub fn sync_inode(&self, is_asked: bool) -> Outcome<()> {
+        if is_asked {
+            // Before Linux 6.12, ext2, and ext4 without a journal, do not mark the inode as changed
+            // after linkat(2) and renameat(2): fsync(2) would not write the number of links, and
+            // would not flush the disk's cache. Setting the mode marks it, even if the mode is
+            // equal.
+            let stat = syscall::fstat(self.as_fd());
+            let _ = stat.and_then(|stat| syscall::fchmod(self.as_fd(), stat.mode));
+        }
+        sync(self.as_fd(), is_asked)
+    }
+
+    /// Links the unnamed file to a name.
     fn link(&self, name: &CStr) -> Result<()> {
         let (file, dir) = (self.as_fd(), self.to.dir());
         match syscall::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
-            // Before Linux 6.10 only for the mighty; for others there is /proc.
+            // Before Linux 6.10, AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH. The link in /proc does
+            // not.
             Err(Errno::ENOENT) => {
                 let path = proc_path(file.as_raw_fd())?;
                 syscall::linkat(CWD, path.as_c_str(), dir, name, AtFlags::SYMLINK_FOLLOW)
@@ -465,7 +516,7 @@ impl<'a> Temporary<'a> {
 }
 
 impl Drop for Temporary<'_> {
-    /// Removes the name, if it still has one.
+    /// Removes the temporary name, if the file still has one.
     fn drop(&mut self) {
         if let Some(name) = self.name {
             self.to.unlink(name);
@@ -474,7 +525,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
-/// Gives a file to the owner and the group of another. Returns whether it had others before.
+/// Sets a file's owner and group to those in `other`. Returns whether they were different before.
 #[inline(never)]
 pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> Result<bool> {
     let own = syscall::fstat(file)?;
@@ -485,6 +536,7 @@ pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> Result<bool> {
     Ok(true)
 }
 
+/// Renames a file in a directory, and replaces an existing file.
 fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
     match syscall::renameat2(dir, from, dir, to, RenameFlags::empty()) {
         Err(Errno::ENOSYS | Errno::EPERM) => syscall::renameat(dir, from, dir, to),
@@ -493,8 +545,11 @@ fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
 }
 
 impl Destination<'_> {
-    /// Takes a temporary name by `take`, which fails with `EEXIST` where a file has it. A copy
-    /// that was killed may have left one: it is removed, as nobody has a lock on it.
+    /// Tries temporary names in a fixed order until `take` succeeds with one, and writes it to
+    /// `name`.
+    ///
+    /// `take` creates or links a file, and fails with `EEXIST` if the name is in use. A file that
+    /// no process has locked was left by a copy that was killed, and is removed.
     #[inline(never)]
     fn take_name(&self, name: &mut Name, take: &mut dyn FnMut(&CStr) -> Result<()>) -> Result<()> {
         let mut number = hash(self.name.to_bytes());
@@ -507,11 +562,11 @@ impl Destination<'_> {
                 name.set(&[b".mapcp-", &digits])?;
             }
             match take(name.as_c_str()) {
-                // Another may come first to the name that is free now.
+                // The name is free now. It is tried again, unless another copy takes it first.
                 Err(Errno::EEXIST) if self.remove_leftover(name).is_ok() => {}
-                // Another copy to the same destination goes on at the same time.
+                // Another copy to this destination is in progress, and uses the name.
                 Err(Errno::EEXIST) => number = number.wrapping_add(1),
-                // Names of msdos begin with no dot, and have eight characters and three.
+                // On msdos, names have eight characters and three, and do not begin with a dot.
                 Err(Errno::EINVAL | Errno::ENAMETOOLONG) if !is_short => is_short = true,
                 result => return result,
             }
@@ -519,7 +574,8 @@ impl Destination<'_> {
         Err(Errno::EEXIST)
     }
 
-    /// Removes a file of which no living copy holds the lock.
+    /// Removes a temporary file that no process has locked. Returns `EWOULDBLOCK` if a copy in
+    /// progress holds the lock.
     #[cold]
     #[inline(never)]
     fn remove_leftover(&self, name: &Name) -> Result<()> {
@@ -527,10 +583,11 @@ impl Destination<'_> {
             let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             syscall::openat(self.dir(), name.as_c_str(), flags, Mode::empty())
         };
-        // On NFS only who may write can have the lock.
+        // On NFS, flock(2) is a lock of the server, which needs a descriptor open for writing.
         let file = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY))?;
         syscall::flock(file.as_fd(), Flock::EXCLUSIVE)?;
-        // With the lock it is nobody's; if it still has the name, that is nobody's either.
+        // With the lock held, no copy uses the file. If the name still leads to it, no copy has
+        // taken the name meanwhile.
         let stat = syscall::fstatat(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
         let locked = syscall::fstat(file.as_fd())?;
         if stat.file_type() != FileType::Regular || !stat.is_same_file(&locked) {
@@ -539,6 +596,7 @@ impl Destination<'_> {
         syscall::unlinkat(self.dir(), name.as_c_str(), AtFlags::empty())
     }
 
+    /// Removes a temporary name, as best effort.
     #[inline(never)]
     fn unlink(&self, name: &Name) {
         let _ = syscall::unlinkat(self.dir(), name.as_c_str(), AtFlags::empty());
@@ -549,17 +607,19 @@ impl Destination<'_> {
 /// `.mcp`.
 pub type Name = Text<24>;
 
-/// How many names are tried. Each copy to one destination at the same time may take one.
+/// The number of temporary names that are tried. Copies to one destination that run at the same
+/// time use one each.
 const NAMES: u32 = 1 << 16;
 
-/// A number for a name, by which a later copy finds what an earlier one has left (FNV-1a).
+/// Returns the FNV-1a hash of a destination's name. The temporary name is derived from it, so that
+/// the next copy to the destination finds a leftover.
 fn hash(name: &[u8]) -> u64 {
     name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
 }
 
-/// A number in hexadecimal digits.
+/// Returns a number as sixteen hexadecimal digits.
 fn digits(mut number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
     for digit in digits.iter_mut().rev() {
@@ -569,7 +629,7 @@ fn digits(mut number: u64) -> [u8; 16] {
     digits
 }
 
-/// Where `/proc` has a descriptor's file.
+/// Returns the path of a descriptor's link in `/proc`.
 fn proc_path(fd: RawFd) -> Result<Text<32>> {
     let mut path = Text::new();
     path.set(&[b"/proc/self/fd/", Decimal::new(fd as u64).as_str().as_bytes()])?;

@@ -1,4 +1,4 @@
-//! What went wrong, in one line.
+//! The error of a copy: what was tried, on which path, and why it failed.
 
 use core::{
     ffi::CStr,
@@ -7,32 +7,41 @@ use core::{
 
 use crate::syscall::Errno;
 
-/// Why a copy failed. `Display` gives one line without a newline.
+/// Describes a failed copy: the action, the path and the cause.
+///
+/// `Display` writes one line without a newline: `cannot`, the action, the quoted path, a colon and
+/// the cause. Example: `cannot open 'a': No such file or directory (ENOENT)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Error<'a> {
-    /// What was tried.
+    /// What the copy tried to do.
     pub action: Action,
-    /// On what.
+    /// The file on which it was tried.
     pub path: Path<'a>,
     /// Why it failed.
     pub cause: Cause,
 }
 
 macro_rules! actions {
-    ($($name:ident = $text:literal,)*) => {
-        /// What was tried. `Display` gives it as it follows the word "cannot".
+    ($(#[doc = $doc:literal] $name:ident = $text:literal,)*) => {
+        /// Names the step of a copy that failed.
+        ///
+        /// `Display` writes the words that follow "cannot" in the message.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Action {
-            $(#[doc = concat!("To ", $text, " it.")] $name,)*
+            $(
+                #[doc = $doc]
+                #[doc = concat!("\n\nDisplayed as \"", $text, "\".")]
+                $name,
+            )*
         }
 
         impl Action {
-            /// The one that is this as a number.
+            /// Returns the action whose discriminant is `number`.
             pub(super) fn from_number(number: u32) -> Action {
                 match number {
                     $(number if number == Action::$name as u32 => Action::$name,)*
-                    _ => Action::Copy, // never so
+                    _ => Action::Copy, // Unreachable: every number is made from an `Action`.
                 }
             }
         }
@@ -46,61 +55,83 @@ macro_rules! actions {
 }
 
 actions! {
+    /// Opens the source, or an existing destination for writing.
     Open = "open",
+    /// Reads the metadata of the source, using `fstat(2)`.
     Examine = "examine",
+    /// Copies the source.
     Copy = "copy",
+    /// Finds the destination, or accepts the file that was found there as a destination.
     CopyTo = "copy to",
+    /// Checks that the caller may write to the existing destination.
     Replace = "replace",
-    Sync = "write to the disk",
-    SyncDirectory = "write to the disk the directory of",
+    /// Writes the copy to the disk, using `fsync(2)`.
+    Sync = "sync",
+    /// Writes the destination's directory to the disk, using `fsync(2)`.
+    SyncDirectory = "sync the directory of",
+    /// Creates a temporary file in the destination's directory.
     CreateBeside = "create a file beside",
+    /// Links or renames the temporary file to the destination's name.
     Name = "give the copy the name",
+    /// Copies the owner and the access list of the file that is replaced to the temporary file.
     KeepOwner = "keep the owner and the access list of",
+    /// Shares the source's blocks with the destination, using the ioctl `FICLONE`.
     CloneTo = "clone to",
+    /// Copies data with `copy_file_range(2)`.
     KernelCopy = "copy within the kernel",
+    /// Maps the source or the destination.
     Map = "map",
+    /// Writes data to the destination, or closes it.
     Write = "write to",
+    /// Reads data from the source.
     Read = "read",
+    /// Sets the destination's length, using `ftruncate(2)`, or checks it after the copy.
     SetLength = "set the length of",
+    /// Preallocates the destination's blocks, using `fallocate(2)`.
     Reserve = "reserve space for",
+    /// Sets the copy's permissions, using `fchmod(2)`, and checks them.
     SetMode = "set the permissions of",
+    /// Sets the copy's times, using `utimensat(2)`.
     SetTimes = "set the times of",
+    /// Lists or reads the source's extended attributes.
     ReadAttributes = "read the attributes of",
+    /// Sets an extended attribute or the access list of the copy.
     SetAttribute = "set an attribute of",
 }
 
-/// Why it failed.
+/// Says why an [`Action`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The kernel said so.
+    /// A system call returned this error.
     Errno(Errno),
-    /// Source and destination are one file, by whatever names.
+    /// The source and the destination are the same file, by one name or by two.
     SameFile,
-    /// The destination is a symbolic link that leads nowhere. What it was meant to
-    /// lead to is not guessed.
+    /// The destination is a symbolic link whose target does not exist. The copy does not create
+    /// the target.
     DanglingLink,
-    /// The source became shorter while it was copied, or a page of it could not be read.
+    /// The source was truncated during the copy, or a page of it could not be read.
     Shrunk,
     /// The source ends before the size that its file system reports.
     EndsEarly,
-    /// The destination became shorter while it was written to in place.
+    /// The destination was truncated during the copy.
     CutOff,
-    /// The destination has another length than what was copied to it.
+    /// The destination is longer than the data that was copied to it.
     OtherLength,
-    /// One of the processes that copied was killed.
+    /// A worker process was killed.
     Worker,
     /// The file system reported success and changed nothing.
     Ignored,
-    /// Another source of the same name has been copied there by the same command.
+    /// The same command has already copied another source with this name to this directory.
+    /// Only `mapcp` reports this cause.
     JustCopied,
 }
 
-/// Where the numbers of other causes begin: beyond every errno.
+/// The number of the first cause that is not an errno. It is greater than every errno.
 const OTHER: u16 = Errno::MAX + 1;
 
 impl Cause {
-    /// A number for it, by which it can be found again.
+    /// Returns a number from which [`Cause::from_number`] makes this cause again.
     #[inline]
     pub(super) fn number(self) -> u16 {
         match self {
@@ -117,6 +148,7 @@ impl Cause {
         }
     }
 
+    /// Returns the cause for a number that [`Cause::number`] returned.
     pub(super) fn from_number(number: u16) -> Cause {
         match number.checked_sub(OTHER) {
             None => Cause::Errno(Errno::new(number)),
@@ -139,7 +171,8 @@ impl From<Errno> for Cause {
     }
 }
 
-// Written piece by piece: `{}` of a string would bring in the code for padding it.
+// The pieces are written one by one, because `{}` of a string links the code that pads strings into
+// the freestanding binary.
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot ")?;
@@ -156,26 +189,29 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Cause::Errno(errno) => return errno.fmt(f),
             Cause::SameFile => "it is the same file as the source",
-            Cause::DanglingLink => "it is a symbolic link that leads nowhere",
-            Cause::Shrunk => "it became shorter or unreadable while it was copied",
+            Cause::DanglingLink => "it is a dangling symbolic link",
+            Cause::Shrunk => "it was truncated or became unreadable during the copy",
             Cause::EndsEarly => "it ends before the size that its file system reports",
-            Cause::CutOff => "it became shorter while it was written to",
-            Cause::OtherLength => "it is not that of what was copied",
-            Cause::Worker => "a process that copied was killed",
+            Cause::CutOff => "it was truncated during the copy",
+            Cause::OtherLength => "it is longer than what was copied",
+            Cause::Worker => "a worker process was killed",
             Cause::Ignored => "the file system ignores the change",
-            Cause::JustCopied => "another source of that name has just been copied there",
+            Cause::JustCopied => "another source with this name was copied there",
         })
     }
 }
 
 impl core::error::Error for Error<'_> {}
 
-/// Where a file is: a path, or a name in the directory of that path. Displayed as [`Quoted`].
+/// Locates a file by a path, or by a directory's path and a name in that directory.
+///
+/// `Display` escapes both parts like [`Quoted`], joins them with a slash, and puts the result
+/// between one pair of single quotes.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
-    /// The path as it was given.
+    /// The path as the caller passed it.
     pub base: &'a CStr,
-    /// The name, if the path is that of a directory.
+    /// The name in the directory `base`, or `None` if `base` is the path of the file itself.
     pub name: Option<&'a CStr>,
 }
 
@@ -193,9 +229,11 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Text from outside in a message: between quotes, on one line, and plain text whatever its
-/// bytes are. Control characters, quotes, backslashes and bytes that are not UTF-8
-/// stand as `\x` and two hexadecimal digits each.
+/// Displays any bytes as one line of plain text between single quotes.
+///
+/// ASCII control characters, single quotes, backslashes and bytes that are not valid UTF-8 are
+/// escaped, each byte as `\x` and two hexadecimal digits. An untrusted name therefore cannot
+/// break a message into lines or send escape sequences to a terminal.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 
@@ -207,6 +245,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Writes `text` with the escapes of [`Quoted`], without the quotes.
 #[inline(never)]
 fn quoted(mut text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     while let Some(&byte) = text.first() {
@@ -225,8 +264,10 @@ fn quoted(mut text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The character with which a text begins, if its bytes are those that UTF-8 has for one.
-/// (`utf8_chunks` knows it as well, and much faster: it takes a kilobyte more.)
+/// Decodes the first character of `text`. Returns `None` if `text` is empty or does not begin with
+/// valid UTF-8.
+///
+/// The standard library's `utf8_chunks` is faster, but adds a kilobyte to the freestanding binary.
 fn character(text: &[u8]) -> Option<char> {
     let (&first, rest) = text.split_first()?;
     let more = match first {
@@ -243,22 +284,24 @@ fn character(text: &[u8]) -> Option<char> {
         }
         code = code << 6 | u32::from(byte & 0x3f);
     }
-    // Not one that has a shorter form, and no surrogate.
+    // Rejects overlong encodings; `from_u32` rejects surrogates.
     char::from_u32(code).filter(|char| char.len_utf8() == more + 1)
 }
 
+/// Returns whether an ASCII character must be escaped between single quotes.
 fn needs_escape(byte: u8) -> bool {
     byte.is_ascii_control() || byte == b'\'' || byte == b'\\'
 }
 
+/// Writes `byte` as `\x` and two hexadecimal digits.
 #[inline(never)]
 fn escape(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let text = [b'\\', b'x', hex(byte >> 4), hex(byte)];
-    // SAFETY: nothing but ASCII characters.
+    // SAFETY: all four bytes are ASCII characters.
     f.write_str(unsafe { str::from_utf8_unchecked(&text) })
 }
 
-/// The hexadecimal digit for the lowest four bits.
+/// Returns the hexadecimal digit for the lowest four bits of `number`.
 pub(super) fn hex(number: u8) -> u8 {
     match number & 15 {
         value @ ..10 => b'0' + value,
@@ -286,11 +329,11 @@ mod tests {
         );
         assert_eq!(
             line(Action::CopyTo, Cause::DanglingLink),
-            "cannot copy to 'a b': it is a symbolic link that leads nowhere"
+            "cannot copy to 'a b': it is a dangling symbolic link"
         );
         assert_eq!(
             line(Action::Copy, Cause::Shrunk),
-            "cannot copy 'a b': it became shorter or unreadable while it was copied"
+            "cannot copy 'a b': it was truncated or became unreadable during the copy"
         );
     }
 

@@ -1,24 +1,30 @@
-//! The copy of *The Linux Programming Interface*, exercise 49-1: map the source, map
-//! the destination, copy memory. And lose nothing on the way.
+//! Copies a file by mapping it, without losing the old destination if the copy fails.
 //!
-//! * The data goes to a file without a name in the destination's directory, which
-//!   takes the name when it is complete. A copy that fails, or is killed, leaves what
-//!   was there.
-//! * Space is reserved before the destination is mapped, so that a full disk is an
-//!   error and not a fault. Where it cannot be, the mapped source is written to it.
-//! * Holes stay holes: neither they nor pages of zeros beside them are written. They are trusted
-//!   only when what others have written is written back, where a server knows of them.
-//! * What cannot be mapped is read, and so is a file that ends before its size.
-//! * The destination has the length of what was copied, or the copy fails.
-//! * The way is the one that was measured to be the fastest ([`Method`]), and large files are
-//!   copied by several processes.
+//! This is exercise 49-1 of *The Linux Programming Interface* (map the source, map the destination,
+//! copy memory), hardened for use as a file copy. [`copy()`] is the entry point, [`Options`]
+//! selects what it does, and [`Error`] describes a failure in one line.
+//!
+//! * **Atomic replacement**: the data goes to an unnamed temporary file (`O_TMPFILE`) in the
+//!   destination's directory. The file takes the destination's name when it is complete. A copy
+//!   that fails or is killed leaves the old destination unchanged.
+//! * **Full disks**: space is preallocated before the destination is mapped, so that a full disk is
+//!   an error instead of `SIGBUS`. If the file system cannot preallocate, the data is written with
+//!   `pwrite(2)` instead.
+//! * **Sparse files**: holes stay holes. Neither holes nor pages of zeros in a sparse file are
+//!   written. On a file system that is served by another process or another machine, dirty data is
+//!   written back before the copy trusts a hole.
+//! * **Files that cannot be mapped** are read into a buffer. A file that ends before the size that
+//!   its file system reports is read up to its end.
+//! * **Length**: the destination has the length of the data that was copied, or the copy fails.
+//! * **Speed**: the copy chooses the [`Method`] that measured fastest for the file's size. With
+//!   [`Options::process`], several processes copy a large file.
 
 mod attributes;
 mod data;
 mod dest;
 mod error;
 #[cfg(test)]
-mod fuzz;
+mod model_tests;
 mod options;
 mod plan;
 mod signals;
@@ -34,39 +40,69 @@ use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
 use dest::{Destination, Kind, Name, Temporary};
 
-/// The result of a copy.
+/// Describes a completed copy: its length, method and path.
 #[derive(Clone, Copy, Debug)]
 pub struct Copied<'a> {
     /// The length of the copy in bytes.
     pub bytes: u64,
-    /// How it was copied. `None` if there was a file already, which was left as it was
-    /// ([`Options::no_clobber`]).
+    /// The method that copied the data. `None` if the destination existed already and was left
+    /// unchanged because of [`Options::no_clobber`].
     pub method: Option<Method>,
-    /// Where the copy is.
+    /// The path of the copy, with the file's name if the destination is a directory.
     pub path: Path<'a>,
 }
 
-/// Called periodically with the number of bytes copied so far, and the total if it is known.
+/// A callback that receives the number of bytes copied so far, and the total if it is known.
+///
+/// The copy calls it periodically from the calling thread.
 pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 
-/// Copies a file's contents.
+/// Copies the contents of the file `source` to `dest`, and replaces `dest` atomically.
 ///
-/// A new destination gets the source's permission bits (not the set-id bits) less the umask. An
-/// existing regular file is replaced by one that has its permissions, access list and owner. If
-/// `dest` is a symbolic link, the file that it leads to is replaced. In a directory, the copy gets
-/// the source's name. A device or a FIFO is written to.
+/// * If `dest` does not exist, the copy gets the source's permission bits, without the set-user-ID
+///   and set-group-ID bits, as modified by the umask.
+/// * If `dest` is a regular file, the copy replaces it and keeps its permissions, access list and
+///   owner, but not its hard links and extended attributes. [`Options::in_place`] keeps these.
+/// * If `dest` is a symbolic link to a regular file, the copy replaces the target of the link.
+/// * If `dest` is a directory, the copy gets the [`last`] component of `source` as its name there.
+/// * If `dest` is a device or a FIFO, the data is written to it.
 ///
-/// By default, the copy forks no processes and installs no signal handlers, and any number of
-/// threads can copy at the same time. If the process is killed while the copy has a temporary
-/// name (on a file system without `O_TMPFILE`), the name is left until the next copy to `dest`
-/// removes it. [`Options::process`] permits handlers that remove it, and worker processes.
-/// [`Method::Map`] installs the handler of [`map::guard`](crate::map::guard).
+/// A new file belongs to the caller. If several copies to one destination run at the same time, the
+/// destination is the complete copy that was published last.
+///
+/// By default, the copy forks no processes, and any number of threads can copy at the same time.
+/// It installs no signal handlers, except that of [`map::guard`](crate::map::guard) if
+/// [`Method::Map`] asks it to map the destination. [`Options::process`] permits worker processes,
+/// leaving out blocks of zeros that the file system does not report as holes (which needs that
+/// handler), and handlers that remove a temporary name if a signal ends the process. Without these
+/// handlers, a process that is killed on a file system without `O_TMPFILE` leaves the temporary
+/// name behind, and the next copy to `dest` removes the name.
 ///
 /// # Errors
 ///
-/// An [`Error`] says what was tried, on which path, and why it failed. An existing destination is
-/// then as it was, unless it was written to in place. With [`Options::sync`], the new file may
-/// have its name already, because its name can be written to the disk only after that.
+/// Returns an [`Error`] that contains the step that failed, the path, and the cause. Among the
+/// causes are:
+///
+/// * `ENOENT` if `source`, or the directory of `dest`, does not exist.
+/// * `EISDIR` if `source` is a directory, or if `dest` is a directory that contains a directory
+///   with the name of `source`.
+/// * `EACCES` if the caller may not read `source`, may not write to an existing destination, or may
+///   not create files in its directory.
+/// * `ENOSPC` if the disk is full, and `EDQUOT` if the copy would exceed a quota.
+/// * `EFBIG` if the copy would exceed `RLIMIT_FSIZE` or the file system's limit. For
+///   `RLIMIT_FSIZE`, the kernel also sends `SIGXFSZ`, which ends the process unless it is blocked
+///   or ignored.
+/// * `EPIPE` if `dest` is a FIFO whose reader has closed it. The kernel also sends `SIGPIPE`, which
+///   ends the process unless it is blocked or ignored. The standard library ignores it.
+/// * [`Cause::SameFile`] if `source` and `dest` are the same file.
+/// * [`Cause::DanglingLink`] if `dest` is a symbolic link whose target does not exist.
+/// * [`Cause::Shrunk`] if `source` is truncated during the copy.
+///
+/// After an error, an existing destination is unchanged, with these exceptions:
+///
+/// * With [`Options::in_place`], and for devices and FIFOs, part of the data may have been written.
+/// * With [`Options::sync`], the copy may already have replaced the destination, because the new
+///   name can be written to the disk only afterwards.
 #[inline(never)]
 pub fn copy<'a>(
     options: &Options,
@@ -82,11 +118,12 @@ pub fn copy<'a>(
     Err(failure.on(Path { base: source, name: None }, copied.path))
 }
 
-/// An [`Error`] before the path is put to it, in one register: the action's number from one on,
-/// the side in a bit, the number of the cause.
+/// An [`Error`] without its path, packed into one register: the action's number plus one in the
+/// upper bits, [`DEST`] if the path is the destination's, and the cause's number in the lower 16.
 #[derive(Clone, Copy)]
 struct Failure(NonZeroU32);
 
+/// Set if the failure belongs to the destination, clear if it belongs to the source.
 const DEST: u32 = 1 << 16;
 
 type Outcome<T> = Result<T, Failure>;
@@ -97,21 +134,23 @@ fn failure(side: u32, action: Action, cause: Cause) -> Failure {
     Failure(NonZeroU32::new(bits).unwrap_or(NonZeroU32::MIN))
 }
 
+/// A failure that names the source's path.
 fn source(action: Action, cause: impl Into<Cause>) -> Failure {
     failure(0, action, cause.into())
 }
 
+/// A failure that names the destination's path.
 fn dest(action: Action, cause: impl Into<Cause>) -> Failure {
     failure(DEST, action, cause.into())
 }
 
 impl Failure {
-    /// Whether this was tried.
+    /// Returns whether `action` failed.
     fn is(self, action: Action) -> bool {
         self.0.get() >> 17 == action as u32 + 1
     }
 
-    /// The kernel's error, if this was tried.
+    /// Returns the system call's error if `action` failed with one.
     fn errno(self, action: Action) -> Option<Errno> {
         match Cause::from_number(self.0.get() as u16) {
             Cause::Errno(errno) if self.is(action) => Some(errno),
@@ -119,11 +158,12 @@ impl Failure {
         }
     }
 
-    /// Whether it failed for this reason.
+    /// Returns whether the failure has this cause.
     fn is_because(self, cause: Cause) -> bool {
         self.0.get() as u16 == cause.number()
     }
 
+    /// Unpacks the failure into an error with the path of its side.
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
         let bits = self.0.get();
         Error {
@@ -170,7 +210,7 @@ fn copy_paths<'a>(
     copy.replace(&from, Kind::Unnamed)
 }
 
-/// What is copied.
+/// The file that is copied, with the metadata from the start of the copy.
 struct Source<'a> {
     file: BorrowedFd<'a>,
     stat: Stat,
@@ -186,7 +226,7 @@ impl Source<'_> {
     }
 }
 
-/// A copy under way.
+/// A copy in progress.
 struct Copy<'a, 'p> {
     options: &'a Options,
     to: &'a Destination<'a>,
@@ -195,7 +235,10 @@ struct Copy<'a, 'p> {
 }
 
 impl Copy<'_, '_> {
-    /// Makes a temporary file all that the destination is to be, and puts it in its place.
+    /// Fills a temporary file with the copy, and publishes it under the destination's name.
+    ///
+    /// Falls back to a named temporary file if an unnamed one cannot be created or linked, and to
+    /// one that is created with its final permissions if the file system ignores `fchmod(2)`.
     fn replace(&mut self, from: &Source<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
         let process = self.options.process;
@@ -213,7 +256,8 @@ impl Copy<'_, '_> {
             temporary.check_written().map_err(|e| dest(Action::Write, e))?;
         }
         let names = match self.options.sync {
-            // Before there is anything to be sorry for.
+            // The directory is opened before the destination changes, so that a directory that
+            // cannot be opened fails the copy while the old destination is still in place.
             true => Some(self.to.open_names().map_err(|e| dest(Action::SyncDirectory, e))?),
             false => None,
         };
@@ -223,11 +267,12 @@ impl Copy<'_, '_> {
                     self.copied.method = None;
                     return Ok(());
                 }
-                // Without /proc, older kernels have no way to name it: copy it once more.
+                // Before Linux 6.10, an unprivileged process needs /proc to link an unnamed file.
+                // Without /proc, the data is copied once more, to a named temporary file.
                 Some(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
                     if kind == Kind::Unnamed =>
                 {
-                    // (What is to be read is read from its start.)
+                    // A copy that falls back to reading starts at the file position.
                     let _ = syscall::lseek(temporary.as_fd(), 0, Whence::SET);
                     return self.replace(&Source::new(temporary.as_fd())?, Kind::Named);
                 }
@@ -236,11 +281,13 @@ impl Copy<'_, '_> {
         }
         if let Some(names) = names {
             syscall::fsync(names.as_fd()).map_err(|e| dest(Action::SyncDirectory, e))?;
+            temporary.sync_inode(true)?;
         }
         Ok(())
     }
 
-    /// Gives a file the contents, and what comes after them.
+    /// Copies the contents, then sets the length in place, the attributes, and syncs, as the
+    /// options ask.
     #[inline(never)]
     fn fill(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         self.contents(from, to)?;
@@ -254,11 +301,11 @@ impl Copy<'_, '_> {
         sync(to, self.options.sync)
     }
 
-    /// Writes into the existing file.
+    /// Writes into the existing regular file without replacing it.
     fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
         let file = self.to.open_to_write(OFlags::RDWR, from.file)?;
         self.fill(from, file.as_fd())?;
-        // On a network a write may fail only now.
+        // A network file system may report a failed write only when the file is closed.
         syscall::close(file).map_err(|e| dest(Action::Write, e))
     }
 
@@ -271,13 +318,13 @@ impl Copy<'_, '_> {
     }
 }
 
-/// Has a file written to the disk, if that is asked for.
+/// Writes a file to the disk, using `fsync(2)`, if `is_asked`.
 fn sync(file: BorrowedFd<'_>, is_asked: bool) -> Outcome<()> {
     if !is_asked {
         return Ok(());
     }
     match syscall::fsync(file) {
-        // EINVAL: what never has anything on a disk.
+        // EINVAL: a device or a FIFO that has no storage to be written back to.
         Ok(()) | Err(Errno::EINVAL) => Ok(()),
         Err(errno) => Err(dest(Action::Sync, errno)),
     }

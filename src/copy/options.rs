@@ -1,78 +1,103 @@
-//! Options of a copy.
+//! Defines the options of a copy.
 
 use core::fmt;
 
-/// How a file is copied. The default has no options set, and leaves the process alone.
+/// Selects how a file is copied.
+///
+/// The default replaces the destination, keeps holes, chooses the fastest method, and affects
+/// nothing else in the process. Create a value with [`Options::default`], and set its fields.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Leaves an existing destination as it is.
+    /// Leaves an existing destination unchanged, and returns success. This includes a destination
+    /// that another process creates during the copy.
     pub no_clobber: bool,
-    /// Copies the source's permissions (with the set-id bits), owner, times and extended
-    /// attributes. Without permission to change the owner, only the group is changed.
+    /// Copies the source's permissions (including the set-user-ID and set-group-ID bits), owner,
+    /// access and modification times, access list and extended attributes.
+    ///
+    /// Without permission to change the owner, only the group is changed, as best effort, and the
+    /// set-ID bits are dropped. Attributes that the caller may not read or set, and attributes
+    /// that the destination's file system does not support, are left out without an error.
     pub preserve: bool,
-    /// Writes into an existing destination instead of replacing it: it keeps its other names. If
-    /// the copy fails, the destination contains a part of it.
+    /// Writes into an existing destination instead of replacing it.
+    ///
+    /// The destination keeps its inode, hard links and attributes. If the copy fails, the
+    /// destination is partly overwritten. A destination that does not exist is created as without
+    /// this option.
     pub in_place: bool,
-    /// Fills holes of the source with zeros that take space.
+    /// Allocates blocks of zeros in the destination for the holes of the source.
     pub fill_holes: bool,
-    /// The method of copying; `None` chooses the fastest.
+    /// Selects the method that copies the data. `None` chooses the fastest one.
     pub method: Option<Method>,
-    /// The number of processes that copy one large file; zero chooses the fastest. Without
-    /// [`process`](Self::process), there is always one.
+    /// Sets the number of processes that copy one large file. Numbers above 64 count as 64.
+    ///
+    /// Zero chooses the fastest number. One process copies without [`process`](Self::process), and
+    /// if a file has no holes and its space is not preallocated: files smaller than 128 KiB, files
+    /// on btrfs, and files on file systems that cannot preallocate space.
     pub jobs: u32,
-    /// Permission to fork and to install signal handlers. The default is `None`.
+    /// Permits the copy to fork and to install signal handlers. The default is `None`.
     pub process: Option<ProcessControl>,
-    /// Writes the copy to the disk before it takes its name, and the name before the call returns.
+    /// Writes the copy to the disk before it is renamed to the destination, and writes the new name
+    /// to the disk before the call returns.
+    ///
+    /// Without this option, the kernel writes the copy back after the call has returned. An error
+    /// of the write-back is then not reported, and a power cut can damage the copy.
     pub sync: bool,
 }
 
-/// Permission for a copy to act on the whole process.
+/// Permits a copy to fork worker processes and to install signal handlers.
 ///
-/// With it, [`copy`](super::copy) forks worker processes for large files. While the copy has a
-/// temporary name (on a file system without `O_TMPFILE`), signals that would end the process run
-/// a handler that removes the name and then ends the process. The handlers stay installed.
+/// With this permission, [`copy`](super::copy) forks worker processes for large files. When it
+/// creates a temporary file that has a name (on a file system without `O_TMPFILE`), it also
+/// installs a handler for every signal whose action is the default one and would end the process.
+/// The handler removes the temporary name, and then ends the process with the signal's default
+/// action. The handlers stay installed after the copy.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessControl(());
 
 impl ProcessControl {
-    /// Permits copies to act on the whole process.
+    /// Creates the permission to fork worker processes and to install signal handlers.
     ///
     /// # Safety
     ///
     /// While a copy uses this permission:
     ///
     /// * The process has one thread.
-    /// * No memory that the program relies on is unmapped or zeroed in a child
+    /// * No memory that the program uses is unmapped or zeroed in a child process
     ///   (`MADV_DONTFORK`, `MADV_WIPEONFORK`).
-    /// * The program waits for no children of its own, and does not mind that each signal whose
-    ///   action was the default one now has a handler.
+    /// * The program does not wait for children of its own.
+    /// * The program does not rely on the action of any signal to stay `SIG_DFL`.
     #[must_use]
     pub const unsafe fn new() -> ProcessControl {
         ProcessControl(())
     }
 }
 
-/// How a file's bytes are copied.
+/// Names a method of copying a file's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
-    /// Both files share their blocks (`FICLONE`).
+    /// Shares the source's blocks with the destination, using the ioctl `FICLONE`.
     Clone,
-    /// The kernel copies the bytes (`copy_file_range`).
+    /// Copies the data in the kernel, using `copy_file_range(2)`.
     Kernel,
-    /// Both files are mapped, and memory is copied. Files with holes are written, and so is a
-    /// destination for which no space can be reserved.
+    /// Maps both files and copies memory.
+    ///
+    /// Falls back to [`Method::Write`] if the destination gets holes, or if its file system cannot
+    /// preallocate space. Linux 6.1 to 7.2 cannot preallocate on 9p, jffs2, nilfs2 and udf, and
+    /// Linux 6.1 and 6.12 cannot on exfat.
     Map,
-    /// The source is mapped, and written to the destination.
+    /// Maps the source and writes from the mapping to the destination.
     Write,
-    /// The source is read into a buffer, and that is written: devices, FIFOs, empty files, those
-    /// that cannot be mapped, and those that end before their size.
+    /// Reads the source into a buffer and writes the buffer to the destination.
+    ///
+    /// With no method set, the copy uses this one for devices, FIFOs, empty files, files that
+    /// cannot be mapped, and files that end before the size that their file system reports.
     Read,
 }
 
 impl fmt::Display for Method {
-    /// Writes the value of `mapcp --method` that chooses this method.
+    /// Writes the method's name in lower case, as `mapcp --verbose` prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Method::Clone => "clone",

@@ -1,16 +1,17 @@
-//! Which bytes are copied when, and how.
+//! Divides a file into windows, and chooses the method and the number of processes.
 
 use super::Method;
 use crate::syscall::{Errno, Result, Whence, sched_getaffinity};
 
-/// How much of each file is mapped at once, in bytes: a multiple of every page size, and of
-/// most huge pages.
+/// The number of bytes of each file that are mapped at once: a multiple of every page size, and the
+/// size of a huge page on most architectures.
 ///
-/// Enough that the calls for a window cost nothing beside its bytes, and for one huge page;
-/// little enough to stay in a processor's cache, and for two of them to fit in any address space.
+/// A window is large enough for one huge page, and for the cost of its system calls to be
+/// negligible compared with copying its bytes. It is small enough to stay in a processor's cache,
+/// and for two windows to fit into any address space.
 pub const WINDOW: u64 = 2 << 20;
 
-/// A stretch of the source that is copied at once, in bytes.
+/// A range of the source that is copied in one step. Offset and length are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub start: u64,
@@ -18,26 +19,30 @@ pub struct Window {
 }
 
 impl Window {
+    /// Returns the offset of the first byte after the window.
     pub fn end(&self) -> u64 {
         self.start + self.len as u64
     }
 }
 
-/// A file of which every byte that is no hole is in one window.
+/// Divides a file into windows. Every byte that is not in a hole is in exactly one window.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// The file's size in bytes, above zero.
     pub size: u64,
-    /// Whether it has holes, which are left out.
+    /// Whether the file has holes, which are left out.
     pub holes: bool,
-    /// The size of a page in bytes, a power of two that divides [`WINDOW`].
+    /// The page size in bytes, a power of two that divides [`WINDOW`].
     pub page: u64,
 }
 
 impl Plan {
-    /// The first window from `position` on. It begins with a page or at `position`, and ends
-    /// with a page or with the file, after `position` whatever `seek` (lseek(2) of the source)
-    /// says. `None`: only a hole is left, or nothing.
+    /// Returns the first window at or after `position`, or `None` if only a hole is left, or
+    /// nothing.
+    ///
+    /// The window starts at `position` or at a page boundary after it, and ends at a page boundary
+    /// or at the end of the file. `seek` is `lseek(2)` of the source. Whatever `seek` returns, the
+    /// window is not empty and ends after `position`, so that a copy makes progress.
     pub fn next(&self, position: u64, seek: impl Fn(u64, Whence) -> Result<u64>) -> Option<Window> {
         let (mut start, mut end) = (position, self.size);
         if start >= end {
@@ -53,56 +58,62 @@ impl Plan {
                         end = end.min(hole);
                     }
                 }
-                // No more data.
+                // There is no data after `start`.
                 Err(Errno::ENXIO) => return None,
-                // The file system does not know: all of it, then.
+                // The file system does not report holes: all the rest is treated as data.
                 Err(_) => {}
             }
         }
-        // The next window begins where this one ends: with a multiple of its size.
+        // A window ends at a multiple of its size, so that the next one is aligned.
         end = end.min((start | (WINDOW - 1)).saturating_add(1));
         (start < end).then(|| Window { start, len: (end - start) as usize })
     }
 }
 
-/// From so many bytes on space is reserved first: less is as soon written, and until it is, the
-/// file system knows that it must not forget it.
+/// Files of this size in bytes and larger are preallocated.
+///
+/// Smaller files are written just as fast without preallocation, and delayed allocation reserves
+/// their space when they are written.
 pub const RESERVED: u64 = 128 << 10;
 
-/// From so many bytes on writing pays for mapping.
+/// Files of this size in bytes and larger are written from a mapping, which is then faster than
+/// `copy_file_range(2)`.
 const WRITTEN: u64 = 4 << 20;
 
-/// From so many bytes on a second process pays for itself: while one writes, which only one can
-/// at a time, the other maps its next window.
+/// Files of this size in bytes and larger are copied by two processes. Only one process can write
+/// to a file at a time, and the other one maps and populates its next window meanwhile.
 const SHARED: u64 = 16 << 20;
 
-/// The best way to copy, and how many processes at once; no number: never more than one.
+/// Returns the fastest method, and the number of processes. Zero means that a second process is
+/// never used, even if the caller asks for it.
 ///
-/// | bytes | space is | way | processes |
+/// | size | space | method | processes |
 /// |---|---|---|---|
-/// | up to 128 KiB | not reserved | by the kernel | 1 |
-/// | up to 4 MiB | reserved | by the kernel | 1 |
-/// | up to 16 MiB | reserved | written | 1 |
-/// | more | reserved | written | 2, if there are two processors |
-/// | more | not reserved | by the kernel | 1 |
-/// | up to 4 MiB, with holes | the file system's matter | written | 1 |
-/// | more, with holes | the file system's matter | written | 2 from 16 MiB on, as above |
+/// | less than 128 KiB | not preallocated | kernel | 1 |
+/// | 128 KiB to 4 MiB | preallocated | kernel | 1 |
+/// | 4 MiB to 16 MiB | preallocated | write | 1 |
+/// | from 16 MiB | preallocated | write | 2, if there are two processors |
+/// | from 128 KiB | cannot be preallocated | kernel | 1 |
+/// | less than 16 MiB, with holes | allocated by writing | write | 1 |
+/// | from 16 MiB, with holes | allocated by writing | write | 2, if there are two processors |
 ///
-/// No space is reserved on btrfs, where what is written to reserved space is not compressed.
+/// Space is not preallocated on btrfs, because btrfs does not compress data in preallocated extents
+/// (Linux 6.18).
 ///
-/// Before that it is cloned where the file system can; what is to be written and is not in memory
-/// is copied by the kernel after all; and if that will not, it is written, and read if it cannot
-/// be mapped. Measured by `cargo xtask bench`.
+/// The caller first tries to clone the file. It falls back from `write` to `kernel` if the source
+/// is not in memory, from `kernel` to `write` if `copy_file_range(2)` fails, and to reading if the
+/// source cannot be mapped. `cargo xtask bench` measures the sizes.
 pub fn best(plan: &Plan, reserved: bool) -> (Method, u32) {
     if !reserved && !plan.holes {
-        // Some file systems would first write zeros before what comes out of order.
+        // A second process would write out of order. File systems without sparse files, such as
+        // vfat, then write zeros up to the new data first.
         return (Method::Kernel, 0);
     }
     let method = if plan.size < WRITTEN && !plan.holes { Method::Kernel } else { Method::Write };
     (method, if plan.size >= SHARED && has_two_processors() { 2 } else { 1 })
 }
 
-/// Whether this process may run on two processors, of the first 1024.
+/// Returns whether this process may run on at least two of the first 1024 processors.
 #[cold]
 #[inline(never)]
 fn has_two_processors() -> bool {

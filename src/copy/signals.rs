@@ -1,4 +1,4 @@
-//! What a signal that ends the program must not leave behind: a file by its temporary name.
+//! Removes the temporary name of a copy if a signal ends the process.
 
 use core::{
     ffi::{CStr, c_int},
@@ -15,10 +15,12 @@ use crate::syscall::{
     rt_sigprocmask,
 };
 
-/// Blocks all signals that can be blocked in this thread, until it is dropped.
+/// Blocks all signals in this thread until the guard is dropped, except `SIGKILL` and `SIGSTOP`,
+/// which cannot be blocked.
 pub struct SignalMaskGuard(Option<SigSet>);
 
-/// Blocks signals for the time of a few calls.
+/// Blocks signals, so that a change of the temporary name and the record of it are one step for the
+/// signal handler.
 #[inline(never)]
 pub fn hold() -> SignalMaskGuard {
     // SAFETY: the mask is restored when the guard is dropped.
@@ -35,8 +37,10 @@ impl Drop for SignalMaskGuard {
     }
 }
 
-/// The name that is to be removed, and its directory; null if there is none.
+/// The name that the handler removes, or null.
 static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+/// The descriptor of the directory of [`NAME`].
 static DIR: AtomicI32 = AtomicI32::new(0);
 
 /// Whether the handler is installed.
@@ -51,12 +55,17 @@ const HARMLESS: u32 = 1 << SIGCHLD
     | 1 << SIGURG
     | 1 << SIGWINCH;
 
-/// Removes a name if a signal ends the process, which then ends as it would have without this.
-/// Signals that the program handles or ignores keep their action.
+/// Registers a name to be removed if a signal ends the process.
+///
+/// The first call installs a handler for each signal whose default action ends the process. The
+/// handler removes the name, and ends the process by the signal's default action. Signals that the
+/// program handles or ignores keep their action.
 ///
 /// # Safety
 ///
-/// Both arguments live until [`forget`] is called with that name. Signals are [held](hold).
+/// * `dir` stays open, and `name` stays valid and unchanged, until [`forget`] is called with
+///   `name`.
+/// * All signals are blocked by [`hold`] during the call.
 #[cold]
 #[inline(never)]
 pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CStr) {
@@ -74,33 +83,36 @@ pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CS
         if HARMLESS.checked_shr(number).is_some_and(|bits| bits & 1 != 0) {
             continue;
         }
-        // SAFETY: the handler makes system calls alone, and the process is the caller's to
-        // change. SIGKILL and SIGSTOP cannot be handled, which is an error of the call.
+        // SAFETY: the handler is async-signal-safe: it only makes system calls. `ProcessControl` is
+        // the permission to install handlers. For SIGKILL and SIGSTOP the call is EINVAL.
         let before = unsafe { rt_sigaction(Signal(number), Some(&action)) };
         if let Ok(before) = before
             && !matches!(before.disposition, Disposition::Default)
         {
-            // SAFETY: this is the action from before, and the signal has been blocked since.
+            // SAFETY: this restores the previous action. The signal has been blocked since the
+            // action was replaced, so the handler has not run.
             let _ = unsafe { rt_sigaction(Signal(number), Some(&before)) };
         }
     }
 }
 
-/// Leaves a name alone from now on.
+/// Unregisters `name`. Does nothing if another name is registered.
 pub fn forget(name: &CStr) {
     let own = name.as_ptr().cast_mut().cast();
     let _ = NAME.compare_exchange(own, ptr::null_mut(), AcqRel, Relaxed);
 }
 
-/// Leaves the name alone in a worker process: the process that forked it removes the name.
+/// Unregisters any name. A worker process calls it, because the first process removes the name.
 pub fn forget_all() {
     NAME.store(ptr::null_mut(), Release);
 }
 
+/// The signal handler: removes the registered name, and ends the process by the signal.
 unsafe extern "C" fn end(number: c_int) {
     let name = NAME.load(Acquire);
     if !name.is_null() {
-        // SAFETY: the promise of `remove_on_signal`: a C string, and an open descriptor.
+        // SAFETY: the caller of `remove_on_signal` keeps the C string valid and the descriptor open
+        // while the name is registered.
         let (name, dir) =
             unsafe { (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire))) };
         let _ = syscall::unlinkat(dir, name, AtFlags::empty());
@@ -111,12 +123,12 @@ unsafe extern "C" fn end(number: c_int) {
         flags: SaFlags::empty(),
         mask: SigSet::empty(),
     };
-    // SAFETY: the default action is no function.
+    // SAFETY: the default action runs no code of the process.
     let _ = unsafe { rt_sigaction(signal, Some(&action)) };
     let _ = syscall::raise(signal);
-    // SAFETY: nothing comes after it.
+    // SAFETY: the process ends here or in the next call, so no code depends on the mask.
     let _ = unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::empty())) };
-    // The first process of a PID namespace outlives signals with the default action. Without its
-    // name, the copy cannot go on.
+    // The kernel ignores a signal with the default action that PID 1 of a PID namespace sends to
+    // itself. The copy cannot continue without its temporary name, so the process exits.
     syscall::exit_group(128 + number);
 }

@@ -1,4 +1,4 @@
-//! Worker processes that copy one file.
+//! Runs worker processes that copy one file together.
 
 use core::{
     num::NonZeroU32,
@@ -13,34 +13,35 @@ use super::{Action, Cause, Failure, Outcome, ProcessControl, dest, signals};
 use crate::map::MmapRaw;
 use crate::syscall::{self, Errno, Pid, Signal, WaitFlags};
 
-/// The work that the processes of a copy share. Positions are in units, because not every
-/// processor can change 64 bits at once.
+/// The state that the processes of a copy share. Offsets are counted in units of 4 KiB, because
+/// some 32-bit processors have no 64-bit atomic operations.
 pub struct WorkQueue {
-    /// Where the next window begins.
+    /// The offset of the next window, in units.
     next: AtomicUsize,
-    /// How much has been copied.
+    /// The amount of data that has been copied, in units.
     done: AtomicUsize,
-    /// How many forked workers have begun and not finished.
+    /// The number of forked workers that have started and not finished.
     working: AtomicU32,
-    /// The first failure, which is the one that is reported; zero if there is none.
+    /// The first failure, which is the one that is reported, or zero.
     failure: AtomicU32,
 }
 
-/// Bytes in a unit: no page is smaller.
+/// The size of a unit in bytes. Every page size is a multiple of it.
 const UNIT: u64 = 4096;
 
-/// Bytes in units; the end of a file counts as that of its page.
+/// Converts bytes to units, rounded up.
 const fn units(bytes: u64) -> usize {
     bytes.div_ceil(UNIT) as usize
 }
 
-/// Whether the positions in a file of so many bytes can be told: in 32 bits up to 16 TiB.
+/// Returns whether every offset in a file of `bytes` bytes fits into a `usize` of units. With 32
+/// bits, this limits a file to 16 TiB.
 pub fn can_count(bytes: u64) -> bool {
     usize::try_from(bytes.div_ceil(UNIT)).is_ok()
 }
 
 impl WorkQueue {
-    /// All before `position` is somebody's already.
+    /// Creates a queue. The data before `position` has been copied already.
     pub const fn new(position: u64) -> WorkQueue {
         WorkQueue {
             next: AtomicUsize::new(units(position)),
@@ -50,8 +51,10 @@ impl WorkQueue {
         }
     }
 
-    /// Takes the next window, which `find` finds from a position on. `None`: there is none, or
-    /// somebody has failed.
+    /// Takes the next window, or returns `None` if there is none left or a process has failed.
+    ///
+    /// `find` returns the first window at or after an offset in bytes. It may be called more than
+    /// once, if other processes take windows meanwhile.
     pub fn take(&self, find: impl Fn(u64) -> Option<Window>) -> Option<Window> {
         let mut next = self.next.load(Relaxed);
         loop {
@@ -66,23 +69,25 @@ impl WorkQueue {
         }
     }
 
-    /// Counts a window as copied, and tells how many bytes are, up to a unit for each.
+    /// Counts a window as copied. Returns the number of bytes copied so far, with the length of
+    /// each window rounded up to a unit.
     pub fn count(&self, window: &Window) -> u64 {
         let units = units(window.len as u64);
         (self.done.fetch_add(units, Relaxed) + units) as u64 * UNIT
     }
 
-    /// Returns what came of the work, after all workers have ended.
+    /// Returns the result of the copy. All workers have ended.
     fn result(&self) -> Outcome<()> {
         match NonZeroU32::new(self.failure.load(Acquire)) {
             Some(bits) => Err(Failure(bits)),
-            // One was killed, and what it had taken is copied by nobody.
+            // A worker that did not finish was killed, and has not copied its last window.
             None if self.working.load(Acquire) != 0 => Err(dest(Action::CopyTo, Cause::Worker)),
             None => Ok(()),
         }
     }
 
-    /// Does work that is done at this board; a failure ends that of all.
+    /// Runs `work` in this process, and records its failure, which stops all processes at their
+    /// next window.
     fn work(&self, work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>, here: bool) {
         if let Err(Failure(bits)) = work(self, here) {
             let _ = self.failure.compare_exchange(0, bits.get(), Relaxed, Relaxed);
@@ -90,9 +95,10 @@ impl WorkQueue {
     }
 }
 
-/// Does the work in up to `count` processes, of which this is one; in this one alone without
-/// permission to fork. All before `position` is done already. `work` is told whether it runs in
-/// this process. A failure of one is that of all.
+/// Runs `work` in up to `count` processes, including this one, and returns the first failure.
+///
+/// Without permission to fork, only this process runs `work`. The data before `position` has been
+/// copied already. The second argument of `work` is true in this process and false in a worker.
 pub fn run(
     process: Option<ProcessControl>,
     count: u32,
@@ -105,7 +111,8 @@ pub fn run(
         && let Ok(map) = MmapRaw::map_anon_shared(size_of::<WorkQueue>())
     {
         let queue = map.as_mut_ptr().cast();
-        // SAFETY: mapped, with room for it, and aligned to a page; what changes in it is atomic.
+        // SAFETY: the mapping is page-aligned, large enough for a `WorkQueue`, and lives until the
+        // end of this block. After it is written, only its atomic fields change.
         let queue = unsafe {
             ptr::write(queue, own);
             &*queue
@@ -117,10 +124,11 @@ pub fn run(
     own.result()
 }
 
-/// Works in up to `count` processes, and returns when all forked ones have ended.
+/// Runs `work` in up to `count` processes, and returns when all forked processes have ended.
 ///
-/// Each process forks one worker, and waits for it. After `unshare --pid` the first worker is
-/// PID 1 of a namespace, and the kernel kills all others in it when PID 1 ends: here it ends last.
+/// Each process forks one worker and waits for it, so that the first worker ends last. After
+/// `unshare --pid`, the first worker is PID 1 of a new namespace, and the kernel kills all other
+/// processes of the namespace when PID 1 ends.
 fn fork_workers(
     process: ProcessControl,
     count: u32,
@@ -131,8 +139,8 @@ fn fork_workers(
     let mut worker = None;
     if count > 1 {
         let parent = syscall::getpid();
-        // SAFETY: this is the only thread, as whoever made the permission promised, and the
-        // child uses no memory that is missing there. It copies a part of the file, and exits.
+        // SAFETY: `ProcessControl` guarantees that the process has one thread, and that all memory
+        // of the program exists in a child. The child copies windows of the file, and exits.
         match unsafe { syscall::fork() } {
             Ok(None) => worker_main(process, parent, count - 1, queue, work),
             Ok(pid) => worker = pid,
@@ -145,10 +153,10 @@ fn fork_workers(
     }
 }
 
-/// No more than so many at one file.
+/// The largest number of processes that copy one file.
 pub const MAX_WORKERS: u32 = 64;
 
-/// The whole life of a worker, which forks the others: up to `count` with it.
+/// Runs a worker process, which forks the other workers, up to `count` including itself.
 #[cold]
 fn worker_main(
     process: ProcessControl,
@@ -158,10 +166,11 @@ fn worker_main(
     work: &mut dyn FnMut(&WorkQueue, bool) -> Outcome<()>,
 ) -> ! {
     signals::forget_all();
-    // Whom it helps may be killed; then its work is of no use.
-    // SAFETY: the argument is a number.
+    // If the parent is killed, the copy has failed, and the worker must not continue.
+    // SAFETY: PR_SET_PDEATHSIG takes the number of a signal, and accesses no memory.
     let _ = unsafe { syscall::prctl(PR_SET_PDEATHSIG, [Signal::KILL.0 as usize, 0, 0, 0]) };
-    // It may have been by then. (A parent outside of this PID namespace has the number 0.)
+    // The parent may have been killed before the call, and then no signal is sent. The PID of a
+    // parent outside of this PID namespace reads as 0.
     let now = syscall::getppid();
     if now == parent || now == 0 {
         queue.working.fetch_add(1, Relaxed);
@@ -171,8 +180,10 @@ fn worker_main(
     syscall::exit_group(0);
 }
 
-/// Waits for a child's end. (If the program ignores `SIGCHLD`, until there is no child: the
-/// status is lost, and not needed.)
+/// Waits until a child has ended.
+///
+/// If the program ignores `SIGCHLD`, the call returns `ECHILD` when all children have ended. The
+/// exit status is not needed.
 fn wait(pid: Pid) {
     while let Err(Errno::EINTR) = syscall::waitid(Some(pid), WaitFlags::EXITED) {}
 }

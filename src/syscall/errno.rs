@@ -1,4 +1,4 @@
-//! Errors, by the kernel's number, name and text.
+//! Error numbers, with their names and texts.
 
 use core::fmt;
 
@@ -6,10 +6,10 @@ use linux_raw_sys::errno;
 
 use crate::decimal::Decimal;
 
-/// A kernel error number, 1 to 4095.
+/// An error number of the kernel, from 1 to 4095.
 ///
-/// `Display` gives the kernel's text and the name, as in `No such file or
-/// directory (ENOENT)`. Numbers differ between architectures; names do not.
+/// `Display` writes the kernel's text and the name, such as `No such file or directory
+/// (ENOENT)`. Numbers differ between architectures; names do not.
 ///
 /// Source: errno(3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,38 +17,43 @@ use crate::decimal::Decimal;
 pub struct Errno(u16);
 
 impl Errno {
-    /// The largest number that a kernel returns.
+    /// The largest error number that a system call returns.
     pub const MAX: u16 = 4095;
 
-    /// Same as `EAGAIN`.
+    /// Another name of `EAGAIN`.
     pub const EWOULDBLOCK: Errno = Errno::EAGAIN;
 
-    /// The error with this number.
+    /// Creates an error from its number on this architecture.
+    ///
+    /// Any number is accepted. A number that the kernel does not use has neither name nor text.
     #[must_use]
     pub const fn new(number: u16) -> Errno {
         Errno(number)
     }
 
-    /// The number, as this architecture counts.
+    /// Returns the error's number on this architecture.
     #[must_use]
     pub const fn number(self) -> u16 {
         self.0
     }
 
-    /// The name, such as `ENOENT`; `None` for a number that has none.
+    /// Returns the error's name, such as `ENOENT`, or `None` if the number has no name.
+    #[doc(alias = "strerrorname_np")]
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         self.field(0)
     }
 
-    /// The kernel's text, such as `No such file or directory`; `None` for a number
-    /// that has none.
+    /// Returns the kernel's text, such as `No such file or directory`, or `None` if the number
+    /// has no text.
+    #[doc(alias = "strerror")]
     #[must_use]
     pub fn text(self) -> Option<&'static str> {
         self.field(1)
     }
 
-    /// What a raw call returned: a value, or an errno from −4095 to −1.
+    /// Splits the result of a raw call: −4095 to −1, seen as a signed number, is an error, and
+    /// everything else is a value.
     #[inline]
     pub(crate) const fn check(result: usize) -> Result<usize, Errno> {
         if result > (Errno::MAX as usize + 1).wrapping_neg() {
@@ -58,11 +63,12 @@ impl Errno {
         }
     }
 
+    /// Returns the name (0) or the text (1).
     #[inline(never)]
     fn field(self, which: usize) -> Option<&'static str> {
         let row = NUMBERS.iter().position(|&number| number == self.0)?;
         let text = TEXTS.as_bytes().split(|&byte| byte == 0).nth(2 * row + which)?;
-        // SAFETY: a whole piece of a `str` between two ASCII characters.
+        // SAFETY: the bytes are a part of a `str` that begins and ends at an ASCII character.
         Some(unsafe { core::str::from_utf8_unchecked(text) })
     }
 }
@@ -99,8 +105,8 @@ impl From<Errno> for std::io::Error {
     }
 }
 
-// One string and one array of numbers: a table of string slices would need two
-// relocations for every error, and four times the room.
+// The names and texts are one string, and the numbers one array. A table of string slices would
+// need two relocations for each error, and four times the space.
 macro_rules! errors {
     ($($name:ident $text:literal,)*) => {
         impl Errno {
@@ -112,8 +118,8 @@ macro_rules! errors {
     };
 }
 
-// The texts are those of the crate `syscalls`, which has them from the kernel's
-// headers (tests/oracle.rs compares); the numbers are this architecture's.
+// The texts are the comments in the kernel's headers, and tests/oracle.rs compares them with the
+// crate `syscalls`. The numbers are this architecture's.
 errors! {
     EPERM "Operation not permitted",
     ENOENT "No such file or directory",

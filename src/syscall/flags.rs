@@ -1,11 +1,13 @@
-//! The bits that calls take, typed. Every value is this architecture's, from
-//! `linux-raw-sys`.
+//! The flags and the choices that the calls take, as types. Every value is this architecture's,
+//! from `linux-raw-sys`.
 
 use bitflags::bitflags;
 use linux_raw_sys::general::{procmap_query_flags::*, *};
 
-/// Makes flag types whose bits are constants of the kernel's. Bits without a name
-/// here are kept: the kernel is the one to refuse them.
+/// Defines types of flags whose bits are the kernel's constants.
+///
+/// Bits without a name are kept, because the kernel may know them. It refuses those that it does
+/// not know.
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident { $($flag:ident = $value:ident,)* })*) => {$(
         bitflags! {
@@ -13,14 +15,18 @@ macro_rules! flags {
             #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
             #[repr(transparent)]
             pub struct $name: u32 {
-                $(#[doc = concat!("`", stringify!($value), "`")] const $flag = $value as u32;)*
+                $(
+                    #[doc = concat!("Corresponds to `", stringify!($value), "`.")]
+                    const $flag = $value as u32;
+                )*
                 const _ = !0;
             }
         }
 
         impl $name {
-            #[allow(dead_code, reason = "some travel inside structures")]
-            pub(crate) const fn register(self) -> usize {
+            /// Returns the flags as the kernel takes them in a register.
+            #[allow(dead_code, reason = "some flags are passed in structures")]
+            pub(crate) const fn as_arg(self) -> usize {
                 self.bits() as usize
             }
         }
@@ -28,7 +34,7 @@ macro_rules! flags {
 }
 
 flags! {
-    /// How a file is opened. Source: open(2).
+    /// Flags that select how [`openat`](super::openat) opens a file. Source: open(2).
     OFlags {
         RDONLY = O_RDONLY,
         WRONLY = O_WRONLY,
@@ -46,7 +52,7 @@ flags! {
         TMPFILE = O_TMPFILE,
     }
 
-    /// Permission bits and the file type. Source: inode(7).
+    /// The permissions of a file, and its type. Source: inode(7).
     Mode {
         TYPE = S_IFMT,
         SETUID = S_ISUID,
@@ -66,7 +72,8 @@ flags! {
         XOTH = S_IXOTH,
     }
 
-    /// How a path is looked up. Source: the pages of the calls that take it.
+    /// Flags that select how a path is resolved. Source: the manual pages of the calls that
+    /// take them.
     AtFlags {
         SYMLINK_NOFOLLOW = AT_SYMLINK_NOFOLLOW,
         SYMLINK_FOLLOW = AT_SYMLINK_FOLLOW,
@@ -74,7 +81,8 @@ flags! {
         REMOVEDIR = AT_REMOVEDIR,
     }
 
-    /// How a file system is mounted, or what changes about a mount. Source: mount(2).
+    /// Flags that select how [`mount`](super::mount) mounts a file system, or what it changes
+    /// about a mount. Source: mount(2).
     MountFlags {
         RDONLY = MS_RDONLY,
         NOSUID = MS_NOSUID,
@@ -98,7 +106,8 @@ flags! {
         LAZYTIME = MS_LAZYTIME,
     }
 
-    /// How a file system is unmounted. Source: umount2(2).
+    /// Flags that select how [`umount2`](super::umount2) unmounts a file system. Source:
+    /// umount2(2).
     UmountFlags {
         FORCE = MNT_FORCE,
         DETACH = MNT_DETACH,
@@ -106,29 +115,31 @@ flags! {
         NOFOLLOW = UMOUNT_NOFOLLOW,
     }
 
-    /// What [`faccessat`](super::faccessat) asks; empty asks whether there is such
-    /// a file. Source: access(2).
+    /// The access that [`faccessat`](super::faccessat) checks. Without flags (`F_OK`) it checks
+    /// that the file exists. Source: access(2).
     Access {
         READ = R_OK,
         WRITE = W_OK,
         EXEC = X_OK,
     }
 
-    /// What renaming may do to an existing file. Source: rename(2).
+    /// Flags that select what [`renameat2`](super::renameat2) does to a file that has the new
+    /// name. Source: rename(2).
     RenameFlags {
         NOREPLACE = RENAME_NOREPLACE,
         EXCHANGE = RENAME_EXCHANGE,
         WHITEOUT = RENAME_WHITEOUT,
     }
 
-    /// Whether an extended attribute may exist already; empty does not mind. Source:
-    /// setxattr(2).
+    /// Flags that require that an extended attribute exists, or does not exist. Without flags,
+    /// it is created or replaced. Source: setxattr(2).
     XattrFlags {
         CREATE = XATTR_CREATE,
         REPLACE = XATTR_REPLACE,
     }
 
-    /// What is done to a range of a file; empty reserves space. Source: fallocate(2).
+    /// Flags that select what [`fallocate`](super::fallocate) does to a range of a file.
+    /// Without flags, it preallocates space. Source: fallocate(2).
     FallocateFlags {
         KEEP_SIZE = FALLOC_FL_KEEP_SIZE,
         PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE,
@@ -138,14 +149,15 @@ flags! {
         UNSHARE_RANGE = FALLOC_FL_UNSHARE_RANGE,
     }
 
-    /// What is begun and waited for. Source: sync_file_range(2).
+    /// Flags that select what [`sync_file_range`](super::sync_file_range) starts and waits for.
+    /// Source: sync_file_range(2).
     SyncFileRangeFlags {
         WAIT_BEFORE = SYNC_FILE_RANGE_WAIT_BEFORE,
         WRITE = SYNC_FILE_RANGE_WRITE,
         WAIT_AFTER = SYNC_FILE_RANGE_WAIT_AFTER,
     }
 
-    /// What may be done to the pages of a mapping; empty (`PROT_NONE`) nothing.
+    /// The access that a mapping allows. Without flags (`PROT_NONE`), every access faults.
     /// Source: mmap(2).
     ProtFlags {
         READ = PROT_READ,
@@ -153,7 +165,7 @@ flags! {
         EXEC = PROT_EXEC,
     }
 
-    /// The type of a mapping, exactly one of the first four, and its options.
+    /// The type of a mapping, which is exactly one of the first four flags, and its options.
     /// Source: mmap(2).
     MapFlags {
         SHARED = MAP_SHARED,
@@ -172,13 +184,15 @@ flags! {
         HUGETLB = MAP_HUGETLB,
     }
 
-    /// What a protection key forbids at first; empty nothing. Source: pkey_alloc(2).
+    /// The accesses that a new protection key forbids. Without flags, it forbids none. Source:
+    /// pkey_alloc(2).
     PkeyRights {
         DISABLE_ACCESS = PKEY_DISABLE_ACCESS,
         DISABLE_WRITE = PKEY_DISABLE_WRITE,
     }
 
-    /// Which mapping is asked for, and what the kernel tells of one. Source: the kernel's
+    /// Properties of a mapping, and flags that select which mapping
+    /// [`procmap_query`](super::procmap_query()) returns. Source: the kernel's
     /// `Documentation/filesystems/proc.rst`.
     ProcmapFlags {
         READABLE = PROCMAP_QUERY_VMA_READABLE,
@@ -189,21 +203,23 @@ flags! {
         FILE_BACKED = PROCMAP_QUERY_FILE_BACKED_VMA,
     }
 
-    /// How a mapping may be moved. Source: mremap(2).
+    /// Flags that select how [`mremap`](super::mremap) may move a mapping. Source: mremap(2).
     MremapFlags {
         MAYMOVE = MREMAP_MAYMOVE,
         FIXED = MREMAP_FIXED,
         DONTUNMAP = MREMAP_DONTUNMAP,
     }
 
-    /// When a mapping is written back: one of `SYNC` and `ASYNC`. Source: msync(2).
+    /// Flags that select whether [`msync`](super::msync) waits for the disk: one of `SYNC` and
+    /// `ASYNC`. Source: msync(2).
     MsyncFlags {
         ASYNC = MS_ASYNC,
         SYNC = MS_SYNC,
         INVALIDATE = MS_INVALIDATE,
     }
 
-    /// Which pages are locked; empty brings all of them in. Source: mlock2(2).
+    /// Flags that select which pages [`mlock2`](super::mlock2) reads in. Without flags, it
+    /// reads in all pages. Source: mlock2(2).
     MlockFlags {
         ONFAULT = MLOCK_ONFAULT,
     }
@@ -217,7 +233,8 @@ flags! {
         EXEC = MFD_EXEC,
     }
 
-    /// What can no longer be done to a file in memory. Source: fcntl(2), F_ADD_SEALS.
+    /// Seals of a file in memory, each of which forbids an operation for good. Source:
+    /// F_ADD_SEALS(2const).
     Seals {
         SEAL = F_SEAL_SEAL,
         SHRINK = F_SEAL_SHRINK,
@@ -238,14 +255,15 @@ flags! {
         RESETHAND = SA_RESETHAND,
     }
 
-    /// State of an alternate signal stack. Source: sigaltstack(2).
+    /// The state and the options of an alternate signal stack. Source: sigaltstack(2).
     SsFlags {
         ONSTACK = SS_ONSTACK,
         DISABLE = SS_DISABLE,
         AUTODISARM = SS_AUTODISARM,
     }
 
-    /// Which changes of a child are waited for. Source: waitid(2).
+    /// Flags that select which changes of a child [`waitid`](super::waitid) waits for. Source:
+    /// waitid(2).
     WaitFlags {
         EXITED = WEXITED,
         STOPPED = WSTOPPED,
@@ -254,14 +272,15 @@ flags! {
         NOWAIT = WNOWAIT,
     }
 
-    /// Where random bytes come from. Source: getrandom(2).
+    /// Flags that select the source of random bytes, and whether to wait for it. Source:
+    /// getrandom(2).
     GetrandomFlags {
         NONBLOCK = GRND_NONBLOCK,
         RANDOM = GRND_RANDOM,
         INSECURE = GRND_INSECURE,
     }
 
-    /// What `clone` shares between parent and child. Source: clone(2).
+    /// Flags that select what a child shares with its parent. Source: clone(2).
     CloneFlags {
         VM = CLONE_VM,
         FS = CLONE_FS,
@@ -279,11 +298,12 @@ flags! {
 
 #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
 impl MapFlags {
-    /// `MAP_SYNC`, with [`SHARED_VALIDATE`](MapFlags::SHARED_VALIDATE). On mips there is none.
+    /// Corresponds to `MAP_SYNC`, which needs [`SHARED_VALIDATE`](MapFlags::SHARED_VALIDATE).
+    /// mips does not have it.
     pub const SYNC: MapFlags = MapFlags::from_bits_retain(MAP_SYNC);
 }
 
-/// Makes a type of numbers of which a call takes exactly one.
+/// Defines types of numbers of which a call takes exactly one.
 macro_rules! choices {
     ($($(#[$doc:meta])* $name:ident { $($choice:ident = $value:ident,)* })*) => {$(
         $(#[$doc])*
@@ -293,11 +313,12 @@ macro_rules! choices {
 
         impl $name {
             $(
-                #[doc = concat!("`", stringify!($value), "`")]
+                #[doc = concat!("Corresponds to `", stringify!($value), "`.")]
                 pub const $choice: $name = $name($value as u32);
             )*
 
-            pub(crate) const fn register(self) -> usize {
+            /// Returns the number as the kernel takes it in a register.
+            pub(crate) const fn as_arg(self) -> usize {
                 self.0 as usize
             }
         }
@@ -305,14 +326,14 @@ macro_rules! choices {
 }
 
 choices! {
-    /// What kind of lock, or none. Source: flock(2).
+    /// The operations of [`flock`](super::flock). Source: flock(2).
     Flock {
         SHARED = LOCK_SH,
         EXCLUSIVE = LOCK_EX,
         UNLOCK = LOCK_UN,
     }
 
-    /// What an offset is counted from. Source: lseek(2).
+    /// The positions that [`lseek`](super::lseek) counts an offset from. Source: lseek(2).
     Whence {
         SET = SEEK_SET,
         CUR = SEEK_CUR,
@@ -321,7 +342,8 @@ choices! {
         HOLE = SEEK_HOLE,
     }
 
-    /// How memory will be used. Source: madvise(2).
+    /// The advice that [`madvise`](super::madvise) takes about a range of memory. Source:
+    /// madvise(2).
     Advice {
         NORMAL = MADV_NORMAL,
         RANDOM = MADV_RANDOM,
@@ -349,7 +371,7 @@ choices! {
         GUARD_REMOVE = MADV_GUARD_REMOVE,
     }
 
-    /// A signal's number. Source: signal(7).
+    /// The number of a signal. Source: signal(7).
     Signal {
         HUP = SIGHUP,
         INT = SIGINT,
@@ -372,14 +394,15 @@ choices! {
         XFSZ = SIGXFSZ,
     }
 
-    /// What is done to the mask of blocked signals. Source: sigprocmask(2).
+    /// The changes that [`rt_sigprocmask`](super::rt_sigprocmask) makes to a mask. Source:
+    /// sigprocmask(2).
     SigHow {
         BLOCK = SIG_BLOCK,
         UNBLOCK = SIG_UNBLOCK,
         SETMASK = SIG_SETMASK,
     }
 
-    /// What becomes of the machine. Source: reboot(2).
+    /// The commands of [`reboot`](super::reboot). Source: reboot(2).
     RebootCommand {
         POWER_OFF = LINUX_REBOOT_CMD_POWER_OFF,
         RESTART = LINUX_REBOOT_CMD_RESTART,
@@ -388,7 +411,7 @@ choices! {
         CAD_OFF = LINUX_REBOOT_CMD_CAD_OFF,
     }
 
-    /// A limit on what a process may use. Source: getrlimit(2).
+    /// The resources that [`prlimit`](super::prlimit) limits. Source: getrlimit(2).
     Resource {
         AS = RLIMIT_AS,
         CORE = RLIMIT_CORE,

@@ -1,8 +1,7 @@
-//! Memory: mapping, protecting, locking, and files that live in it.
+//! Memory: mapping, protecting and locking it, and files that live in memory.
 //!
-//! Addresses and lengths are in bytes. The kernel rounds a length up to whole
-//! pages; an address that must be that of a page is not rounded but refused with
-//! `EINVAL`.
+//! Addresses and lengths are in bytes. The kernel rounds a length up to whole pages. It does
+//! not round an address: one that must be page-aligned and is not fails with `EINVAL`.
 
 use core::{ffi::CStr, mem::offset_of, ptr};
 
@@ -12,43 +11,60 @@ use static_assertions::{assert_eq_size, const_assert_eq};
 use super::raw::{nr, syscall1, syscall2, syscall3, syscall5};
 use super::{
     Advice, Errno, MapFlags, MemfdFlags, MlockFlags, MremapFlags, MsyncFlags, OFlags, ProtFlags,
-    Result, Seals, fcntl, fs::descriptor, nothing, register,
+    Result, Seals, as_arg, check_unit, fcntl, fs::descriptor,
 };
 use crate::arch;
 use crate::fd::{BorrowedFd, OwnedFd};
 
 /// Maps `length` bytes of a file, or of zeroed memory, and returns the address.
 ///
-/// `addr` is a wish, or with [`MapFlags::FIXED`] an order; null leaves the choice to
-/// the kernel. `fd` is `None` for [`MapFlags::ANONYMOUS`] memory. `offset` is in
-/// bytes, a multiple of the [page size](super::page_size). The mapping outlives the
-/// descriptor.
+/// `addr` is a hint unless [`MapFlags::FIXED`] is set; a null pointer lets the kernel choose
+/// the address. `length` is rounded up to whole pages; the bytes after the end of the file in
+/// its last page are zero. `fd` is `None` for [`MapFlags::ANONYMOUS`] memory. `offset` is in
+/// bytes and must be a multiple of the [page size](super::page_size). The mapping stays after
+/// the descriptor is closed.
 ///
-/// With [`MapFlags::FIXED_NOREPLACE`] the mapping is at `addr` or not at all: what
-/// kernels before 4.17 put elsewhere is unmapped again, and is `EEXIST`.
+/// With [`MapFlags::FIXED_NOREPLACE`], the memory is mapped exactly at `addr`, or the call
+/// fails. Kernels before Linux 4.17 take `addr` as a hint: what they map elsewhere is unmapped
+/// again, and the call fails with `EEXIST`.
+///
+/// On hugetlbfs, a mapping that may be written to lengthens the file to whole huge pages when
+/// it is made (seen on Linux 6.12, 6.18 and 7.2).
 ///
 /// # Errors
 ///
-/// * `EINVAL`: a length of zero; an offset, or a fixed address, that is no multiple
-///   of the page size; not exactly one type, or one that this kernel does not have
-///   ([`MapFlags::DROPPABLE`] before Linux 6.11).
-/// * `EOVERFLOW`: the offset does not fit in the kernel's, which on 32-bit
-///   architectures ends at 2⁴⁴.
-/// * `EACCES`: the descriptor is not open for reading, or, for a shared writable
-///   mapping, not for reading and writing; the file is no regular file.
-/// * `EBADF`: not a descriptor, and not anonymous.
-/// * `ENODEV`: a file that cannot be mapped: a directory, a pipe, most of `/proc`.
-/// * `ENOMEM`: no such range of addresses is free, or too many mappings.
-/// * `EOPNOTSUPP`: [`MapFlags::SHARED_VALIDATE`] with a flag that the file cannot have, as
-///   `MAP_SYNC` on a file that is not on persistent memory (DAX).
-/// * `EPERM`: executable, on a file system mounted without; a sealed file.
+/// * `EINVAL` if `length` is zero.
+/// * `EINVAL` if `offset`, or `addr` with [`MapFlags::FIXED`], is not a multiple of the page
+///   size.
+/// * `EINVAL` if the flags do not contain exactly one type, or contain one that the kernel does
+///   not have ([`MapFlags::DROPPABLE`] before Linux 6.11).
+/// * `EINVAL` if a shared mapping is to be writable and the file system has none, such as 9p
+///   without a cache, and jffs2.
+/// * `EOVERFLOW` if `offset` is too large for the kernel, which on 32-bit architectures takes
+///   offsets below 2⁴⁴.
+/// * `EACCES` if the descriptor is not open for reading, or, for a shared writable mapping, not
+///   for reading and writing.
+/// * `EBADF` if `fd` was opened with [`OFlags::PATH`], or is `None` without
+///   [`MapFlags::ANONYMOUS`].
+/// * `ENODEV` if the file cannot be mapped, as a directory, a pipe, and most files in `/proc`.
+/// * `EEXIST` if [`MapFlags::FIXED_NOREPLACE`] is set and part of the range is mapped.
+/// * `ENOMEM` if no range of addresses of this length is free, or if the process has too many
+///   mappings.
+/// * `EOPNOTSUPP` if [`MapFlags::SHARED_VALIDATE`] is combined with a flag that the file does
+///   not support, such as `MAP_SYNC` for a file that is not on persistent memory (DAX).
+/// * `EPERM` if the mapping is to be executable and the file system is mounted with `noexec`,
+///   or if the file is sealed against this mapping.
 ///
 /// # Safety
 ///
-/// With `FIXED`, whatever was mapped in the range is gone: nothing may use it
-/// after. And memory of a file changes when anybody writes to the file, and faults
-/// (`SIGBUS`) when it becomes shorter: no reference to it may exist while that can
-/// happen.
+/// * With [`MapFlags::FIXED`], nothing uses what was mapped in the range before.
+/// * No reference to the memory exists while the file can be written to, because its bytes
+///   change with the file.
+/// * No access is made while it can fault, unless `SIGBUS` is handled. A page past the end of
+///   the file faults, for example after the file was truncated. A page that the file system has
+///   no memory or space for faults as well; on a full tmpfs this includes reading a hole
+///   through a shared mapping.
+#[doc(alias = "mmap2")]
 pub unsafe fn mmap(
     addr: *mut u8,
     length: usize,
@@ -57,68 +73,81 @@ pub unsafe fn mmap(
     fd: Option<BorrowedFd<'_>>,
     offset: u64,
 ) -> Result<*mut u8> {
-    let fd = fd.map_or(usize::MAX, register);
-    // SAFETY: the caller's promise.
+    let fd = fd.map_or(usize::MAX, as_arg);
+    // SAFETY: the caller meets this function's requirements.
     let result = unsafe {
-        arch::mmap(addr.expose_provenance(), length, prot.register(), flags.register(), fd, offset)
+        arch::mmap(addr.expose_provenance(), length, prot.as_arg(), flags.as_arg(), fd, offset)
     };
     let at = ptr::with_exposed_provenance_mut(Errno::check(result)?);
     if flags.contains(MapFlags::FIXED_NOREPLACE) && at != addr {
-        // SAFETY: just mapped, and known to nobody.
+        // SAFETY: the range was just mapped, and no other code has its address.
         unsafe { munmap(at, length)? };
         return Err(Errno::EEXIST);
     }
     Ok(at)
 }
 
-/// Removes all mappings of a range of addresses; pages without one are no error.
+/// Unmaps all mappings in a range of addresses.
+///
+/// Pages that are not mapped are skipped without an error. `length` is rounded up to whole
+/// pages.
 ///
 /// # Errors
 ///
-/// `EINVAL`: `addr` is no page's, or a length of zero. `ENOMEM`: it would split a
-/// mapping, and there are too many.
+/// * `EINVAL` if `addr` is not page-aligned, or `length` is zero.
+/// * `ENOMEM` if a mapping would be split and the process has too many mappings.
+/// * `EPERM` if part of the range is sealed by [`mseal`].
 ///
 /// # Safety
 ///
-/// Nothing uses the range any more.
+/// * Nothing uses the range any more.
 pub unsafe fn munmap(addr: *mut u8, length: usize) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::munmap, addr.expose_provenance(), length) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall2(nr::munmap, addr.expose_provenance(), length) })
 }
 
-/// Changes what may be done to the pages of a range; a length of zero does nothing.
+/// Changes the protection of the pages in a range.
+///
+/// `length` is rounded up to whole pages. A length of zero is a no-op.
 ///
 /// # Errors
 ///
-/// `EINVAL`: `addr` is no page's. `EACCES`: the mapping's file was not opened for
-/// that. `ENOMEM`: part of the range is not mapped (what is before it has changed),
-/// or it would split a mapping, and there are too many.
+/// * `EINVAL` if `addr` is not page-aligned.
+/// * `EACCES` if the file was not opened for the requested access.
+/// * `ENOMEM` if part of the range is not mapped. The pages before that part have changed.
+/// * `ENOMEM` if a mapping would be split and the process has too many mappings.
+/// * `EPERM` if part of the range is sealed by [`mseal`].
 ///
 /// # Safety
 ///
-/// Nothing uses the range in a way that is no longer allowed, and nothing relies
-/// on it being unchangeable that is now changed.
+/// * Nothing accesses the range in a way that `prot` does not allow.
+/// * Nothing relies on the range staying unchanged if `prot` makes it writable.
 pub unsafe fn mprotect(addr: *mut u8, length: usize, prot: ProtFlags) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mprotect, addr.expose_provenance(), length, prot.register()) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall3(nr::mprotect, addr.expose_provenance(), length, prot.as_arg()) })
 }
 
-/// Changes a mapping's length, and moves it if `flags` allow; returns its address.
+/// Resizes a mapping, moves it if `flags` allow that, and returns its address.
 ///
-/// `new_addr` counts only with [`MremapFlags::FIXED`]. An `old_length` of zero makes
-/// a second mapping of a shared one.
+/// `new_addr` is used only with [`MremapFlags::FIXED`]. Lengths are rounded up to whole pages.
+/// An `old_length` of zero makes a second mapping of a shared mapping.
 ///
 /// # Errors
 ///
-/// `EINVAL`: an address that is no page's, a new length of zero, flags that do not
-/// go together. `EFAULT`: part of the old range is not mapped. `ENOMEM`: it cannot
-/// grow where it is, and may not move. `EAGAIN`: it is locked, and would pass the
-/// limit.
+/// * `EINVAL` if an address is not page-aligned, `new_length` is zero, or the flags exclude
+///   each other.
+/// * `EINVAL` if `old_length` is zero and the mapping is private (since Linux 4.14).
+/// * `EFAULT` if part of the old range is not mapped.
+/// * `ENOMEM` if the mapping cannot grow at its address and [`MremapFlags::MAYMOVE`] is not
+///   set.
+/// * `EAGAIN` if the mapping is locked and would exceed `RLIMIT_MEMLOCK`.
+/// * `EPERM` if part of the range is sealed by [`mseal`].
 ///
 /// # Safety
 ///
-/// Nothing uses the old range any more where it shrinks or moves, nor, with
-/// `FIXED`, what was mapped in the new one.
+/// * Nothing uses the part of the old range that is unmapped because the mapping shrinks or
+///   moves.
+/// * With [`MremapFlags::FIXED`], nothing uses what was mapped in the new range before.
 pub unsafe fn mremap(
     old: *mut u8,
     old_length: usize,
@@ -126,61 +155,79 @@ pub unsafe fn mremap(
     flags: MremapFlags,
     new_addr: *mut u8,
 ) -> Result<*mut u8> {
-    let (flags, to) = (flags.register(), new_addr.expose_provenance());
-    // SAFETY: the caller's promise.
+    let (flags, to) = (flags.as_arg(), new_addr.expose_provenance());
+    // SAFETY: the caller meets this function's requirements.
     let result =
         unsafe { syscall5(nr::mremap, old.expose_provenance(), old_length, new_length, flags, to) };
     Ok(ptr::with_exposed_provenance_mut(Errno::check(result)?))
 }
 
-/// Writes changed pages of a shared file mapping back to the file.
+/// Writes the changed pages of a shared file mapping back to the file.
 ///
-/// With [`MsyncFlags::SYNC`] it waits for the disk; [`MsyncFlags::ASYNC`] has done
-/// nothing since Linux 2.6.19, which writes pages back by itself. With
-/// [`MsyncFlags::INVALIDATE`] it fails (`EBUSY`) for locked pages, and on Linux does
-/// nothing else: mappings of one file always agree. A length of zero does nothing.
+/// `length` is rounded up to whole pages. A length of zero is a no-op.
+///
+/// * [`MsyncFlags::SYNC`] waits until the data is on the disk.
+/// * [`MsyncFlags::ASYNC`] has been a no-op since Linux 2.6.19, because the kernel writes
+///   changed pages back by itself.
+/// * [`MsyncFlags::INVALIDATE`] fails with `EBUSY` for locked pages and is otherwise a no-op:
+///   mappings of one file always agree on Linux.
 ///
 /// # Errors
 ///
-/// `EINVAL`: `addr` is no page's, or both of `SYNC` and `ASYNC`. `ENOMEM`: part of
-/// the range is not mapped. `EIO`: the disk failed.
+/// * `EINVAL` if `addr` is not page-aligned, or both `SYNC` and `ASYNC` are set.
+/// * `ENOMEM` if part of the range is not mapped.
+/// * `EIO`, `ENOSPC` or `EDQUOT` if the data could not be written. The error is reported once:
+///   the next call can succeed although the data is lost.
 ///
 /// # Safety
 ///
-/// The range is the caller's: writing pages back makes no difference to memory, but
-/// it does to a file.
+/// * The range belongs to the caller. Writing back does not change memory, but it changes the
+///   file on the disk.
 pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::msync, addr.expose_provenance(), length, flags.register()) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall3(nr::msync, addr.expose_provenance(), length, flags.as_arg()) })
 }
 
-/// Tells the kernel how a range will be used, or asks something of it.
+/// Advises the kernel how a range will be used, or requests an operation on it.
 ///
-/// A length of zero does nothing.
+/// `length` is rounded up to whole pages. A length of zero is a no-op.
+///
+/// Emulators differ: qemu-user 7.2 and 10.0 return success for advice that they do not know, and
+/// ignore it. qemu-user 11.1 refuses [`Advice::POPULATE_READ`] and [`Advice::POPULATE_WRITE`].
 ///
 /// # Errors
 ///
-/// `EINVAL`: `addr` is no page's, or advice that this kernel does not have, or not
-/// for this kind of mapping. `ENOMEM`: part of the range is not mapped. With
-/// `POPULATE_READ` and `POPULATE_WRITE` also `EFAULT`: a page that would fault, as
-/// beyond the end of a file; and `EHWPOISON`.
+/// * `EINVAL` if `addr` is not page-aligned.
+/// * `EINVAL` if the kernel does not have this advice, or does not allow it for this kind of
+///   mapping, as [`Advice::KEEPONFORK`] and [`Advice::DODUMP`] for [`MapFlags::DROPPABLE`].
+/// * `ENOMEM` if part of the range is not mapped.
+/// * `EFAULT` if [`Advice::POPULATE_READ`] or [`Advice::POPULATE_WRITE`] meets a page that
+///   would fault, such as one past the end of a file.
+/// * `EHWPOISON` if `POPULATE_READ` or `POPULATE_WRITE` meets a page with a hardware error.
+/// * `EPERM` if part of the range is sealed by [`mseal`] and the advice would discard its
+///   contents.
 ///
 /// # Safety
 ///
-/// Some advice changes contents: `DONTNEED`, `FREE` and `REMOVE` give pages up.
-/// Nothing may rely on them.
+/// * Nothing relies on the contents of the range after [`Advice::DONTNEED`], [`Advice::FREE`],
+///   [`Advice::REMOVE`] or [`Advice::GUARD_INSTALL`], which discard them, nor after
+///   [`Advice::PAGEOUT`] for memory that is [`MapFlags::DROPPABLE`].
+/// * Nothing accesses the range between [`Advice::GUARD_INSTALL`] and [`Advice::GUARD_REMOVE`],
+///   because each access is a `SIGSEGV`.
+/// * A child of [`fork`](super::fork) does not rely on a range with [`Advice::DONTFORK`], which
+///   is not mapped there, or with [`Advice::WIPEONFORK`], which is zero there.
 pub unsafe fn madvise(addr: *mut u8, length: usize, advice: Advice) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::madvise, addr.expose_provenance(), length, advice.register()) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall3(nr::madvise, addr.expose_provenance(), length, advice.as_arg()) })
 }
 
-/// A range of addresses, as the kernel takes it (`struct iovec`).
+/// A range of addresses, in the layout of the kernel's `struct iovec`. Source: iovec(3type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct IoVec {
-    /// The first address.
+    /// The first address of the range.
     pub base: *mut u8,
-    /// The length in bytes.
+    /// The length of the range in bytes.
     pub len: usize,
 }
 
@@ -188,104 +235,140 @@ assert_eq_size!(IoVec, iovec);
 const_assert_eq!(offset_of!(IoVec, base), offset_of!(iovec, iov_base));
 const_assert_eq!(offset_of!(IoVec, len), offset_of!(iovec, iov_len));
 
-/// [`madvise`] for ranges of a process, which may be another one; `process` is of
-/// [`pidfd_open`](super::pidfd_open). Returns how many bytes it was given for, which is less
-/// if a later range was refused.
+/// Advises the kernel how ranges of a process will be used, which may be another process.
+///
+/// `process` comes from [`pidfd_open`](super::pidfd_open). Returns the number of bytes that the
+/// advice was applied to, which is less than the ranges have if a range after the first was
+/// refused.
 ///
 /// # Errors
 ///
-/// `EINVAL`: advice that is not for other processes (they take `COLD`, `PAGEOUT`,
-/// `WILLNEED` and `COLLAPSE`), or for none before Linux 6.13; an address that is no page's;
-/// more than 1024 ranges. `ENOMEM`: the first range is not mapped. `EPERM`: the process is
-/// not ours to trace, or there is no `CAP_SYS_NICE`. `ESRCH`: it has ended. `EBADF`: not a
-/// process's descriptor. `ENOSYS`: before Linux 5.10.
+/// * `EINVAL` if the process is another one and the advice is not `COLD`, `PAGEOUT`, `WILLNEED`
+///   or `COLLAPSE`. Before Linux 6.13 this is also so for the current process.
+/// * `EINVAL` if an address is not page-aligned, or there are more than 1024 ranges.
+/// * `ENOMEM` if the first range is not mapped.
+/// * `EPERM` if the caller may not trace the process, or does not have `CAP_SYS_NICE`.
+/// * `ESRCH` if the process has ended.
+/// * `EBADF` if `process` does not refer to a process.
+/// * `ENOSYS` before Linux 5.10.
 ///
 /// # Safety
 ///
-/// As for [`madvise`] where the process is this one, and towards the other where it is not.
+/// * For the current process, each range meets the requirements of [`madvise`]: nothing relies on
+///   contents that the advice discards, and nothing accesses a guard.
+/// * For another process, nothing in that process relies on what the advice discards.
 pub unsafe fn process_madvise(
     process: BorrowedFd<'_>,
     ranges: &[IoVec],
     advice: Advice,
 ) -> Result<usize> {
     let (at, count) = (ranges.as_ptr().expose_provenance(), ranges.len());
-    // SAFETY: the structures are the kernel's; the rest is the caller's promise.
+    // SAFETY: `IoVec` has the layout of the kernel's structure; the caller promises the rest.
     Errno::check(unsafe {
-        syscall5(nr::process_madvise, register(process), at, count, advice.register(), 0)
+        syscall5(nr::process_madvise, as_arg(process), at, count, advice.as_arg(), 0)
     })
 }
 
-/// Seals a range for good: from now on its mappings can be neither removed, moved, resized
-/// nor replaced, and what may be done to them cannot change (`EPERM`). Where they may not be
-/// written, private pages cannot be given up either. Their contents can change as before.
+/// Seals the mappings of a range: they can no longer be unmapped, moved, resized, replaced or
+/// given another protection.
+///
+/// Attempts fail with `EPERM`. Advice that discards private memory fails as well where the
+/// memory is not writable. Contents can still change. A seal cannot be removed.
 ///
 /// # Errors
 ///
-/// `EINVAL`: `addr` is no page's. `ENOMEM`: part of the range is not mapped. `EPERM`,
-/// `ENOSYS`: the kernel has 32 bits. `ENOSYS`: before Linux 6.10.
+/// * `EINVAL` if `addr` is not page-aligned.
+/// * `ENOMEM` if part of the range is not mapped.
+/// * `EPERM` or `ENOSYS` if the kernel has 32 bits.
+/// * `ENOSYS` before Linux 6.10.
 ///
 /// # Safety
 ///
-/// The range is the caller's: whoever counts on unmapping it cannot.
+/// * The range belongs to the caller, and no code relies on unmapping it or changing its
+///   protection.
 pub unsafe fn mseal(addr: *mut u8, length: usize) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mseal, addr.expose_provenance(), length, 0) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall3(nr::mseal, addr.expose_provenance(), length, 0) })
 }
 
-/// Keeps the pages of a range in memory. The start is rounded down to a page.
+/// Locks the pages of a range in memory, after reading them in.
+///
+/// The address is rounded down and the end rounded up to whole pages. Locked pages count
+/// against `RLIMIT_MEMLOCK`.
 ///
 /// # Errors
 ///
-/// `ENOMEM`: part of the range is not mapped, or beyond `RLIMIT_MEMLOCK`. `EPERM`: the
-/// limit is zero. `EAGAIN`: some pages could not be brought in.
+/// * `ENOMEM` if part of the range is not mapped, or if the range exceeds `RLIMIT_MEMLOCK`.
+/// * `ENOMEM` if a page cannot be read in: a page past the end of its file, a guard, or a page
+///   with `PROT_NONE`. The range stays locked nevertheless.
+/// * `EPERM` if `RLIMIT_MEMLOCK` is zero.
+/// * `EAGAIN` if the kernel could not read in some pages for another reason.
 ///
 /// # Safety
 ///
-/// The range is the caller's to lock: pages are brought in, which may fault inside
-/// the kernel, and count against the limit.
+/// * The range belongs to the caller: its pages count against the limit of the process.
 pub unsafe fn mlock(addr: *const u8, length: usize) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::mlock, addr.expose_provenance(), length) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall2(nr::mlock, addr.expose_provenance(), length) })
 }
 
-/// [`mlock`] with flags: with [`MlockFlags::ONFAULT`] pages are locked as they come.
+/// Locks the pages of a range in memory, with flags.
+///
+/// With [`MlockFlags::ONFAULT`], a page is locked when it is first accessed, and the call reads
+/// no page in. Without flags, the call is [`mlock`].
+///
+/// # Errors
+///
+/// * `ENOMEM` if part of the range is not mapped, or if the range exceeds `RLIMIT_MEMLOCK`.
+/// * `ENOMEM` if a page cannot be read in: a page past the end of its file, a guard, or a page
+///   with `PROT_NONE`. The range stays locked nevertheless.
+/// * `EPERM` if `RLIMIT_MEMLOCK` is zero.
+/// * `EAGAIN` if the kernel could not read in some pages for another reason.
+/// * `EINVAL` if a flag is unknown.
+/// * `ENOSYS` before Linux 4.4.
 ///
 /// # Safety
 ///
-/// As for [`mlock`].
+/// * The range belongs to the caller: its pages count against the limit of the process.
 pub unsafe fn mlock2(addr: *const u8, length: usize, flags: MlockFlags) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall3(nr::mlock2, addr.expose_provenance(), length, flags.register()) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall3(nr::mlock2, addr.expose_provenance(), length, flags.as_arg()) })
 }
 
-/// Lets the pages of a range leave memory again.
+/// Unlocks the pages of a range, so that the kernel may write them to the swap again.
+///
+/// The address is rounded down and the end rounded up to whole pages.
 ///
 /// # Errors
 ///
-/// `ENOMEM`: part of the range is not mapped.
+/// * `ENOMEM` if part of the range is not mapped.
 ///
 /// # Safety
 ///
-/// Nobody relies on the range being locked, as code that keeps secrets off the disk
-/// does.
+/// * No code relies on the range being locked, such as code that keeps secrets out of the swap.
 pub unsafe fn munlock(addr: *const u8, length: usize) -> Result<()> {
-    // SAFETY: the caller's promise.
-    nothing(unsafe { syscall2(nr::munlock, addr.expose_provenance(), length) })
+    // SAFETY: the caller meets this function's requirements.
+    check_unit(unsafe { syscall2(nr::munlock, addr.expose_provenance(), length) })
 }
 
-/// Tells which pages of a range are in memory: bit 0 of one byte for each page.
+/// Reports which pages of a range are in memory, in bit 0 of one byte for each page.
+///
+/// `length` is rounded up to whole pages.
 ///
 /// # Errors
 ///
-/// `EINVAL`: `addr` is no page's. `ENOMEM`: part of the range is not mapped.
-/// `EFAULT`: `pages` has fewer bytes than the range has pages (found here).
+/// * `EINVAL` if `addr` is not page-aligned.
+/// * `ENOMEM` if part of the range is not mapped.
+/// * `EFAULT` if `pages` has fewer bytes than the range has pages. This crate checks it before
+///   the call.
 pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
-    // The page size is the kernel's, or smaller: then more room is asked for than is needed.
+    // `page_size` never returns more than the kernel's page size. If it returns less, because a
+    // filter hides the page size, the buffer must be larger than the kernel needs.
     if length > pages.len().saturating_mul(super::page_size()) {
         return Err(Errno::EFAULT);
     }
-    // SAFETY: the kernel writes one byte for each page, for which there is room.
-    nothing(unsafe {
+    // SAFETY: the kernel writes one byte for each page, and the buffer has as many bytes.
+    check_unit(unsafe {
         syscall3(
             nr::mincore,
             addr.expose_provenance(),
@@ -295,56 +378,69 @@ pub fn mincore(addr: *const u8, length: usize, pages: &mut [u8]) -> Result<()> {
     })
 }
 
-/// Makes a file that lives in memory and has no name but the one for `/proc`.
+/// Creates an anonymous file that lives in memory.
 ///
-/// Its length is zero at first; [`ftruncate`](super::ftruncate) makes room.
+/// `name` appears in `/proc/PID/fd` and `/proc/PID/maps` only. The file is empty at first, and
+/// [`ftruncate`](super::ftruncate) sets its length.
 ///
 /// # Errors
 ///
-/// `EINVAL`: unknown flags, or a name of more than 249 bytes.
+/// * `EINVAL` if a flag is unknown, or `name` has more than 249 bytes.
+/// * `EMFILE` or `ENFILE` if the process or the system has too many open files.
 pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd> {
-    // SAFETY: the name is a C string; the descriptor is nobody else's.
+    // SAFETY: the name is a C string, and the new descriptor is used nowhere else.
     descriptor(unsafe {
-        syscall2(nr::memfd_create, name.as_ptr().expose_provenance(), flags.register())
+        syscall2(nr::memfd_create, name.as_ptr().expose_provenance(), flags.as_arg())
     })
 }
 
-/// Makes a file that lives in memory which the kernel itself does not map: nobody reads it
-/// but the processes that have it mapped. `flags` may be [`OFlags::CLOEXEC`].
+/// Creates a file in memory that only the processes that map it can read, because the kernel
+/// removes its pages from its own mapping of memory.
 ///
-/// Its length is zero at first, and [`ftruncate`](super::ftruncate) sets it once. The file
-/// can be mapped (shared), but neither read nor written; maps of it count as locked memory.
+/// `flags` may be [`OFlags::CLOEXEC`]. The file is empty at first, and
+/// [`ftruncate`](super::ftruncate) can set its length once. The file can be mapped shared, but
+/// it cannot be read or written through the descriptor. Its mapped pages count as locked
+/// memory.
 ///
 /// # Errors
 ///
-/// `ENOSYS`: before Linux 5.14, on architectures that do not have it, and where it is not
-/// enabled (`secretmem.enable=1`, needed at boot before Linux 6.5). `EINVAL`: other flags.
+/// * `ENOSYS` before Linux 5.14, on architectures that do not have the call, and where it is
+///   disabled. Before Linux 6.5 it is disabled unless the kernel is booted with
+///   `secretmem.enable=1`.
+/// * `EINVAL` if another flag is set.
 pub fn memfd_secret(flags: OFlags) -> Result<OwnedFd> {
-    // SAFETY: the descriptor is nobody else's.
-    descriptor(unsafe { syscall1(nr::memfd_secret, flags.register()) })
+    // SAFETY: the new descriptor is used nowhere else.
+    descriptor(unsafe { syscall1(nr::memfd_secret, flags.as_arg()) })
 }
 
-/// Seals a file in memory: what a seal forbids nobody can do any more, and there is no way
-/// back. No seals: nothing.
+/// Adds seals to a file in memory. Seals cannot be removed.
+///
+/// Empty `seals` are a no-op.
 ///
 /// # Errors
 ///
-/// `EPERM`: the descriptor is not open for writing, or [`Seals::SEAL`] is on already, as on
-/// every file that was made without [`MemfdFlags::ALLOW_SEALING`]. `EBUSY`:
-/// [`Seals::WRITE`], and there is a shared mapping that can be written to. `EINVAL`: such
-/// files have no seals, or this kernel not these.
+/// * `EPERM` if the descriptor is not open for writing.
+/// * `EPERM` if the file has [`Seals::SEAL`], as every file that was created without
+///   [`MemfdFlags::ALLOW_SEALING`].
+/// * `EBUSY` if `seals` contain [`Seals::WRITE`] and the file has a shared mapping that is
+///   writable, or could become writable by `mprotect`: a read-only mapping that was made
+///   through a writable descriptor is one.
+/// * `EINVAL` if the file is of a kind that has no seals, or the kernel does not know one of
+///   `seals`.
+#[doc(alias = "F_ADD_SEALS")]
 pub fn fcntl_add_seals(fd: BorrowedFd<'_>, seals: Seals) -> Result<()> {
-    // SAFETY: takes no pointer.
-    unsafe { fcntl(fd, F_ADD_SEALS, seals.register()) }.map(drop)
+    // SAFETY: this command does not take a pointer.
+    unsafe { fcntl(fd, F_ADD_SEALS, seals.as_arg()) }.map(drop)
 }
 
-/// The seals of a file in memory.
+/// Returns the seals of a file in memory.
 ///
 /// # Errors
 ///
-/// `EINVAL`: such files have none.
+/// * `EINVAL` if the file is of a kind that has no seals.
+#[doc(alias = "F_GET_SEALS")]
 pub fn fcntl_get_seals(fd: BorrowedFd<'_>) -> Result<Seals> {
-    // SAFETY: takes no pointer.
+    // SAFETY: this command does not take a pointer.
     let seals = unsafe { fcntl(fd, F_GET_SEALS, 0)? };
     Ok(Seals::from_bits_retain(seals as u32))
 }

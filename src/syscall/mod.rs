@@ -1,19 +1,22 @@
-//! The kernel's calls, one function each, by the manual page's names.
+//! Typed system calls, one function for each, named as in section 2 of the manual.
 //!
-//! Each function is one system call, or says so where it is more. Arguments are
-//! typed; sizes, offsets and times have 64 bits on every architecture; a result is
-//! `Ok`, or the kernel's error as [`Errno`]. A call is `unsafe` where a wrong
-//! argument could change memory that somebody else relies on.
+//! Each function makes one system call, unless its documentation says that it makes more.
+//! Arguments are typed. Sizes, offsets and times have 64 bits on every architecture. A function
+//! returns `Ok`, or the kernel's error number as [`Errno`]. A function is `unsafe` if a wrong
+//! argument could change memory that other code relies on.
 //!
-//! Under each function stands what it needs beside its manual page in section 2,
-//! which is its source. Errors are listed where they come from this crate, or are
-//! those that a user of mappings meets; the page has them all.
+//! The source of each function is the page in section 2 of the manual that has its name;
+//! another source is named. The documentation here adds what the page does not say. Its lists
+//! of errors contain those that this crate returns itself and those that a user of mappings
+//! meets; the page lists all errors.
 //!
-//! An interrupted call returns `EINTR` and is not repeated here.
+//! A call that a signal handler interrupts fails with `EINTR`. No function except [`write_all`]
+//! repeats the call.
 
 mod errno;
 mod flags;
 mod fs;
+mod io;
 mod mm;
 mod page;
 mod pkey;
@@ -27,6 +30,7 @@ mod time;
 pub use errno::Errno;
 pub use flags::*;
 pub use fs::*;
+pub use io::*;
 pub use mm::*;
 pub use page::page_size;
 pub(crate) use page::set_page_size;
@@ -38,7 +42,7 @@ pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
 pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
-/// Calls without types: a number, and up to six registers.
+/// Untyped system calls: each takes a number and up to six arguments, which are register values.
 pub mod raw {
     pub use crate::arch::{
         clone, nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,
@@ -47,15 +51,15 @@ pub mod raw {
 
 use crate::fd::{AsRawFd, BorrowedFd};
 
-/// What every call returns.
+/// The result of a system call.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// A descriptor as the kernel takes it: a signed number in a register.
-fn register(fd: BorrowedFd<'_>) -> usize {
+/// Returns a descriptor as the kernel takes it: a sign-extended number in a register.
+fn as_arg(fd: BorrowedFd<'_>) -> usize {
     fd.as_raw_fd() as usize
 }
 
-/// For calls whose result is zero or an error.
-fn nothing(result: usize) -> Result<()> {
+/// Returns the error of a call whose result is zero or an error.
+fn check_unit(result: usize) -> Result<()> {
     Errno::check(result).map(drop)
 }

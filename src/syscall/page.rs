@@ -1,4 +1,4 @@
-//! The page size, known only at run time.
+//! The page size, which is known only at run time.
 
 use core::{
     ptr,
@@ -16,20 +16,25 @@ use super::{
 };
 use crate::fd::AsFd;
 
-/// Zero until somebody asks.
+/// The page size, or zero until it is first needed.
 static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 /// The smallest page size of all architectures.
 const LEAST: usize = 4096;
-/// More than any architecture's page size, which is at most 256 KiB.
+/// The length in bytes of the mapping whose pages are counted, which is larger than every
+/// architecture's page size (at most 256 KiB).
 const PROBED: usize = 1 << 20;
 
-/// Returns the size of a page in bytes, a power of two of at least 4 KiB.
+/// Returns the page size in bytes, a power of two of at least 4 KiB.
 ///
-/// Every offset given to `mmap` is a multiple of it. The kernel gives it to each program at its
-/// start (`AT_PAGESZ`), where a freestanding program has it from. In a hosted program the first
-/// call finds it, by `getauxval` with the feature `std`, and otherwise by system calls that
-/// change nothing; later calls remember it.
+/// Offsets of mappings are multiples of it. The kernel passes it to each program at its start
+/// (`AT_PAGESZ`), and a freestanding program takes it from there. In a hosted program, the
+/// first call calls `getauxval` with the feature `std`, and makes system calls without side
+/// effects otherwise. Later calls return the stored value.
+///
+/// If a seccomp filter refuses all these calls, the result is 4 KiB, which may be less than the
+/// kernel's page size.
+#[doc(alias("getpagesize", "_SC_PAGESIZE"))]
 #[must_use]
 pub fn page_size() -> usize {
     match PAGE_SIZE.load(Relaxed) {
@@ -38,10 +43,12 @@ pub fn page_size() -> usize {
     }
 }
 
+/// Stores the page size.
 pub(crate) fn set_page_size(size: usize) {
     PAGE_SIZE.store(size, Relaxed);
 }
 
+/// Finds the page size and stores it.
 #[cold]
 #[inline(never)]
 fn find() -> usize {
@@ -50,7 +57,7 @@ fn find() -> usize {
     size
 }
 
-/// Asks the libc that is linked anyway.
+/// Returns the page size by libc, which a program with `std` has anyway.
 #[cfg(feature = "std")]
 fn from_libc() -> Option<usize> {
     unsafe extern "C" {
@@ -64,10 +71,11 @@ fn from_libc() -> Option<usize> {
     None
 }
 
-/// The auxiliary vector as pairs of type and value, as far as every architecture has
-/// `AT_PAGESZ`.
+/// The beginning of the auxiliary vector, as pairs of type and value. It is long enough to
+/// contain `AT_PAGESZ` on every architecture.
 type Vector = [[usize; 2]; 32];
 
+/// Returns the page size from the auxiliary vector.
 fn from_vector() -> Option<usize> {
     let mut vector = Vector::default();
     let _ = get_vector(&mut vector).or_else(|_| read_vector(&mut vector));
@@ -75,39 +83,41 @@ fn from_vector() -> Option<usize> {
     pair.and_then(|&[_, size]| checked(size))
 }
 
-/// Asks for the vector by a call that needs no file, since Linux 6.4.
+/// Copies the auxiliary vector by a call that needs no file and exists since Linux 6.4.
 fn get_vector(vector: &mut Vector) -> Result<usize> {
     let at = vector.as_mut_ptr().expose_provenance();
-    // SAFETY: the kernel writes at most as many bytes as there are.
+    // SAFETY: the kernel writes at most the size that is passed, which is the vector's.
     unsafe { prctl(PR_GET_AUXV, [at, size_of::<Vector>(), 0, 0]) }
 }
 
+/// Reads the auxiliary vector from `/proc`.
 fn read_vector(vector: &mut Vector) -> Result<usize> {
     let file = open(c"/proc/self/auxv", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    // SAFETY: the vector is ours to write to, and holds any bytes.
+    // SAFETY: the vector is borrowed exclusively, and any bytes are valid for its integers.
     unsafe { read_raw(file.as_fd(), vector.as_mut_ptr().cast(), size_of::<Vector>()) }
 }
 
+/// Returns the number if it can be a page size.
 fn checked(size: usize) -> Option<usize> {
     (size.is_power_of_two() && (LEAST..=PROBED).contains(&size)).then_some(size)
 }
 
-/// Counts the pages of a mapping: `mincore` writes one byte for each.
+/// Counts the pages of a mapping, for each of which `mincore` writes one byte.
 ///
-/// An error that a filter makes up cannot change this number but to zero. Then the answer is
-/// the smallest page size, with which no buffer is too short for the kernel's answer, and
-/// nothing past the end of a mapping is unmapped.
+/// A seccomp filter that fakes an error makes the count zero, and cannot make it another wrong
+/// number. Then the result is the smallest page size. With that, no buffer is too short for
+/// what the kernel writes, and no memory after the end of a mapping is unmapped.
 fn probe() -> usize {
     let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
-    // SAFETY: the kernel chooses the place.
+    // SAFETY: without a fixed address no existing mapping is replaced.
     let map = unsafe { mmap(ptr::null_mut(), PROBED, ProtFlags::empty(), flags, None, 0) };
     let Ok(map) = map else { return LEAST };
-    const UNTOUCHED: u8 = 0xff; // the kernel writes 0 or 1
+    const UNTOUCHED: u8 = 0xff; // Linux writes 0 or 1.
     let mut pages = [UNTOUCHED; PROBED / LEAST];
     let (from, to) = (map.addr(), pages.as_mut_ptr().expose_provenance());
-    // SAFETY: there is room for as many bytes as there can be pages.
+    // SAFETY: the buffer has one byte for each page of the smallest size.
     let _ = Errno::check(unsafe { syscall3(nr::mincore, from, PROBED, to) });
-    // SAFETY: nobody else knows of the mapping.
+    // SAFETY: the mapping was made here, and no other code has its address.
     let _ = unsafe { munmap(map, PROBED) };
     let count = pages.iter().filter(|&&page| page != UNTOUCHED).count();
     PROBED.checked_div(count).and_then(checked).unwrap_or(LEAST)

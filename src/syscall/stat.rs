@@ -1,47 +1,47 @@
-//! What is known of a file, the same on every architecture.
+//! Metadata of files and file systems, in one layout for every architecture.
 
 use core::{ffi::CStr, mem::MaybeUninit};
 
 use linux_raw_sys::general as kernel;
 
 use super::raw::{nr, syscall5};
-use super::{AtFlags, Errno, Mode, Result, Timespec, nothing, register};
+use super::{AtFlags, Errno, Mode, Result, Timespec, as_arg, check_unit};
 use crate::arch;
 use crate::fd::BorrowedFd;
 
-/// What is known of a file. Source: stat(3type), inode(7).
+/// The metadata of a file. Source: stat(3type), inode(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stat {
-    /// The device that the file is on, as the kernel encodes it in 64 bits.
+    /// The device that the file is on, in the kernel's encoding of 64 bits.
     pub dev: u64,
-    /// The inode number; with `dev` it names the file.
+    /// The inode number. Together with `dev` it identifies the file.
     pub ino: u64,
-    /// Type and permissions.
+    /// The file type and the permissions.
     pub mode: Mode,
-    /// How many names it has.
+    /// The number of names (hard links) of the file.
     pub nlink: u64,
-    /// Its owner.
+    /// The user identifier of the owner.
     pub uid: u32,
-    /// Its group.
+    /// The group identifier.
     pub gid: u32,
-    /// The device that it stands for, if it is one.
+    /// The device that the file represents, if it is a device.
     pub rdev: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// What the file system likes to read and write at once, in bytes.
+    /// The file system's preferred size for reading and writing, in bytes.
     pub blksize: u64,
-    /// The space that it takes, in units of 512 bytes whatever `blksize` is.
+    /// The space that the file occupies, in units of 512 bytes, whatever `blksize` is.
     pub blocks: u64,
-    /// When it was last read.
+    /// The time of the last access.
     pub atime: Timespec,
-    /// When its contents last changed.
+    /// The time of the last change of the contents.
     pub mtime: Timespec,
-    /// When its contents or anything in this structure last changed.
+    /// The time of the last change of the contents or the metadata.
     pub ctime: Timespec,
 }
 
-/// What sort of a file it is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 #[non_exhaustive]
@@ -57,7 +57,7 @@ pub enum FileType {
 }
 
 impl Stat {
-    /// What sort of a file it is.
+    /// Returns the type of the file.
     #[must_use]
     pub fn file_type(&self) -> FileType {
         match (self.mode & Mode::TYPE).bits() {
@@ -72,23 +72,29 @@ impl Stat {
         }
     }
 
-    /// The mode without the type: permissions, set-id bits and the sticky bit.
+    /// Returns the mode without the file type: the permissions, the set-user-ID and
+    /// set-group-ID bits, and the sticky bit.
     #[must_use]
     pub fn permissions(&self) -> Mode {
         self.mode - Mode::TYPE
     }
 
-    /// Whether both are the same file, under whatever names.
+    /// Returns whether both are the metadata of one file, by whatever names it was found.
     #[must_use]
     pub fn is_same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
 }
 
-/// What is known of an open file.
+/// Returns the metadata of an open file.
 ///
-/// `statx` where the kernel's `fstat` has times of 32 bits, or does not exist; then
-/// `fstat` all the same if the kernel is too old for `statx` (4.11).
+/// Uses `statx` on architectures whose `fstat` has times of 32 bits or does not exist in all
+/// kernels, and falls back to `fstat` where `statx` is refused, as before Linux 4.11.
+///
+/// # Errors
+///
+/// * `EBADF` if the descriptor is not open.
+/// * `ENOSYS` if the kernel, or a seccomp filter, has neither call.
 pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
     if arch::STATX_FIRST {
         match statx_only(fd, c"", AtFlags::EMPTY_PATH) {
@@ -97,25 +103,39 @@ pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
         }
     }
     let mut stat = MaybeUninit::zeroed();
-    // SAFETY: there is room for the structure.
-    nothing(unsafe { arch::fstat(register(fd), stat.as_mut_ptr()) })?;
-    // SAFETY: numbers, which are zero or what the kernel has filled in.
+    // SAFETY: the kernel writes one structure of this type.
+    check_unit(unsafe { arch::fstat(as_arg(fd), stat.as_mut_ptr()) })?;
+    // SAFETY: the structure consists of integers, which are zero or written by the kernel.
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
 
-/// What is known of a file by its path from a directory.
+/// Returns the metadata of a file by its path, which is relative to a directory.
 ///
-/// With [`AtFlags::SYMLINK_NOFOLLOW`] of a link itself; with
-/// [`AtFlags::EMPTY_PATH`] and an empty path of `dir`. It is `statx` where [`fstat`] is, and
-/// `newfstatat` elsewhere. Source: fstatat(2).
+/// With [`AtFlags::SYMLINK_NOFOLLOW`], the metadata is that of a symbolic link itself. With
+/// [`AtFlags::EMPTY_PATH`] and an empty path, it is that of the file that `dir` refers to. Uses
+/// `statx` on architectures whose `newfstatat` has times of 32 bits or does not exist in all
+/// kernels, and `newfstatat` elsewhere. Source: stat(2).
+///
+/// # Errors
+///
+/// * `ENOENT` if the file does not exist.
+/// * `EACCES` if the permissions of a directory on the path forbid it.
+#[doc(alias("newfstatat", "stat", "lstat"))]
 pub fn fstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     if arch::STATX_FIRST { statx(dir, path, flags) } else { newfstatat(dir, path, flags) }
 }
 
-/// The same, by `statx` on every architecture.
+/// Returns the metadata of a file by its path, using `statx(2)` on every architecture.
 ///
-/// Falls back to `newfstatat` if the kernel is too old for it (4.11), or a filter forbids it.
-/// Source: statx(2).
+/// With [`AtFlags::SYMLINK_NOFOLLOW`], the metadata is that of a symbolic link itself. With
+/// [`AtFlags::EMPTY_PATH`] and an empty path, it is that of the file that `dir` refers to.
+/// Falls back to `newfstatat` if the kernel does not have `statx` (before Linux 4.11), or a
+/// seccomp filter refuses it.
+///
+/// # Errors
+///
+/// * `ENOENT` if the file does not exist.
+/// * `EACCES` if the permissions of a directory on the path forbid it.
 pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     match statx_only(dir, path, flags) {
         Err(Errno::ENOSYS | Errno::EPERM) => newfstatat(dir, path, flags),
@@ -126,29 +146,35 @@ pub fn statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
 #[inline(never)]
 fn newfstatat(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
     let mut stat = MaybeUninit::zeroed();
-    let (path, flags) = (path.as_ptr().expose_provenance(), flags.register());
-    // SAFETY: the path is a C string, and there is room for the structure.
-    nothing(unsafe { arch::newfstatat(register(dir), path, stat.as_mut_ptr(), flags) })?;
-    // SAFETY: numbers, which are zero or what the kernel has filled in.
+    let (path, flags) = (path.as_ptr().expose_provenance(), flags.as_arg());
+    // SAFETY: the path is a C string, and the kernel writes one structure of this type.
+    check_unit(unsafe { arch::newfstatat(as_arg(dir), path, stat.as_mut_ptr(), flags) })?;
+    // SAFETY: the structure consists of integers, which are zero or written by the kernel.
     Ok(from_stat(unsafe { stat.assume_init_ref() }))
 }
 
-/// What is known of a file system: as much of it as mappings need.
+/// The metadata of a file system that concerns mappings. Source: statfs(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatFs {
-    /// Which kind it is, as one of the numbers of statfs(2), such as `TMPFS_MAGIC`.
+    /// The type of the file system: one of the numbers in statfs(2), such as `TMPFS_MAGIC`.
     pub fs_type: u32,
-    /// The size of its blocks in bytes: on hugetlbfs that of its pages.
+    /// The block size in bytes; on hugetlbfs, the size of its pages.
     pub block_size: u64,
 }
 
-/// What is known of the file system that an open file is on.
+/// Returns the metadata of the file system that an open file is on.
+///
+/// # Errors
+///
+/// * `EBADF` if the descriptor is not open.
+/// * `ENOSYS` if the file system does not support the call.
+#[doc(alias = "statfs")]
 pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
     let mut stat = MaybeUninit::zeroed();
-    // SAFETY: there is room for the structure.
-    nothing(unsafe { arch::fstatfs(register(fd), stat.as_mut_ptr()) })?;
-    // SAFETY: numbers, which are zero or what the kernel has filled in.
+    // SAFETY: the kernel writes one structure of this type.
+    check_unit(unsafe { arch::fstatfs(as_arg(fd), stat.as_mut_ptr()) })?;
+    // SAFETY: the structure consists of integers, which are zero or written by the kernel.
     let stat: arch::kernel_statfs = unsafe { stat.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
     Ok(StatFs { fs_type: stat.f_type as u32, block_size: stat.f_bsize as u64 })
@@ -158,17 +184,18 @@ fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> 
     let mut buffer = MaybeUninit::<kernel::statx>::zeroed();
     let mask = kernel::STATX_BASIC_STATS as usize;
     let (path, to) = (path.as_ptr().expose_provenance(), buffer.as_mut_ptr().expose_provenance());
-    // SAFETY: the path is a C string, and there is room for the structure.
-    nothing(unsafe { syscall5(nr::statx, register(dir), path, flags.register(), mask, to) })?;
-    // SAFETY: numbers, which are zero or what the kernel has filled in.
+    // SAFETY: the path is a C string, and the kernel writes one structure of this type.
+    check_unit(unsafe { syscall5(nr::statx, as_arg(dir), path, flags.as_arg(), mask, to) })?;
+    // SAFETY: the structure consists of integers, which are zero or written by the kernel.
     Ok(from_statx(unsafe { buffer.assume_init_ref() }))
 }
 
-// The fields have different widths and signs from one architecture to the next:
-// each cast below widens on some, and does nothing on others.
+// The fields have different widths and signs on different architectures: each cast widens on some
+// architectures and is a no-op on others.
 #[allow(clippy::unnecessary_cast, reason = "not on every architecture")]
 fn from_stat(stat: &arch::kernel_stat) -> Stat {
-    // Where seconds have 32 bits they are signed, though some of the structures deny it.
+    // Seconds of 32 bits are signed in the kernel, although some of its structures declare them as
+    // unsigned, such as those of arm and mips64.
     let narrow = size_of_val(&stat.st_mtime) == 4;
     let seconds = |sec: i64| if narrow { i64::from(sec as i32) } else { sec };
     let time = |sec, nsec| Timespec { sec: seconds(sec), nsec };
@@ -211,8 +238,8 @@ fn from_statx(stat: &kernel::statx) -> Stat {
     }
 }
 
-/// A device number as `fstat` gives it (`new_encode_dev` in the kernel): twelve
-/// bits of major number amid twenty of minor.
+/// Encodes a device number as `fstat` returns it (`new_encode_dev` in the kernel): twelve bits
+/// of the major number between the low eight and the high twelve bits of the minor number.
 fn device(major: u32, minor: u32) -> u64 {
     u64::from((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
 }
@@ -221,10 +248,10 @@ fn device(major: u32, minor: u32) -> u64 {
 mod tests {
     use super::*;
 
-    /// The owner and the group of most files have one number.
+    /// Uses made-up numbers, because the owner and the group of most files are equal.
     #[test]
     fn the_owner_is_not_the_group() {
-        // SAFETY: numbers, for which zero is right.
+        // SAFETY: the structure consists of integers, for which zeros are valid.
         let (mut by_statx, mut by_stat): (kernel::statx, arch::kernel_stat) =
             unsafe { core::mem::zeroed() };
         (by_statx.stx_uid, by_statx.stx_gid) = (1, 2);

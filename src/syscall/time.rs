@@ -6,9 +6,9 @@ use linux_raw_sys::general::{
 use static_assertions::{assert_eq_size, const_assert_eq};
 
 use super::raw::{nr, syscall2, syscall4};
-use super::{Result, nothing};
+use super::{Result, check_unit};
 
-/// A point in time, or a span of it. Source: timespec(3type).
+/// A point in time, or a duration. Source: timespec(3type).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C)]
 pub struct Timespec {
@@ -29,39 +29,43 @@ const_assert_eq!(
 #[non_exhaustive]
 #[repr(u32)]
 pub enum ClockId {
-    /// `CLOCK_REALTIME`: the time of day, since 1970; it can be set.
+    /// The time since 1970-01-01 00:00 UTC (`CLOCK_REALTIME`), which can be set.
     Realtime = CLOCK_REALTIME,
-    /// `CLOCK_MONOTONIC`: never set back, and stands still while suspended.
+    /// The time since an unspecified point (`CLOCK_MONOTONIC`). It cannot be set, and stops
+    /// while the system is suspended.
     Monotonic = CLOCK_MONOTONIC,
-    /// `CLOCK_BOOTTIME`: never set back, and runs while suspended.
+    /// The time since the system was booted (`CLOCK_BOOTTIME`). It cannot be set, and continues
+    /// while the system is suspended.
     Boottime = CLOCK_BOOTTIME,
-    /// `CLOCK_PROCESS_CPUTIME_ID`: what this process has used of the processors.
+    /// The processor time that this process has used (`CLOCK_PROCESS_CPUTIME_ID`).
     ProcessCputime = CLOCK_PROCESS_CPUTIME_ID,
 }
 
-/// Reads a clock.
+/// Returns the time of a clock.
 ///
-/// A real system call: the quicker way through the vDSO is not taken.
+/// Makes a system call, which takes longer than libc's way through the vDSO.
 pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
     let mut time = Timespec::default();
-    // SAFETY: the structure is the kernel's, and ours to have filled.
-    nothing(unsafe {
+    // SAFETY: the structure has the kernel's layout, and is borrowed exclusively during the call.
+    check_unit(unsafe {
         syscall2(nr::clock_gettime, clock as usize, (&raw mut time).expose_provenance())
     })?;
     Ok(time)
 }
 
-/// Sleeps for a span of time.
+/// Sleeps for a duration.
 ///
-/// `clock_nanosleep` of `CLOCK_MONOTONIC`, which is what the kernel's `nanosleep`
-/// does, and which has 64-bit times everywhere.
+/// Uses `clock_nanosleep` with `CLOCK_MONOTONIC`, which is the clock of the kernel's
+/// `nanosleep`, because that call has 64-bit times on every architecture.
 ///
 /// # Errors
 ///
-/// `EINTR`: a signal came; how much time was left is not told. `EINVAL`: a span
-/// below zero, or nanoseconds out of range.
+/// * `EINTR` if a signal handler interrupts the sleep. The remaining time is not returned.
+/// * `EINVAL` if the duration is negative, or the nanoseconds are not between 0 and 999 999
+///   999.
+#[doc(alias = "clock_nanosleep")]
 pub fn nanosleep(span: Timespec) -> Result<()> {
     let (clock, at) = (ClockId::Monotonic as usize, (&raw const span).expose_provenance());
-    // SAFETY: the structure is the kernel's; the remainder is not asked for.
-    nothing(unsafe { syscall4(nr::clock_nanosleep, clock, 0, at, 0) })
+    // SAFETY: the structure has the kernel's layout; a null pointer skips the remaining time.
+    check_unit(unsafe { syscall4(nr::clock_nanosleep, clock, 0, at, 0) })
 }

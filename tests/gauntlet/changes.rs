@@ -28,7 +28,7 @@ use rustix::io::Errno;
 const SIZE: usize = (9 << 20) + 5;
 
 const SHRUNK: &str =
-    "mapcp: cannot copy 'source': it became shorter or unreadable while it was copied\n";
+    "mapcp: cannot copy 'source': it was truncated or became unreadable during the copy\n";
 
 /// A change, and what of the source it leaves.
 type Change = fn(&Trial);
@@ -395,8 +395,7 @@ fn in_place_truncated(place: &Place, way: &[&str]) {
         |mut t, ran, cut| {
             let dest = t.read("dest");
             if ran.end == End::Exit(1) {
-                let line =
-                    "mapcp: cannot write to 'dest': it became shorter while it was written to\n";
+                let line = "mapcp: cannot write to 'dest': it was truncated during the copy\n";
                 ran.is(End::Exit(1), "", line);
                 failed += 1;
                 t.becomes("dest", dest);

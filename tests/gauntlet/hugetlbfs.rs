@@ -84,7 +84,7 @@ fn each_way(place: &Place, mount: &Mount) {
             ran.fails_by_one_of(&[
                 &format!("cannot write to 'dest': {invalid}"),
                 &format!("cannot set the length of 'dest': {invalid}"),
-                "cannot set the length of 'dest': it is not that of what was copied",
+                "cannot set the length of 'dest': it is longer than what was copied",
                 &format!("cannot copy within the kernel '{name}': {invalid}"),
                 &format!("cannot copy within the kernel '{name}': Cross-device link (EXDEV)"),
             ]);
@@ -100,7 +100,7 @@ fn each_way(place: &Place, mount: &Mount) {
     // What is there is not replaced by a failure.
     fs::write(&from, pages(3_000_000)).unwrap();
     t.run(["--method=map", name, "dest"])
-        .fails("cannot set the length of 'dest': it is not that of what was copied");
+        .fails("cannot set the length of 'dest': it is longer than what was copied");
     assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
     drop(t);
     assert_eq!(free(), before);

@@ -439,8 +439,7 @@ fn output(rows: &mut Rows) {
             let mut copy = t.mapcp(["--sync", "source", dest]);
             as_another_user(&t, &mut copy);
             let text = "Permission denied (EACCES)";
-            run(&mut copy)
-                .fails(&format!("cannot write to the disk the directory of '{dest}': {text}"));
+            run(&mut copy).fails(&format!("cannot sync the directory of '{dest}': {text}"));
             t.check();
         }
     });
@@ -554,7 +553,7 @@ fn several(rows: &mut Rows) {
         t.file("one/x", "first");
         t.file("two/x", "second");
         let ran = t.run(["one/x", "two/x", "dir"]);
-        let err = "mapcp: cannot copy to 'dir/x': another source of that name has just been copied there\n";
+        let err = "mapcp: cannot copy to 'dir/x': another source with this name was copied there\n";
         ran.is(End::Exit(1), "Copied 1 files, 5 bytes\n", err);
         t.becomes("dir/x", "first");
         t.check();
@@ -597,7 +596,7 @@ fn several(rows: &mut Rows) {
         t.file("a", noise(10));
         t.file("b", noise(20));
         t.file("dir/b", "old");
-        let out = "'a' -> 'dir/a' (10 bytes, write)\n'b' -> 'dir/b' (left as it was)\n\
+        let out = "'a' -> 'dir/a' (10 bytes, write)\n'b' -> 'dir/b' (left unchanged)\n\
             Copied 1 files, 10 bytes\n";
         t.run(["-vn", "--method=write", "a", "b", "dir"]).is(End::Exit(0), out, "");
         t.becomes_as("dir/a", "a");

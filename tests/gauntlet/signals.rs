@@ -107,7 +107,7 @@ pub fn rows(rows: &mut Rows) {
                 });
                 assert!(cut.get());
                 ran.fails(
-                    "cannot copy 'source': it became shorter or unreadable while it was copied",
+                    "cannot copy 'source': it was truncated or became unreadable during the copy",
                 );
                 t.becomes("source", &pages(1)[..]);
                 t.check();
@@ -336,7 +336,7 @@ fn worker_killed(place: &Place) {
                 ran.copied(SIZE);
                 t.becomes_as("dest", "source");
             } else {
-                ran.fails("cannot copy to 'dest': a process that copied was killed");
+                ran.fails("cannot copy to 'dest': a worker process was killed");
                 killed += 1;
             }
             t.check();

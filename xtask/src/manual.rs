@@ -1,5 +1,5 @@
-//! `cargo xtask manual`: the manual page of `mapcp`, its `--help` and its shell completions, all
-//! made from one table of options.
+//! `cargo xtask manual` generates the manual page of `mapcp`, its help text and its shell
+//! completions from one table of options.
 
 use std::{
     fs,
@@ -13,18 +13,18 @@ struct Opt {
     short: Option<char>,
     long: &'static str,
     value: Value,
-    /// The line of `--help`.
+    /// The description in the help text and the completions.
     help: &'static str,
-    /// What the manual page says.
+    /// The description in the manual page.
     manual: &'static str,
 }
 
-/// What follows an option's name.
+/// The value of an option.
 enum Value {
     None,
-    /// A value by this name, of any text or one of these words.
+    /// The value's name, and the words that it can be. An empty list stands for any text.
     Required(&'static str, &'static [&'static str]),
-    /// A value that may be left out.
+    /// The name and the words of a value that may be omitted.
     Optional(&'static str, &'static [&'static str]),
 }
 
@@ -37,46 +37,45 @@ const OPTIONS: &[Opt] = &[
         short: Some('n'),
         long: "no-clobber",
         value: Nothing,
-        help: "leave an existing DEST alone",
-        manual: "Leaves an existing DEST alone, which is not an error.",
+        help: "do not overwrite an existing DEST",
+        manual: "Does not overwrite an existing DEST. This is not an error.",
     },
     Opt {
         short: Some('p'),
         long: "preserve",
         value: Nothing,
         help: "keep permissions, owner, times and extended attributes",
-        manual: "Keeps the permissions, owner, times and extended attributes of SOURCE. \
-                 Without permission to change the owner, only the group is changed, and the \
-                 set-ID bits are dropped.",
+        manual: "Keeps the permissions, owner, times, access list and extended attributes of \
+                 SOURCE. Without permission to change the owner, only the group is changed, and \
+                 the set-ID bits are dropped.",
     },
     Opt {
         short: None,
         long: "in-place",
         value: Nothing,
         help: "write into an existing DEST instead of replacing it",
-        manual: "Writes into an existing DEST instead of replacing it: DEST stays the same \
-                 file, with all its hard links and attributes. A copy that fails leaves DEST \
-                 partly overwritten.",
+        manual: "Writes into an existing DEST instead of replacing it. DEST keeps its inode, \
+                 hard links and attributes. A copy that fails leaves DEST partly overwritten.",
     },
     Opt {
         short: None,
         long: "sparse",
         value: Required("WHEN", &["auto", "never"]),
         help: "auto: holes stay holes; never: they become zeros",
-        manual: "Says what becomes of the holes of SOURCE. auto, the default, leaves them out \
-                 of DEST; never writes zeros in their place.",
+        manual: "Selects what happens to the holes of SOURCE. auto, the default, leaves them as \
+                 holes in DEST; never allocates blocks of zeros for them.",
     },
     Opt {
         short: None,
         long: "method",
         value: Required("METHOD", &["auto", "clone", "kernel", "map", "write"]),
         help: "auto, clone, kernel, map or write: how to copy",
-        manual: "Says how the bytes are copied. clone shares the blocks of SOURCE (FICLONE). \
+        manual: "Selects how the data is copied. clone shares the blocks of SOURCE (FICLONE). \
                  kernel uses copy_file_range(2). map maps both files and copies memory. write \
-                 writes from the mapped SOURCE. auto, the default, clones where the file \
-                 system can, and otherwise chooses by the size of the file. Where a file \
-                 cannot be mapped or its space cannot be reserved, map falls back to write; \
-                 --verbose names the method that was used.",
+                 maps SOURCE and writes from the mapping. auto, the default, clones if the file \
+                 system can, and otherwise chooses by the size of the file. If DEST gets holes, \
+                 or its space cannot be preallocated, map falls back to write. --verbose prints \
+                 the method that was used.",
     },
     Opt {
         short: Some('j'),
@@ -91,22 +90,22 @@ const OPTIONS: &[Opt] = &[
         value: Nothing,
         help: "write the file and its name to the disk before success is reported",
         manual: "Writes the file, and then its name, to the disk before success is reported. \
-                 After a power cut DEST is the old file or the new one.",
+                 After a power cut, DEST is the old file or the new one.",
     },
     Opt {
         short: None,
         long: "progress",
         value: Optional("WHEN", WHEN),
         help: "auto (on a terminal, after a second), always or never",
-        manual: "Says when progress is shown on standard error. auto, the default, shows it \
-                 on a terminal after a second. Without a value: always.",
+        manual: "Selects when progress is shown on standard error. auto, the default, shows it \
+                 on a terminal after a second. Without a value, --progress means always.",
     },
     Opt {
         short: Some('v'),
         long: "verbose",
         value: Nothing,
         help: "print a line for each file",
-        manual: "Prints a line for each file, which names the method that copied it.",
+        manual: "Prints a line for each file, with the method that copied it.",
     },
     Opt {
         short: Some('q'),
@@ -138,10 +137,10 @@ Copies files by mapping them. An existing DEST is replaced when its copy is comp
 keeps its permissions and owner; if the copy fails, DEST is unchanged.";
 
 const STATUS: [(u8, &str); 3] =
-    [(0, "all files were copied"), (1, "a file was not copied"), (2, "wrong usage")];
+    [(0, "all files were copied"), (1, "a file was not copied"), (2, "usage error")];
 
 impl Opt {
-    /// `--long=VALUE`, as users write it.
+    /// Returns the option as users write it: `--long`, `--long=VALUE` or `--long[=VALUE]`.
     fn long(&self) -> String {
         match self.value {
             Nothing => format!("--{}", self.long),
@@ -150,7 +149,7 @@ impl Opt {
         }
     }
 
-    /// The words that the option takes.
+    /// Returns the words that the option's value can be.
     fn words(&self) -> &'static [&'static str] {
         match self.value {
             Nothing => &[],
@@ -159,23 +158,25 @@ impl Opt {
     }
 }
 
-/// What `mapcp --help` prints.
+/// Returns the output of `mapcp --help`.
 fn help() -> String {
     let mut text = format!("Usage: {}\n       {}\n\n{SUMMARY}\n\n", USAGE[0], USAGE[1]);
     for option in OPTIONS {
         let short = option.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
         text += &format!("  {short}{:<18} {}\n", option.long(), option.help);
     }
-    text += &format!("      {:<18} only names follow\n\nExit status: ", "--");
+    text += &format!("      {:<18} end of the options\n\nExit status: ", "--");
     let status: Vec<String> = STATUS.iter().map(|(code, what)| format!("{code} {what}")).collect();
     text + &status.join(", ") + ".\n"
 }
 
-/// Text for roff: a hyphen is a minus sign, and a line begins with no control character.
+/// Escapes text for roff: backslashes, and hyphens, which roff does not print as minus signs. No
+/// line of the page may begin with a dot or an apostrophe.
 fn roff(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }
 
+/// Returns the manual page.
 fn manual_page() -> String {
     let bold = |text: &str| format!("\\fB{}\\fR", roff(text));
     let mut page = format!(
@@ -199,7 +200,10 @@ fn manual_page() -> String {
         let short = short.unwrap_or_default();
         page += &format!(".TP\n{short}{}\n{}\n", bold(&option.long()), roff(option.manual));
     }
-    page += &format!(".TP\n{}\nOnly names follow.\n.SH EXIT STATUS\n", bold("--"));
+    page += &format!(
+        ".TP\n{}\nEnds the options. All following arguments are names.\n.SH EXIT STATUS\n",
+        bold("--")
+    );
     for (code, what) in STATUS {
         page += &format!(
             ".TP\n{}\n{}{}.\n",
@@ -220,36 +224,37 @@ fn manual_page() -> String {
 }
 
 const DESCRIPTION: &[&str] = &[
-    "The data goes to a file without a name in the directory of DEST, which takes the name of DEST \
-     when it is complete. A copy that fails or is killed leaves the old DEST unchanged. A full disk, \
-     a resource limit, or a SOURCE that is truncated during the copy ends in one line on standard \
-     error and status 1, never in a signal.",
+    "The data goes to an unnamed temporary file in the directory of DEST. The file takes the name \
+     of DEST when it is complete. A copy that fails or is killed leaves the old DEST unchanged. A \
+     full disk, a resource limit, or a SOURCE that is truncated during the copy causes one line on \
+     standard error and status 1, never a signal.",
     "An existing DEST keeps its permissions, access list and owner. A symbolic link is followed. \
-     Holes stay holes. Where a system call is refused or unknown, mapcp uses an older one.",
+     Holes stay holes. If a system call is refused or unknown, mapcp falls back to an older one.",
 ];
 
 const LIMITS: &[&str] = &[
-    "An existing DEST is replaced by a new file, which does not keep its hard links and \
-     extended attributes. --in-place keeps both.",
+    "An existing DEST is replaced by a new file, which does not keep the hard links and \
+     extended attributes of the old one. --in-place keeps both.",
     "Without --sync, the kernel writes the data to the disk after mapcp has exited with \
-     status 0. If that fails (the disk is broken or gone, or a network file system is full), \
-     or the power fails, the new DEST is damaged and the old one is gone. With --sync such an \
-     error is reported, and after a power cut DEST is the old file or the new one.",
-    "To replace a file, the complete copy has the name .mapcp- and 16 digits for some \
-     microseconds. On a file system without O_TMPFILE it has this name from the start. (Where \
-     names have eight characters and three, the name is eight digits and .mcp.) A signal that \
-     ends mapcp removes the name, except SIGKILL: the next copy to the same DEST removes what \
-     that leaves.",
-    "On a file system that ignores chmod(2), an existing DEST can be replaced only if the \
-     umask gives a new file the same permissions. Otherwise the copy fails, and DEST is the \
-     old file; --in-place writes into it.",
-    "A file with fewer blocks than bytes has holes: what the file system reports as a hole, \
-     and pages of zeros, take no space in DEST (with --method=kernel the reported ones \
-     alone). No space is reserved on btrfs, because btrfs does not compress data in reserved \
-     space.",
-    "A SOURCE that others write to during the copy is copied as it is found, at the length \
-     that it had at the start. What cannot be mapped, or ends before the size that its file \
-     system reports, is read up to its end; with --method such an end is an error.",
+     status 0. If this write fails (the disk is broken or removed, or a network file system is \
+     full), or the power fails, the new DEST is damaged and the old one is gone. With --sync, \
+     such an error is reported, and after a power cut DEST is the old file or the new one.",
+    "When an existing file is replaced, the complete copy has a temporary name for some \
+     microseconds: .mapcp- and 16 hexadecimal digits. On a file system without O_TMPFILE, the \
+     copy has this name from the start. On a file system with names of eight characters and an \
+     extension of three, the name is eight digits and .mcp. If a signal other than SIGKILL ends \
+     mapcp, the name is removed. After SIGKILL, the next copy to the same DEST removes it.",
+    "On a file system that ignores chmod(2), an existing DEST can be replaced only if its \
+     permissions are those that the umask gives a new file. Otherwise the copy fails, and DEST \
+     is unchanged; --in-place writes into it.",
+    "A file with fewer blocks than bytes is taken for a sparse file. Its holes, and pages of \
+     zeros, take no space in DEST. With --method=kernel, only the holes that the file system \
+     reports stay holes. Space is not preallocated on btrfs, because btrfs does not compress \
+     data in preallocated space.",
+    "A SOURCE that other processes write to during the copy is copied as it is found, with the \
+     length that it had at the start. A SOURCE that cannot be mapped, or ends before the size \
+     that its file system reports, is read up to its end. With --method, an early end is an \
+     error, and so is a SOURCE that map or write cannot map.",
     "If another process truncates an --in-place DEST at the wrong moment, the file may \
      contain zeros, and no error is reported.",
 ];
@@ -260,6 +265,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("mapcp -j4 --progress big.img copy.img", "Copies a large file by four processes."),
 ];
 
+/// Returns the completions for bash.
 fn bash() -> String {
     let mut cases = String::new();
     for option in OPTIONS.iter().filter(|option| !option.words().is_empty()) {
@@ -278,7 +284,7 @@ fn bash() -> String {
         "# bash completion for mapcp. Written by cargo xtask manual --update.
 _mapcp() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} words=
-    # A value is a word of its own where = separates words.
+    # Bash makes a value a separate word if COMP_WORDBREAKS contains =.
     if [[ $current == = ]]; then current=; fi
     local before=${{COMP_WORDS[COMP_CWORD-1]}}
     if [[ $before == = ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
@@ -300,6 +306,7 @@ complete -F _mapcp mapcp
     )
 }
 
+/// Returns the completions for zsh.
 fn zsh() -> String {
     let mut text =
         "#compdef mapcp\n# Written by cargo xtask manual --update.\n_arguments -S \\\n".to_owned();
@@ -327,6 +334,7 @@ fn zsh() -> String {
     text + "    '*:file:_files'\n"
 }
 
+/// Returns the completions for fish.
 fn fish() -> String {
     let mut text = "# Written by cargo xtask manual --update.\n".to_owned();
     for option in OPTIONS {
@@ -346,7 +354,7 @@ fn fish() -> String {
     text
 }
 
-/// The files that are written, and their contents.
+/// Returns the names of the generated files, and their contents.
 fn files() -> [(&'static str, String); 5] {
     [
         ("src/bin/mapcp/help.txt", help()),
@@ -357,7 +365,8 @@ fn files() -> [(&'static str, String); 5] {
     ]
 }
 
-/// Compares the files with the table, and the table with what `mapcp` accepts; or writes the files.
+/// Compares the generated files with the table of options, or writes them if `update`, and checks
+/// that `mapcp` accepts every option of the table.
 pub fn manual(update: bool) -> Result<ExitCode, String> {
     for (name, text) in files() {
         let path = root().join(name);
@@ -374,7 +383,7 @@ pub fn manual(update: bool) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `mapcp` with each option and each of its words: an unknown one is status 2.
+/// Runs `mapcp --help` with each option and each of its words, and fails if one is not accepted.
 fn accepts_every_option() -> Result<(), String> {
     let build = cargo(&["build", "--quiet", "--release", "--bin", "mapcp"]).status();
     if !build.is_ok_and(|status| status.success()) {

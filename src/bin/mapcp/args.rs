@@ -1,52 +1,54 @@
-//! The command line.
+//! Parses the command line.
 //!
-//! A crate would do, and `getargs` did; but its panics, which never happen, brought in all that
-//! it takes to print them, and the program was a quarter larger.
+//! This is not done by a crate, because the panics of `getargs`, which cannot happen here, linked
+//! the code that formats panics, and the binary was a quarter larger.
 
 use core::{ffi::CStr, fmt};
 
 use baremap::copy::{Method, Options, Quoted};
 
-/// How files are copied, and what is said of it.
+/// The options of the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     pub options: Options,
     pub progress: When,
-    /// A line for each file.
+    /// Prints a line for each file.
     pub verbose: bool,
-    /// Nothing but errors.
+    /// Prints nothing but errors.
     pub quiet: bool,
-    /// Nothing is copied, only this is printed.
+    /// Prints the help text, and copies nothing.
     pub help: bool,
+    /// Prints the version, and copies nothing.
     pub version: bool,
 }
 
-/// When the progress is shown.
+/// When progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum When {
-    /// On a terminal, from the second second on.
+    /// After a second, if standard error is a terminal.
     #[default]
     Auto,
     Always,
     Never,
 }
 
-/// Each option's letter, or a digit where it has none, and its name.
+/// The options, each as its letter, or a digit for an option without a letter, and its name.
 const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
     1in-place 2sync 3sparse 4method 5progress";
 
-/// Each value's letter, and the value.
+/// The values of options, each as a letter and the value.
 const VALUES: &[u8] = b"aauto nnever Aalways cclone kkernel mmap wwrite";
 
-/// The letter of a word in one of the two tables; zero if it is not there.
+/// Returns the letter of a word in [`OPTIONS`] or [`VALUES`], or zero if the table does not contain
+/// the word.
 #[inline(never)]
 fn letter(table: &[u8], word: &[u8]) -> u8 {
     let mut known = table.split(|&byte| byte == b' ').filter_map(<[u8]>::split_first);
     known.find(|&(_, known)| known == word).map_or(0, |(&letter, _)| letter)
 }
 
-/// Reads the arguments after the program's name: options, in any place before `--`, and
-/// operands, which are handed over as they come.
+/// Parses the arguments after the program's name. Options may be anywhere before `--`. Calls
+/// `operand` with each operand, in order.
 pub fn parse<'a>(
     arguments: &mut dyn Iterator<Item = &'a CStr>,
     operand: &mut dyn FnMut(&'a CStr),
@@ -71,7 +73,7 @@ pub fn parse<'a>(
                     if *letter == b'j' && !rest.is_empty() {
                         (value, letters) = (Some(rest), b"");
                     }
-                    // Digits stand for options that have no letter.
+                    // The table uses digits for options that have no letter.
                     let option = if letter.is_ascii_digit() { 0 } else { *letter };
                     settings.set(option, value, text, arguments)?;
                 }
@@ -83,7 +85,8 @@ pub fn parse<'a>(
 }
 
 impl Settings {
-    /// Takes an option of the argument `text`, with the value that is in there.
+    /// Sets the option with this letter. `text` is the argument that contains the option, and
+    /// `value` the value in that argument; a missing value is taken from the next argument.
     #[inline(never)]
     fn set<'a>(
         &mut self,
@@ -97,13 +100,13 @@ impl Settings {
         {
             value = arguments.next().map(CStr::to_bytes);
             if value.is_none() {
-                return Err(UsageError { what: "a value is missing after ", text });
+                return Err(UsageError { what: "missing value after ", text });
             }
         }
         let flag = match (option, value) {
             (b'j' | b'3'..=b'5', Some(value)) => return self.set_value(option, value),
             (1.., Some(_)) => {
-                return Err(UsageError { what: "there is no value to give in ", text });
+                return Err(UsageError { what: "unexpected value in ", text });
             }
             (b'h', _) => &mut self.help,
             (b'V', _) => &mut self.version,
@@ -120,6 +123,7 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets an option that takes a value.
     fn set_value<'a>(&mut self, option: u8, text: &'a [u8]) -> Result<(), UsageError<'a>> {
         match (option, letter(VALUES, text)) {
             (b'3', b'a') => self.options.fill_holes = false,
@@ -135,10 +139,10 @@ impl Settings {
             (b'j', _) if jobs(text) > 0 => self.options.jobs = jobs(text),
             _ => {
                 let what = match option {
-                    b'3' => "--sparse takes auto or never, and not ",
-                    b'4' => "--method takes auto, clone, kernel, map or write, and not ",
-                    b'5' => "--progress takes auto, always or never, and not ",
-                    _ => "--jobs takes a number from 1 to 64, and not ",
+                    b'3' => "--sparse takes auto or never, not ",
+                    b'4' => "--method takes auto, clone, kernel, map or write, not ",
+                    b'5' => "--progress takes auto, always or never, not ",
+                    _ => "--jobs takes a number from 1 to 64, not ",
                 };
                 return Err(UsageError { what, text });
             }
@@ -147,7 +151,7 @@ impl Settings {
     }
 }
 
-/// A number from 1 to 64 in digits; zero for anything else.
+/// Parses a decimal number from 1 to 64. Returns zero for any other text.
 #[inline(never)]
 fn jobs(text: &[u8]) -> u32 {
     let mut number = 0;
@@ -160,7 +164,9 @@ fn jobs(text: &[u8]) -> u32 {
     number
 }
 
-/// What is wrong with a command line. `Display` gives it without the program's name.
+/// An error in the command line.
+///
+/// `Display` writes `what` and the quoted `text`, without the program's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageError<'a> {
     pub what: &'static str,

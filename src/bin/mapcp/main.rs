@@ -1,4 +1,4 @@
-//! `mapcp`: copies files by mapping them, without libc.
+//! `mapcp` copies files by mapping them, without libc.
 
 #![no_std]
 #![no_main]
@@ -22,34 +22,37 @@ use progress::Progress;
 
 baremap::entry!(main);
 
-/// Written, like the manual page, by `cargo xtask manual --update`.
+/// The help text, which `cargo xtask manual --update` writes together with the manual page.
 const HELP: &str = include_str!("help.txt");
 
 const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
 
+/// The exit status after an error in the command line.
 const USAGE: ExitCode = ExitCode(2);
 
 fn main(start: Start) -> ExitCode {
-    // A file beyond a limit and a reader that is gone are errors of the call, too; and whoever
-    // started this may have blocked signals that it needs, such as that of a missing page.
+    // SIGXFSZ and SIGPIPE are blocked, so that write(2) fails with EFBIG or EPIPE instead. All
+    // other signals are unblocked: the parent may have blocked SIGBUS, which the guarded copy
+    // needs.
     let signals = SigSet::empty().with(Signal::XFSZ).with(Signal::PIPE);
-    // SAFETY: nothing here relies on the mask.
+    // SAFETY: no other code of the program relies on the signal mask.
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
-    // The names are found twice: there is nowhere to keep any number of them.
+    // The arguments are parsed twice, because the program has no allocator to keep a list of names.
     let (mut count, mut last) = (0, c"");
     let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
         Err(wrong) => return usage(format_args!("{wrong}")),
     };
-    // SAFETY: this program has one thread, no children of its own, and no other use for signals.
+    // SAFETY: this program has one thread, waits for no children of its own, does not use
+    // MADV_DONTFORK or MADV_WIPEONFORK, and relies on no signal's action.
     settings.options.process = Some(unsafe { ProcessControl::new() });
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
     if count < 2 {
-        return usage(format_args!("needs a SOURCE and a DEST"));
+        return usage(format_args!("SOURCE and DEST are required"));
     }
     let sources = count - 1;
     let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
@@ -78,7 +81,7 @@ fn main(start: Start) -> ExitCode {
     totals.finish(sources)
 }
 
-/// Reads the arguments, as in [`args::parse`].
+/// Parses the command line by [`args::parse`]. Calls `operand` with each operand.
 #[inline(never)]
 fn arguments(
     start: Start,
@@ -89,7 +92,7 @@ fn arguments(
     args::parse(&mut arguments, operand)
 }
 
-/// Whether one of the first `count` operands has this name.
+/// Returns whether the last component of one of the first `count` operands is `name`.
 #[cold]
 fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
     let mut found = false;
@@ -100,6 +103,7 @@ fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
     found
 }
 
+/// Fails with `ENOTDIR` if a path is not a directory's.
 fn check_directory(path: &CStr) -> syscall::Result<()> {
     match syscall::fstatat(CWD, path, AtFlags::empty())?.file_type() {
         FileType::Directory => Ok(()),
@@ -107,7 +111,7 @@ fn check_directory(path: &CStr) -> syscall::Result<()> {
     }
 }
 
-/// What has been copied.
+/// The options, what has been copied so far, and the exit status.
 struct Totals {
     settings: Settings,
     files: u64,
@@ -116,6 +120,8 @@ struct Totals {
 }
 
 impl Totals {
+    /// Copies one file, and prints a line for it if that was asked for. Returns whether it
+    /// succeeded.
     #[inline(never)]
     fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
         let mut progress = Progress::new(self.settings.progress);
@@ -140,34 +146,36 @@ impl Totals {
                 Some(method) => {
                     self.print(format_args!("{from} -> {to} ({bytes} bytes, {method})\n"));
                 }
-                None => self.print(format_args!("{from} -> {to} (left as it was)\n")),
+                None => self.print(format_args!("{from} -> {to} (left unchanged)\n")),
             }
         }
         true
     }
 
+    /// Prints the totals, and returns the exit status.
     fn finish(mut self, sources: u64) -> ExitCode {
         let bytes = Decimal::new(self.bytes);
         if (sources, self.files) == (1, 1) {
             self.print(format_args!("Copied {bytes} bytes\n"));
         } else if sources > 1 || self.result == ExitCode::SUCCESS {
-            // Of one that failed all is said.
+            // If the only source failed, its error message is all there is to say.
             let files = Decimal::new(self.files);
             self.print(format_args!("Copied {files} files, {bytes} bytes\n"));
         }
         self.result
     }
 
-    /// Prints to standard output, unless that is not wanted.
+    /// Prints to standard output, unless `--quiet` was given.
     #[inline(never)]
     fn print(&mut self, text: fmt::Arguments<'_>) {
         if !self.settings.quiet && done(rt::print(STDOUT, text)) != ExitCode::SUCCESS {
             self.result = ExitCode::FAILURE;
-            // It would be no better.
+            // Standard output is broken, so further lines would only repeat the error.
             self.settings.quiet = true;
         }
     }
 
+    /// Prints an error, and makes the exit status 1.
     #[cold]
     fn fail(&mut self, error: Error<'_>) {
         complain(format_args!("{error}"));
@@ -175,8 +183,8 @@ impl Totals {
     }
 }
 
-/// The exit status after printing. A line that is lost is a failure: somebody relies
-/// on it.
+/// Returns the exit status after printing. A line that could not be printed is a failure, because a
+/// script may rely on the output.
 #[inline(never)]
 fn done(printed: syscall::Result<()>) -> ExitCode {
     match printed {
@@ -188,12 +196,14 @@ fn done(printed: syscall::Result<()>) -> ExitCode {
     }
 }
 
+/// Prints one line with the program's name to standard error.
 #[cold]
 #[inline(never)]
 fn complain(text: fmt::Arguments<'_>) {
     eprintln!("mapcp: {text}");
 }
 
+/// Prints an error in the command line, and returns its exit status.
 #[cold]
 #[inline(never)]
 fn usage(text: fmt::Arguments<'_>) -> ExitCode {

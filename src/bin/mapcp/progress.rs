@@ -1,4 +1,4 @@
-//! How far a copy is, on one line.
+//! Shows the progress of a copy on one line of standard error.
 
 use core::fmt::{self, Write};
 
@@ -9,26 +9,29 @@ use baremap::{
 
 use super::args::When;
 
-/// The line on standard error. Times are in milliseconds.
+/// The progress line of one file. Times are in milliseconds of the monotonic clock.
 pub struct Progress {
     when: When,
-    /// When this file was begun.
+    /// The time of the first report.
     start: Option<u64>,
-    /// When the line is to be drawn.
+    /// The time at which the line is drawn next.
     due: u64,
     is_drawn: bool,
 }
 
-/// Milliseconds before a line is drawn that nobody has asked for, and between two of them.
+/// The time in milliseconds before the line first appears with `--progress=auto`.
 const PATIENCE: u64 = 1000;
+
+/// The shortest time in milliseconds between two updates of the line.
 const PAUSE: u64 = 100;
 
 impl Progress {
+    /// Starts without a line.
     pub fn new(when: When) -> Progress {
         Progress { when, start: None, due: 0, is_drawn: false }
     }
 
-    /// Shows that so much is done, of so much if that is known.
+    /// Reports that `done` bytes were copied, of `total` if the total is known.
     pub fn show(&mut self, done: u64, total: Option<u64>) {
         let over = total == Some(done);
         if self.when == When::Never || over && self.when == When::Auto {
@@ -51,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// Removes the line, before anything else is printed.
+    /// Erases the line, so that other lines can be printed.
     pub fn clear(&self) {
         if self.is_drawn {
             eprint!("\r\x1b[K");
@@ -59,6 +62,7 @@ impl Progress {
     }
 }
 
+/// The text of the progress line.
 struct Line {
     done: u64,
     total: Option<u64>,
@@ -84,14 +88,15 @@ impl fmt::Display for Line {
     }
 }
 
+/// Returns whether standard error is a terminal.
 fn is_terminal() -> bool {
-    let mut state = [0u8; 256]; // more than any architecture's `termios`
+    let mut state = [0u8; 256]; // Larger than `termios` on every architecture.
     let at = state.as_mut_ptr().expose_provenance();
-    // SAFETY: the kernel fills a structure that is smaller.
+    // SAFETY: TCGETS writes a `termios`, which is smaller than `state`.
     unsafe { syscall::ioctl(STDERR, linux_raw_sys::ioctl::TCGETS, at) }.is_ok()
 }
 
-/// A number of bytes for people, with one decimal place.
+/// Displays a number of bytes in binary units, with one decimal place.
 struct Bytes(u64);
 
 impl fmt::Display for Bytes {

@@ -486,6 +486,10 @@ fn map(file: BorrowedFd<'_>, start: u64, limit: usize, prot: ProtFlags) -> sysca
         // The rest of the file is longer than the address space, and `limit` decides.
         Err(_) => limit,
     };
+    // An empty map is made of the first page of the file, which shows whether the file can be
+    // mapped. qemu-user refuses a map that begins past the end of the file if its pages are
+    // larger than those of the host.
+    let start = if len == 0 { 0 } else { start };
     map_file(file, &stat, start, len, prot, MapFlags::SHARED)
 }
 

@@ -1,4 +1,5 @@
-//! The plan of a copy against files with any holes, names in messages, and paths with links.
+//! Tests the plan of a copy, quoted names, and paths with symbolic links against plain models, on
+//! random input.
 
 use core::{
     cell::{Cell, RefCell},
@@ -25,21 +26,22 @@ use super::{
 use crate::fuzz::{Random, fuzz};
 use crate::syscall::{Errno, Result, Whence};
 
-/// A file, and how it answers.
+/// A model of a sparse file.
 #[derive(Debug)]
 struct File {
     plan: Plan,
-    /// What is no hole: ascending, not adjoining, and none of it empty.
+    /// The ranges of data, in ascending order. They are not empty, and do not adjoin.
     data: Vec<Range<u64>>,
-    /// Seldom the answers are nothing that a file would say, or change meanwhile.
+    /// Whether `lseek` sometimes returns offsets and errors that no file returns.
     nonsense: bool,
-    /// For all that happens during the copy.
+    /// The seed of all random events during the copy.
     seed: u64,
 }
 
+/// Makes a random sparse file.
 fn file(random: &mut Random) -> File {
     let page = 4096 << random.one_of(&[0, 0, 2, 4]);
-    // Places that are near the limits of pages and windows, or anywhere.
+    // Offsets near the boundaries of pages and windows, or anywhere.
     let place = |random: &mut Random| {
         let unit = random.one_of(&[1, 512, 4096, page, WINDOW]);
         let near = random.below(6) as u64 * unit;
@@ -48,7 +50,7 @@ fn file(random: &mut Random) -> File {
     };
     let mut size = place(random).max(1);
     if random.once_in(8) {
-        // Far away, where numbers of the units are large.
+        // Large files have large numbers of units.
         size += random.number() >> random.one_of(&[1, 20, 30]);
     }
     let far = size.saturating_sub(8 << 20);
@@ -64,7 +66,7 @@ fn file(random: &mut Random) -> File {
         places.push(size);
     }
     let data = places.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect();
-    // So large a file has holes: else there would be no end of windows.
+    // A very large file without holes would have too many windows for a test.
     let holes = size > 64 << 20 || !random.once_in(5);
     File {
         plan: Plan { size, holes, page },
@@ -75,7 +77,7 @@ fn file(random: &mut Random) -> File {
 }
 
 impl File {
-    /// As lseek(2) of a file that tells its holes.
+    /// Returns what lseek(2) returns on a file system that reports holes.
     fn seek(&self, offset: u64, whence: Whence, random: &mut Random) -> Result<u64> {
         if self.nonsense && random.once_in(3) {
             return match random.below(6) {
@@ -94,12 +96,12 @@ impl File {
         if whence == Whence::DATA {
             return next.map(|range| offset.max(range.start)).ok_or(Errno::ENXIO);
         }
-        // Behind the end there is a hole.
+        // The end of the file counts as a hole.
         Ok(next.filter(|range| range.contains(&offset)).map_or(offset, |range| range.end))
     }
 }
 
-/// Takes a window, and while that is found, others come between and take theirs.
+/// Takes a window. While the window is searched for, up to `workers` other workers take theirs.
 fn take(
     file: &File,
     queue: &WorkQueue,
@@ -112,7 +114,7 @@ fn take(
         for _ in 0..others {
             take(file, queue, random, taken, workers - 1);
         }
-        // Whether it was told that there is no more.
+        // Whether the model has reported that there is no more data.
         let end = Cell::new(at >= file.plan.size);
         let window = file.plan.next(at, |offset, whence| {
             let found = file.seek(offset, whence, &mut random.borrow_mut());
@@ -122,7 +124,8 @@ fn take(
         });
         assert!(window.is_some() || end.get(), "nothing from {at}");
         let window = window?;
-        // From where it was asked, or from the start of a page; to the end of one, or of all.
+        // A window starts at the requested offset or at a page boundary, and ends at a page
+        // boundary or at the end of the file.
         let Plan { size, page, .. } = file.plan;
         assert!(window.start >= at && window.len > 0, "{window:?} from {at}");
         assert!(window.start == at || window.start % page == 0, "{window:?} from {at}");
@@ -140,7 +143,7 @@ fn fuzz_copy_planner() {
     fuzz("copy planner", file, |file| {
         let random = RefCell::new(Random::new(file.seed));
         let workers = random.borrow_mut().below(4);
-        // What was copied before the workers began.
+        // A first window may be copied before the workers start.
         let before = random.borrow_mut().once_in(3);
         let seek = |at, whence| file.seek(at, whence, &mut random.borrow_mut());
         let first = before.then(|| file.plan.next(0, seek)).flatten();
@@ -153,7 +156,7 @@ fn fuzz_copy_planner() {
             let most = if *nonsense { u64::MAX } else { most };
             assert!(taken.borrow().len() as u64 <= most, "more windows than {most}");
             if taken.borrow().len() > 10_000 {
-                // Of a file whose answers are nonsense, all may seem to be data.
+                // If the offsets are nonsense, all of a large file may seem to be data.
                 return;
             }
         }
@@ -165,7 +168,7 @@ fn fuzz_copy_planner() {
         if file.nonsense {
             return;
         }
-        // What is copied is what is no hole, and at most the rest of its pages.
+        // The windows contain all data, and no page that is a hole.
         let mut windows = taken.iter();
         let mut window = windows.next();
         for range in &file.data {
@@ -190,12 +193,12 @@ fn fuzz_copy_planner() {
     });
 }
 
-/// What stands for a path in a message, found out byte by byte.
+/// Returns the quoted form of a path, computed byte by byte.
 fn quoted(path: &[u8]) -> String {
     let mut text = String::from("'");
     let mut rest = path;
     while !rest.is_empty() {
-        // The character that begins here, if one does.
+        // The valid UTF-8 character that begins here, if there is one.
         let char = (1..=rest.len().min(4)).find_map(|len| str::from_utf8(&rest[..len]).ok());
         let plain = char.filter(|char| {
             let char = char.chars().next().unwrap();
@@ -218,7 +221,7 @@ fn fuzz_quoted_paths() {
         let mut text = random.words(12, &characters).into_bytes();
         for _ in 0..random.below(4) {
             let at = random.below(text.len() + 1);
-            // Characters that are cut, and bytes that are of none.
+            // Truncated characters, and bytes that are not part of a character.
             match random.below(3) {
                 0 => text.truncate(at),
                 1 => text.insert(at, random.one_of(b"\x80\xbf\xc0\xc3\xe2\xed\xf0\xf4\xff")),
@@ -230,7 +233,7 @@ fn fuzz_quoted_paths() {
     fuzz("quoted paths", make, |path| {
         let text = format!("{}", Quoted(path));
         assert_eq!(text, quoted(path));
-        // It can be read back.
+        // The quoted form decodes to the original bytes.
         let mut back = Vec::new();
         let mut rest = &text.as_bytes()[1..text.len() - 1];
         while let [first, after @ ..] = rest {
@@ -257,7 +260,8 @@ fn fuzz_last_component() {
         let Some((dir, rest)) = super::dest::split(path) else {
             return assert_eq!((name, path.as_c_str()), (c"", c""));
         };
-        // The name has no slash, and nothing is lost; of a directory that is meant it is `.`.
+        // The name has no slash, and both parts together are the path. After a slash, the name is
+        // `.`.
         assert_eq!(name, rest);
         assert!(!name.is_empty() && !name.to_bytes().contains(&b'/'));
         assert!(dir.is_empty() || dir.ends_with(b"/"));
@@ -268,14 +272,14 @@ fn fuzz_last_component() {
     });
 }
 
-/// Links and a path, all below a directory which the empty component at the start stands for.
+/// Symbolic links with their targets, and a destination, relative to a directory of the test.
 #[derive(Debug)]
 struct Tree {
     links: Vec<(&'static str, String)>,
     dest: String,
 }
 
-/// What has a name.
+/// A directory entry with its contents.
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
     Directory,
@@ -283,7 +287,7 @@ enum Node {
     Link(PathBuf),
 }
 
-/// All that is below a directory.
+/// Adds all entries below a directory to `nodes`.
 fn snapshot(dir: &Path, nodes: &mut BTreeMap<PathBuf, Node>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -300,13 +304,13 @@ fn snapshot(dir: &Path, nodes: &mut BTreeMap<PathBuf, Node>) {
     }
 }
 
-/// Which file is to be replaced or made, found with the standard library.
+/// Returns the file that a copy replaces or creates, computed with the standard library.
 fn place(dest: &Path, source: &str) -> Option<PathBuf> {
     match fs::metadata(dest) {
         Ok(found) if found.is_file() => fs::canonicalize(dest).ok(),
         Ok(_) if !source.is_empty() => place(&dest.join(source), ""),
         Ok(_) => None,
-        // A link that leads nowhere, or round in a circle.
+        // A dangling link, or a circle of links.
         Err(_) if fs::symlink_metadata(dest).is_ok() => None,
         Err(_) => {
             let (dir, name) = dest.to_str()?.rsplit_once('/')?;
@@ -373,7 +377,7 @@ fn fuzz_links_on_the_way() {
         let copied = copied.map(|copied| copied.bytes).map_err(|error| format!("{error}"));
         let mut found = BTreeMap::new();
         snapshot(&base, &mut found);
-        // (Of its own place, by a way that leads out of the tree and back, it says so.)
+        // A path that leads out of the tree and back may name the source itself, which is an error.
         let same = place.as_ref() == Some(&source);
         assert_eq!(copied.is_ok(), place.is_some() && !same, "{copied:?}, {place:?}");
         assert_eq!(found, wanted, "{copied:?}");
