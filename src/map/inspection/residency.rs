@@ -1,4 +1,4 @@
-//! Which pages of a range are in memory, and how.
+//! The pages of a range that are in memory.
 
 use super::runs::{AT_ONCE, Run, Runs, Source};
 use crate::map::{Mmap, MmapMut, MmapRaw, Result};
