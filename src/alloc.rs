@@ -1,7 +1,7 @@
-//! Memory for `Vec`, `String` and all else of the crate `alloc`, from mmap(2): feature
-//! `alloc`.
+//! Allocates memory for `Vec`, `String` and the other types of the crate `alloc`, with mmap(2).
+//! Needs the feature `alloc`.
 //!
-//! A program says which allocator it uses. This one, in one line:
+//! A program selects the allocator with `#[global_allocator]`:
 //!
 //! ```
 //! #[global_allocator]
@@ -13,13 +13,14 @@
 //! }
 //! ```
 //!
-//! A freestanding program has `extern crate alloc` as well: `examples/words.rs`. When memory
-//! is at an end it is told so in one line, and aborts; `try_reserve` and its like give an
-//! error instead.
+//! A freestanding program also declares `extern crate alloc`; see `examples/words.rs`. If an
+//! allocation fails, the program writes one line to standard error and aborts. `try_reserve` and
+//! similar methods return an error instead.
 //!
-//! Of 128 KiB and more each is a mapping of its own, which grows by mremap(2) without being
-//! copied if it can, and is given back when it is freed. What is smaller shares mappings of at least
-//! 1 MiB (the crate `talc` cuts them up), which are kept for what comes later.
+//! An allocation of 128 KiB or more is a mapping of its own. It grows with mremap(2), without
+//! being copied if possible, and is unmapped when it is freed. Smaller allocations share mappings
+//! of at least 1 MiB, which the crate `talc` manages. These mappings are never unmapped, but
+//! their memory is reused.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -34,17 +35,19 @@ use talc::{OomHandler, Span, Talc, Talck};
 use crate::map::{self, Reservation};
 use crate::syscall::{self, MapFlags, MremapFlags, ProtFlags, page_size};
 
-/// A global allocator over mmap(2), for freestanding and for hosted programs.
+/// A global allocator that uses mmap(2), for freestanding and hosted programs.
 ///
-/// Threads may share it: where two want small memory at once, one waits in a loop that lets others run. So it is
-/// not to be used in a signal handler, nor in a copy that `fork` made of a process with more
-/// threads than one: the lock may be held for good.
+/// Any number of threads may use it. Small allocations are protected by a spin lock that yields the
+/// processor.
+///
+/// It must not be used in a signal handler, nor in a child that a process with several threads
+/// created by `fork`, because the lock may be held and never be released.
 pub struct Allocator {
     small: Talck<Spin, Pages>,
 }
 
 impl Allocator {
-    /// An allocator that has no memory yet.
+    /// Creates an allocator without memory. It maps memory when it is first used.
     #[must_use]
     pub const fn new() -> Allocator {
         Allocator { small: Talck::new(Talc::new(Pages)) }
@@ -63,24 +66,24 @@ impl fmt::Debug for Allocator {
     }
 }
 
-/// From this size on, in bytes, memory is a mapping of its own.
+/// The size in bytes from which on an allocation is a mapping of its own.
 const LARGE: usize = 128 * 1024;
 
-/// Whether memory of this layout is.
+/// Returns whether an allocation with this layout is a mapping of its own.
 fn is_large(layout: Layout) -> bool {
     layout.size() >= LARGE
 }
 
-// SAFETY: memory comes from the kernel or from `talc`, and goes back to where a layout says
-// that it came from, as does all that is done with it meanwhile. Nothing here panics.
+// SAFETY: memory comes from the kernel or from `talc`. The layout decides which, at allocation as
+// well as at reallocation and deallocation. No function panics.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills the contract of `GlobalAlloc::alloc`.
         unsafe { if is_large(layout) { Pages.alloc(layout) } else { self.small.alloc(layout) } }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills the contract of `GlobalAlloc::dealloc`.
         unsafe {
             if is_large(layout) {
                 Pages.dealloc(at, layout);
@@ -91,17 +94,18 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills the contract of `GlobalAlloc::alloc_zeroed`.
         unsafe {
-            // New pages are zero, and are not touched.
+            // New pages are zero, and need not be written to.
             if is_large(layout) { Pages.alloc(layout) } else { self.small.alloc_zeroed(layout) }
         }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller promises that the size is one of a layout.
+        // SAFETY: the caller guarantees that `size` is valid for a layout with this alignment.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        // SAFETY: the caller's promise; what is copied is in both, which are not the same.
+        // SAFETY: the caller fulfills the contract of `GlobalAlloc::realloc`. The copied bytes
+        // are inside the old and the new allocation, which do not overlap.
         unsafe {
             match (is_large(layout), is_large(new)) {
                 (false, false) => return self.small.realloc(old, layout, size),
@@ -122,32 +126,33 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Makes large memory longer or shorter without copying it. The kernel refuses if it is of
-/// several mappings by now, as after advice for a part of it.
+/// Resizes a large allocation with mremap(2). The kernel refuses if it consists of several
+/// mappings, because advice was given for a part of it.
 ///
 /// # Safety
 ///
-/// As for `realloc`, if it succeeds.
+/// * `old` is a large allocation with this layout.
+/// * `size` is not zero, and the old address is not used after this succeeds.
 unsafe fn remap(old: *mut u8, layout: Layout, size: usize) -> syscall::Result<*mut u8> {
-    // Where it moves to, the kernel sees to a page's alignment and no other.
+    // The kernel aligns the new address to a page, and not to a larger alignment.
     let may_move = layout.align() <= page_size();
     let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
-    // SAFETY: the mapping is the caller's, who uses the old address no more.
+    // SAFETY: the caller owns the mapping, and does not use the old address afterwards.
     unsafe { syscall::mremap(old, layout.size(), size, flags, ptr::null_mut()) }
 }
 
-/// All of a reservation's pages, as memory that has no owner but its pointer.
+/// Commits all pages of a reservation, and returns their address without unmapping them.
 fn leak(mut memory: Reservation) -> map::Result<*mut u8> {
     memory.commit(0..memory.len())?;
     Ok(ManuallyDrop::new(memory).as_mut_ptr())
 }
 
-/// Gives each layout a mapping of its own.
+/// Allocates each layout as a mapping of its own.
 #[derive(Debug)]
 struct Pages;
 
-// SAFETY: every mapping is its caller's own, as long as asked, until given back. (A layout has
-// at most `isize::MAX` bytes, and the kernel rounds them up to pages.)
+// SAFETY: each mapping is new, as long as the layout, and mapped until it is deallocated. (A
+// layout has at most `isize::MAX` bytes, and the kernel rounds the length up to whole pages.)
 unsafe impl GlobalAlloc for Pages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > page_size() {
@@ -156,47 +161,50 @@ unsafe impl GlobalAlloc for Pages {
         }
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        // SAFETY: at no fixed address, so nothing is replaced.
+        // SAFETY: without a fixed address, no existing mapping is replaced.
         let at = unsafe { syscall::mmap(ptr::null_mut(), layout.size(), prot, flags, None, 0) };
         at.unwrap_or(ptr::null_mut())
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: nobody uses it any more, by the caller's promise.
+        // SAFETY: the caller does not use the allocation any more.
         let _ = unsafe { syscall::munmap(at, layout.size()) };
     }
 }
 
-/// How much is mapped at once for small memory, in bytes. What is not touched costs nothing.
+/// The smallest mapping for small allocations, in bytes. Pages that are not accessed take no
+/// memory.
 const BLOCK: usize = 1024 * 1024;
 
-/// More than `talc` needs for its own account of a block.
-const ACCOUNT: usize = 4096;
+/// An upper limit of the bytes that `talc` needs for its own data in a block.
+const TALC_OVERHEAD: usize = 4096;
 
 impl OomHandler for Pages {
     fn handle_oom(talc: &mut Talc<Pages>, layout: Layout) -> Result<(), ()> {
-        // Aligned memory may begin anywhere in a block.
+        // Up to `align` bytes at the beginning of the block may be lost to the alignment.
         let needed = layout.size().checked_add(layout.align()).ok_or(())?;
-        let size = needed.checked_add(ACCOUNT).ok_or(())?.max(BLOCK);
+        let size = needed.checked_add(TALC_OVERHEAD).ok_or(())?.max(BLOCK);
         let layout = Layout::from_size_align(size, 1).map_err(drop)?;
-        // SAFETY: not of zero bytes.
+        // SAFETY: the size is not zero.
         let block = unsafe { Pages.alloc(layout) };
         if block.is_null() {
             return Err(());
         }
-        // SAFETY: just mapped, nobody else's, and never unmapped.
+        // SAFETY: the block was mapped just now, nothing else refers to it, and it is never
+        // unmapped.
         unsafe { talc.claim(Span::from_base_size(block, size)) }.map(drop)
     }
 }
 
-/// A lock that needs nothing but itself. It is held for some hundred instructions, or for
-/// one system call.
+/// A spin lock, which needs no support of the runtime. It is held for some hundred instructions,
+/// or for one system call.
 struct Spin(AtomicBool);
 
-// SAFETY: who swaps `true` for `false` has the lock, and nobody else before it is `false`
-// again; what was done under it is seen by the next one (acquire, release).
+// SAFETY: the thread that changes the value from `false` to `true` has the lock, and no other
+// thread has it until the value is `false` again. Acquire and release ordering pass on what was
+// written.
 unsafe impl lock_api::RawMutex for Spin {
-    #[allow(clippy::declare_interior_mutable_const, reason = "a new one each time")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use creates a new lock")]
     const INIT: Spin = Spin(AtomicBool::new(false));
     type GuardMarker = lock_api::GuardSend;
 
@@ -208,7 +216,7 @@ unsafe impl lock_api::RawMutex for Spin {
                     patience -= 1;
                     hint::spin_loop();
                 } else {
-                    // Who has it may be waiting for this very processor.
+                    // The thread that holds the lock may be waiting for this processor.
                     syscall::sched_yield();
                 }
             }

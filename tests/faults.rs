@@ -35,7 +35,7 @@ fn map(file: &File) -> FileMap {
 fn part(file: &File, start: u64, len: usize) -> FileMap {
     let file = file.try_clone().unwrap().into_raw_fd();
     // SAFETY: cloned for this alone.
-    FileMap::part(unsafe { OwnedFd::from_raw_fd(file) }, start, len).unwrap()
+    FileMap::map_range(unsafe { OwnedFd::from_raw_fd(file) }, start, len).unwrap()
 }
 
 /// The size of a page.
@@ -305,7 +305,7 @@ fn a_slice_of_a_part() {
     let fd = file.try_clone().unwrap().into_raw_fd();
     // SAFETY: cloned for this alone.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let map = FileMap::part(fd, *PAGE as u64 - 96, 200).unwrap();
+    let map = FileMap::map_range(fd, *PAGE as u64 - 96, 200).unwrap();
     // SAFETY: nobody writes, and truncation is by a whole page.
     let result = unsafe {
         map.with_slice(|bytes| {

@@ -475,7 +475,7 @@ impl World {
                 let mut part =
                     Part { start, limit, len: 0, writable: !read_only, lost: usize::MAX };
                 part.refresh(&self.bytes);
-                let file_map = FileMap::part(file, start as u64, limit).unwrap();
+                let file_map = FileMap::map_range(file, start as u64, limit).unwrap();
                 self.parts[map] = Some((file_map, part));
             }
             Step::Write { map, .. }

@@ -1,34 +1,36 @@
-//! What goes wrong with maps.
+//! The errors of maps.
 
 use core::{fmt, result};
 
 use crate::syscall::Errno;
 
-/// The error of every function of this module, with and without the feature `std`.
+/// The error type of this module's functions, with and without the feature `std`.
 ///
-/// With that feature `?` converts it to a `std::io::Error` that has the same number.
+/// With the feature `std`, `?` converts it to a `std::io::Error` with this error number.
 pub type Error = Errno;
 
-/// The result of every function of this module, with and without the feature `std`.
+/// The result type of this module's functions, with and without the feature `std`.
 pub type Result<T> = result::Result<T, Errno>;
 
-/// What could not become another thing, and is given back: a map that could not become one of
-/// another kind, be sealed or placed, a reservation that could not be merged.
+/// A failed conversion. Returns the original value so that it can still be used.
 ///
-/// `?` converts it to an [`Errno`], or with the feature `std` to a `std::io::Error`, and drops
-/// what it has.
+/// A map could not change its kind, be sealed or be placed; or a reservation could not be merged
+/// or become an arena.
+///
+/// `?` converts it to an [`Errno`], or to a `std::io::Error` with the feature `std`, and drops the
+/// original value.
 pub struct ConversionError<M> {
     pub(super) map: M,
     pub(super) errno: Errno,
 }
 
 impl<M> ConversionError<M> {
-    /// What was to become another thing: as it was, unless the function says otherwise.
+    /// Returns the original value, unchanged unless the function that failed documents a change.
     pub fn into_inner(self) -> M {
         self.map
     }
 
-    /// Why: one of the errors that the function tells.
+    /// Returns the error number, which the `# Errors` section of the function that failed explains.
     pub fn errno(&self) -> Errno {
         self.errno
     }
@@ -61,29 +63,30 @@ impl<M> From<ConversionError<M>> for std::io::Error {
     }
 }
 
-/// Why [`map_if_safe`](super::MmapOptions::map_if_safe) did not map a file.
+/// The reason why [`map_if_safe`](super::MmapOptions::map_if_safe) did not map a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapIfSafeError {
-    /// Somebody could change the file, or make it shorter than what was to be mapped.
+    /// The file can be changed or truncated, or it is shorter than the requested range.
     NotSafe,
-    /// Nobody could, but mapping it failed.
+    /// The file cannot be changed, but mapping it failed with this error.
     MapFailed(Errno),
 }
 
 impl MapIfSafeError {
-    /// Whether no file can be mapped so: never on Linux.
+    /// Returns whether the operating system has no files that are safe to map. Always `false` on
+    /// Linux.
     #[must_use]
     pub fn not_supported(&self) -> bool {
         false
     }
 
-    /// Whether this file cannot.
+    /// Returns whether the file can be changed or truncated.
     #[must_use]
     pub fn not_safe(&self) -> bool {
         *self == MapIfSafeError::NotSafe
     }
 
-    /// Whether it could, but mapping it failed.
+    /// Returns whether mapping a file that is safe failed.
     #[must_use]
     pub fn map_failed(&self) -> bool {
         !self.not_safe()
@@ -101,8 +104,9 @@ impl fmt::Display for MapIfSafeError {
 
 impl core::error::Error for MapIfSafeError {}
 
-/// A file that is not safe is `EINVAL`.
 impl From<MapIfSafeError> for Errno {
+    /// Converts [`NotSafe`](MapIfSafeError::NotSafe) to `EINVAL`, and
+    /// [`MapFailed`](MapIfSafeError::MapFailed) to its error number.
     fn from(error: MapIfSafeError) -> Errno {
         match error {
             MapIfSafeError::NotSafe => Errno::EINVAL,
@@ -113,6 +117,8 @@ impl From<MapIfSafeError> for Errno {
 
 #[cfg(feature = "std")]
 impl From<MapIfSafeError> for std::io::Error {
+    /// Converts [`NotSafe`](MapIfSafeError::NotSafe) to an error of the kind `InvalidInput`, and
+    /// [`MapFailed`](MapIfSafeError::MapFailed) to the error with its error number.
     fn from(error: MapIfSafeError) -> Self {
         match error {
             MapIfSafeError::NotSafe => std::io::Error::new(std::io::ErrorKind::InvalidInput, error),

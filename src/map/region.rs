@@ -1,105 +1,112 @@
-//! A range of addresses that is mapped, and unmapped when dropped: what all types of maps
-//! are made of.
+//! A mapping that is unmapped when dropped. All types of maps are built on it.
 
 use core::{fmt, mem::ManuallyDrop, ptr};
 
 use crate::fd::BorrowedFd;
-use crate::syscall::{
-    self, Advice, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result, page_size,
-};
+use crate::syscall::{self, Advice, Errno, MapFlags, MremapFlags, MsyncFlags, ProtFlags, Result};
 
-/// `len` bytes from `ptr` on. The mapping begins with the page that `ptr` is in, and ends
-/// with a whole unit.
+/// Owns the mapping of `len` bytes from `ptr` on.
 ///
-/// A region of no bytes keeps one page mapped, beyond what anybody may access. The kernel
-/// remembers with it the file, the offset and the flags, so that the region can grow. A region
-/// that cannot grow has no page, no protection, and a pointer that leads nowhere:
+/// The mapping begins with the page that contains `ptr`, and its length is a multiple of
+/// `page_size`.
+///
+/// A region of zero bytes keeps one page mapped, which nobody may access. The kernel stores the
+/// file, the offset and the flags with that page, so that the region can grow. A region that cannot
+/// grow has no page, no protection, and a dangling pointer: see
 /// [`is_unmapped`](Region::is_unmapped).
 pub struct Region {
     ptr: *mut u8,
     len: usize,
-    /// What the mapping's length is a multiple of: the size of its pages, in bytes. A power
-    /// of two.
-    unit: usize,
-    /// What may be done to the pages.
+    /// The size of the mapping's pages in bytes, a power of two.
+    page_size: usize,
+    /// The protection of all pages.
     prot: ProtFlags,
 }
 
 pub const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
-// SAFETY: a pointer and numbers; the mapping is the process's, not a thread's. What may be
-// done to the memory through a shared reference is for the types to say that have one.
+// SAFETY: a mapping belongs to the process, not to a thread.
 unsafe impl Send for Region {}
-// SAFETY: as above.
+// SAFETY: a shared region gives out only numbers and a pointer. The types that contain a region
+// decide what may be done with the memory through a shared reference.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Maps `len` bytes from an offset on, which need not be a page's.
+    /// Maps `len` bytes from `offset` on, which need not be page-aligned.
     ///
-    /// `EOVERFLOW`: more than `isize::MAX` bytes with those before them in their page, for
-    /// a longer object does not exist in Rust.
+    /// `EOVERFLOW` if `len`, with the bytes before it in its first page, is more than `isize::MAX`,
+    /// because no Rust object is larger.
     pub fn map(
         len: usize,
         prot: ProtFlags,
         flags: MapFlags,
         file: Option<BorrowedFd<'_>>,
         offset: u64,
-        unit: usize,
+        page_size: usize,
     ) -> Result<Region> {
-        // The kernel grows no mapping of huge pages, so that one for no bytes would be a waste.
-        if len == 0 && unit != page_size() {
-            return Ok(Region::empty(unit));
+        // The kernel cannot grow a mapping of huge pages (mremap(2) is `EINVAL`), so that a page
+        // for a map of zero bytes would be wasted.
+        if len == 0 && page_size != syscall::page_size() {
+            return Ok(Region::empty(page_size));
         }
-        let before = offset as usize & (unit - 1);
-        let length = Region::rounded(before, len, unit)?;
+        let before = offset as usize & (page_size - 1);
+        let length = Region::rounded(before, len, page_size)?;
         let null = ptr::null_mut();
-        // SAFETY: without a fixed address nothing is replaced.
+        // SAFETY: without a fixed address, no existing mapping is replaced.
         let base =
             unsafe { syscall::mmap(null, length, prot, flags, file, offset - before as u64)? };
-        Ok(Region { ptr: base.wrapping_add(before), len, unit, prot })
+        Ok(Region { ptr: base.wrapping_add(before), len, page_size, prot })
     }
 
-    /// Maps memory that begins at a multiple of `align` bytes, a power of two. For a moment
-    /// `align` more are mapped, which take nothing but addresses.
+    /// Maps memory whose first byte is aligned to `align` bytes, a power of two.
+    ///
+    /// A larger range is mapped for a moment, by up to `align` bytes. It takes only address space.
     pub fn aligned(len: usize, prot: ProtFlags, flags: MapFlags, align: usize) -> Result<Region> {
-        let (unit, none) = (page_size(), ProtFlags::empty());
-        let length = Region::rounded(0, len, unit)?;
-        let more = align.saturating_sub(unit);
-        let all = Region::map(length.saturating_add(more), none, flags, None, 0, unit)?;
+        let (page_size, none) = (syscall::page_size(), ProtFlags::empty());
+        let length = Region::rounded(0, len, page_size)?;
+        let more = align.saturating_sub(page_size);
+        let all = Region::map(length.saturating_add(more), none, flags, None, 0, page_size)?;
         let all = ManuallyDrop::new(all);
         let before = all.ptr.addr().wrapping_neg() & more;
-        let part =
-            |from: usize, len| Region { ptr: all.ptr.wrapping_add(from), len, unit, prot: none };
+        let part = |from: usize, len| Region {
+            ptr: all.ptr.wrapping_add(from),
+            len,
+            page_size,
+            prot: none,
+        };
         drop((part(0, before), part(before + length, more - before)));
         let mut region = part(before, len);
-        // SAFETY: nobody knows of it yet.
+        // SAFETY: there is no reference to the new memory yet.
         unsafe { region.protect(prot)? };
         Ok(region)
     }
 
-    /// No bytes and no mapping, at an address that is aligned as that of any mapping.
-    pub const fn empty(unit: usize) -> Region {
-        let ptr = ptr::without_provenance_mut(unit);
-        Region { ptr, len: 0, unit, prot: ProtFlags::empty() }
+    /// Creates a region of zero bytes without a mapping, whose dangling pointer is page-aligned.
+    pub const fn empty(page_size: usize) -> Region {
+        let ptr = ptr::without_provenance_mut(page_size);
+        Region { ptr, len: 0, page_size, prot: ProtFlags::empty() }
     }
 
+    /// Returns whether the region has no mapping.
     const fn is_unmapped(&self) -> bool {
         self.len == 0 && self.prot.is_empty()
     }
 
-    /// The mapping's length for `len` bytes and those before them, at least one page.
-    pub fn rounded(before: usize, len: usize, unit: usize) -> Result<usize> {
-        // Of its last page nobody can see what is beyond the bytes that were asked for.
+    /// Returns the length of the mapping of `before + len` bytes: rounded up to whole pages, and at
+    /// least one page.
+    pub fn rounded(before: usize, len: usize, page_size: usize) -> Result<usize> {
+        // Only the requested bytes can be seen, so that the rounded length may be larger than
+        // `isize::MAX`.
         let end = before.saturating_add(len);
         if end > isize::MAX as usize {
             return Err(Errno::EOVERFLOW);
         }
-        Ok((end.max(1) + (unit - 1)) & !(unit - 1))
+        Ok((end.max(1) + (page_size - 1)) & !(page_size - 1))
     }
 
-    /// What the mapping's length is a multiple of.
-    pub const fn unit(&self) -> usize {
-        self.unit
+    /// Returns the size of the mapping's pages in bytes.
+    pub const fn page_size(&self) -> usize {
+        self.page_size
     }
 
     pub const fn ptr(&self) -> *mut u8 {
@@ -110,102 +117,109 @@ impl Region {
         self.len
     }
 
-    /// The address and the length of the whole mapping. Must not be called if there is none.
+    /// Returns the address and the length of the whole mapping. Must not be called if the region
+    /// has no mapping.
     pub fn mapping(&self) -> (*mut u8, usize) {
-        self.whole(self.ptr, self.len.max(1))
+        self.page_span(self.ptr, self.len.max(1))
     }
 
-    /// The pages of a range, as an address and a length; `None` if it has no bytes, and
-    /// `EINVAL` if it is not inside.
+    /// Returns the address and the length of the pages of a range, or `None` if the range is empty.
+    /// `EINVAL` if the range is not inside the region.
     fn pages(&self, offset: usize, len: usize) -> Result<Option<(*mut u8, usize)>> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len => {}
             _ => return Err(Errno::EINVAL),
         }
         let start = self.ptr.wrapping_add(offset);
-        Ok((len != 0).then(|| self.whole(start, len)))
+        Ok((len != 0).then(|| self.page_span(start, len)))
     }
 
-    /// Some of the bytes with all of their pages.
-    fn whole(&self, start: *mut u8, len: usize) -> (*mut u8, usize) {
-        let rest = self.unit - 1;
+    /// Expands a range of bytes to whole pages.
+    fn page_span(&self, start: *mut u8, len: usize) -> (*mut u8, usize) {
+        let rest = self.page_size - 1;
         let before = start.addr() & rest;
         (start.wrapping_sub(before), (before + len + rest) & !rest)
     }
 
     pub fn flush(&self, offset: usize, len: usize, flags: MsyncFlags) -> Result<()> {
         let Some((start, length)) = self.pages(offset, len)? else { return Ok(()) };
-        // SAFETY: the pages are this mapping's; no memory changes.
+        // SAFETY: the pages belong to this mapping, and msync(2) does not change memory.
         unsafe { syscall::msync(start, length, flags) }
     }
 
     /// # Safety
     ///
-    /// Nothing relies on what the advice changes.
+    /// * No code relies on contents that the advice changes.
     pub unsafe fn advise(&self, offset: usize, len: usize, advice: Advice) -> Result<()> {
         let Some((start, length)) = self.pages(offset, len)? else { return Ok(()) };
-        // SAFETY: the pages are this mapping's; the rest is the caller's promise.
+        // SAFETY: the pages belong to this mapping. The caller does not rely on contents that the
+        // advice changes.
         unsafe { syscall::madvise(start, length, advice) }
     }
 
     pub fn lock(&self) -> Result<()> {
         let Some((start, length)) = self.pages(0, self.len)? else { return Ok(()) };
-        // SAFETY: the pages are this mapping's; no memory changes.
+        // SAFETY: the pages belong to this mapping, and locking does not change memory.
         unsafe { syscall::mlock(start, length) }
     }
 
     pub fn unlock(&self) -> Result<()> {
         let Some((start, length)) = self.pages(0, self.len)? else { return Ok(()) };
-        // SAFETY: as above; they were locked by way of this mapping.
+        // SAFETY: the pages belong to this mapping, whose owner alone can have locked them.
         unsafe { syscall::munlock(start, length) }
     }
 
-    /// After an error everything may be done to the memory that could be before.
+    /// Changes the protection of the whole mapping. After an error it has its old protection.
     ///
     /// # Safety
     ///
-    /// No reference to the memory needs what is no longer allowed.
+    /// * No reference to the memory needs an access that the new protection forbids.
     pub unsafe fn protect(&mut self, prot: ProtFlags) -> Result<()> {
         if self.is_unmapped() {
             return Ok(());
         }
         let (base, length) = self.mapping();
-        // SAFETY: the pages are this mapping's; the rest is the caller's promise.
+        // SAFETY: the pages belong to this mapping. The caller has no reference that needs the old
+        // protection.
         let result = unsafe { syscall::mprotect(base, length, prot) };
         match result {
             Ok(()) => self.prot = prot,
-            // The pages before the one for which it failed have changed.
-            // SAFETY: as above; they are again what the memory's owner takes them for.
+            // mprotect(2) may have changed the pages before the one where it failed.
+            // SAFETY: the pages belong to this mapping, and get the protection back that the owner
+            // of the memory expects.
             Err(_) => drop(unsafe { syscall::mprotect(base, length, self.prot) }),
         }
         result
     }
 
-    /// Seals the whole mapping, or unmaps what a region of no bytes has. The region must not be
-    /// dropped after, nor anything else be done that the kernel refuses from now on.
+    /// Seals the whole mapping, or unmaps the page of a region of zero bytes.
+    ///
+    /// Afterwards the region must not be dropped, because the kernel refuses to change or unmap a
+    /// sealed mapping.
     pub fn seal(&mut self) -> Result<()> {
         if self.len == 0 {
             self.unmap();
             return Ok(());
         }
         let (base, length) = self.mapping();
-        // SAFETY: the pages are this mapping's.
+        // SAFETY: the pages belong to this mapping.
         unsafe { syscall::mseal(base, length) }
     }
 
-    /// Unmaps all, and leaves a region that cannot grow.
+    /// Unmaps the whole mapping, and leaves a region of zero bytes that cannot grow.
     pub fn unmap(&mut self) {
-        *self = Region::empty(self.unit);
+        *self = Region::empty(self.page_size);
     }
 
-    /// `EINVAL`: nothing is mapped that could grow. Otherwise nothing has changed after an
-    /// error, either.
+    /// Resizes the mapping to `new_len` bytes. After an error the region is unchanged.
+    ///
+    /// `EINVAL` if the region has no mapping that could grow.
     ///
     /// # Safety
     ///
-    /// There is no reference to the memory.
+    /// * There is no reference to the memory.
     pub unsafe fn remap(&mut self, new_len: usize, may_move: bool) -> Result<()> {
-        if new_len == 0 && self.unit != page_size() {
+        if new_len == 0 && self.page_size != syscall::page_size() {
             self.unmap();
         }
         if self.is_unmapped() {
@@ -213,27 +227,28 @@ impl Region {
         }
         let (base, length) = self.mapping();
         let before = self.ptr.addr() - base.addr();
-        let new_length = Region::rounded(before, new_len, self.unit)?;
+        let new_length = Region::rounded(before, new_len, self.page_size)?;
         let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
-        // SAFETY: the whole mapping, which is this value's own; nothing else has a pointer
-        // to it, by the caller's promise.
+        // SAFETY: the range is the whole mapping, which this value owns, and the caller has no
+        // reference to it.
         let base = unsafe { syscall::mremap(base, length, new_length, flags, ptr::null_mut())? };
         self.ptr = base.wrapping_add(before);
         self.len = new_len;
         Ok(())
     }
 
-    /// Moves the whole mapping, of which there must be one, in place of another.
+    /// Moves the whole mapping to `to`, and replaces the pages there. Must not be called if the
+    /// region has no mapping.
     ///
     /// # Safety
     ///
-    /// As many pages from `to` on are the caller's, and there is no reference to them, nor
-    /// to the memory.
+    /// * The caller owns as many pages from `to` on as the mapping has.
+    /// * There is no reference to those pages, and none to the region's memory.
     pub unsafe fn move_to(&mut self, to: *mut u8) -> Result<()> {
         let (base, length) = self.mapping();
         let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-        // SAFETY: the whole mapping, which is this value's own; the rest is the caller's
-        // promise.
+        // SAFETY: the range is the whole mapping, which this value owns. The caller owns the
+        // target, and has no reference to either.
         unsafe { syscall::mremap(base, length, length, flags, to)? };
         self.ptr = to.wrapping_add(self.ptr.addr() - base.addr());
         Ok(())
@@ -241,11 +256,11 @@ impl Region {
 }
 
 impl Drop for Region {
-    #[inline(never)] // beside the call there is nothing to gain
+    #[inline(never)] // The system call costs far more than this call.
     fn drop(&mut self) {
         if !self.is_unmapped() {
             let (base, length) = self.mapping();
-            // SAFETY: the mapping is this value's own, and nobody may use it after this.
+            // SAFETY: this value owns the mapping, and is dropped.
             let _ = unsafe { syscall::munmap(base, length) };
         }
     }

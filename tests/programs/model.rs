@@ -178,7 +178,7 @@ impl Part {
             let copy = syscall::fcntl(fd, linux_raw_sys::general::F_DUPFD_CLOEXEC, number)?;
             OwnedFd::from_raw_fd(copy as i32)
         };
-        let map = FileMap::part(copy, start as u64, usize::MAX)?;
+        let map = FileMap::map_range(copy, start as u64, usize::MAX)?;
         let len = model.len.saturating_sub(start);
         same(map.len(), len)?;
         Ok(Part { map, start, len })

@@ -1,4 +1,5 @@
-//! Lines of `/proc/PID/maps`, right and wrong, one by one and as a text that comes in pieces.
+//! Model tests of the parser of `/proc/PID/maps`, on random lines and on a random text that
+//! arrives in pieces.
 
 use std::{format, io::Write, os::fd::IntoRawFd, string::String, thread, vec::Vec};
 
@@ -9,8 +10,8 @@ use crate::fd::{FromRawFd, OwnedFd};
 use crate::fuzz::{Random, fuzz};
 use crate::syscall::ProtFlags;
 
-/// A line as the kernel writes it, without its end: numbers padded with zeros, and the name
-/// at its column (`show_map_vma` and `seq_pad` in its `fs/proc`).
+/// Returns a line as the kernel writes it, without its newline: numbers are padded with zeros,
+/// and the name begins at its column (`show_map_vma` and `seq_pad` in the kernel's `fs/proc`).
 fn line(random: &mut Random) -> Vec<u8> {
     let mut hex = |width: usize| format!("{:0width$x}", random.number());
     let (start, end, offset) = (hex(8), hex(8), hex(8));
@@ -36,7 +37,7 @@ fn line(random: &mut Random) -> Vec<u8> {
     line
 }
 
-/// The same with something wrong, or pieces of such lines.
+/// Returns a line with mistakes, or a line of words from such lines.
 fn garbage(random: &mut Random) -> Vec<u8> {
     if random.once_in(4) {
         let pieces = ["0", "1f", "-", "+", " ", "  ", "r-xp", "rw", ":", "/", "0x", "g", "\u{e9}"];
@@ -59,7 +60,7 @@ fn garbage(random: &mut Random) -> Vec<u8> {
     line
 }
 
-/// What a line tells, read with the standard library.
+/// Parses a line with the standard library, as the model of [`Mapping::parse`].
 fn parse(line: &[u8]) -> Option<Mapping<'_>> {
     let mut words = line.splitn(6, |&byte| byte == b' ');
     let mut word = || str::from_utf8(words.next()?).ok();
@@ -108,7 +109,7 @@ fn fuzz_lines_of_maps() {
     fuzz("a line of maps", make, |line| {
         let found = Mapping::parse(line);
         assert_eq!(found, parse(line), "{}", line.escape_ascii());
-        // The kernel's own form comes back, if the name is text without an end of a line.
+        // A name that is UTF-8 is printed in the format of the kernel, and parses back.
         if let Some(mapping) = found.filter(|mapping| str::from_utf8(mapping.name).is_ok()) {
             let again = format!("{mapping}");
             assert_eq!(Mapping::parse(again.as_bytes()), Some(mapping), "{again}");
@@ -116,8 +117,9 @@ fn fuzz_lines_of_maps() {
     });
 }
 
-/// What `Maps` is to tell of a line: a cut name if there is no room, and the ends of lines.
-fn told(line: &[u8]) -> Option<(Mapping<'static>, Vec<u8>)> {
+/// Returns what `Maps` should return for a line: the name is truncated if the line does not fit
+/// into the buffer, and has newlines.
+fn expected(line: &[u8]) -> Option<(Mapping<'static>, Vec<u8>)> {
     let name_is_cut = line.len() >= ROOM;
     let mapping = parse(&line[..line.len().min(ROOM)])?;
     let mut name = Vec::new();
@@ -132,8 +134,8 @@ fn told(line: &[u8]) -> Option<(Mapping<'static>, Vec<u8>)> {
 
 #[test]
 fn fuzz_text_of_maps() {
-    // A text, and in which pieces another thread writes it: how the reads find it cut is
-    // the one thing here that the seed does not say.
+    // The lengths of the pieces in which another thread writes the text. The seed does not
+    // determine how much of it each read returns.
     let make = |random: &mut Random| {
         let mut text = Vec::new();
         for _ in 0..random.below(12) {
@@ -155,7 +157,7 @@ fn fuzz_text_of_maps() {
         (text, pieces)
     };
     fuzz("a text of maps", make, |(text, pieces)| {
-        let mut wanted: Vec<_> = text.split(|&byte| byte == b'\n').map(told).collect();
+        let mut wanted: Vec<_> = text.split(|&byte| byte == b'\n').map(expected).collect();
         if text.last().is_none_or(|&byte| byte == b'\n') {
             wanted.pop();
         }

@@ -1,4 +1,4 @@
-//! A buffer without an end.
+//! A ring buffer whose memory is mapped twice.
 
 use core::{
     fmt,
@@ -7,15 +7,12 @@ use core::{
     sync::atomic::{Ordering::SeqCst, compiler_fence},
 };
 
-use super::{
-    Advice, Arena, MmapRaw, Placed, Reservation, Result, region::Region, reservation::whole_pages,
-    shared::memfd,
-};
+use super::{Arena, Placed, Reservation, reservation::whole_pages};
 use crate::fd::AsFd;
+use crate::map::{Advice, MmapRaw, Result, owned::memfd, region::Region};
 use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, page_size};
 
-/// A buffer that is written at one end and read at the other, in which all that can be read,
-/// and all room to write, is in one piece.
+/// A ring buffer in which all readable bytes are one slice, and so is all free space.
 ///
 /// ```
 /// use baremap::map::Ring;
@@ -23,7 +20,7 @@ use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, pa
 /// let mut ring = Ring::new(4096)?;
 /// ring.push(&[1; 4000]);
 /// ring.consume(3990);
-/// // Beyond the last byte it goes on at the first, and yet it is one slice.
+/// // The bytes wrap around the end of the buffer, and are one slice nevertheless.
 /// assert_eq!(ring.push(b"hello"), 5);
 /// assert_eq!(ring.push(&vec![2; ring.capacity() - 15]), ring.capacity() - 15);
 /// assert_eq!(ring.readable().len(), ring.capacity());
@@ -31,32 +28,41 @@ use crate::syscall::{self, Errno, FallocateFlags, MapFlags, ProtFlags, Seals, pa
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// The same memory, a file without a name, is mapped twice, the second time right behind the
-/// first: both inside of a [`Reservation`], so that neither replaces anything. All of it is
-/// allocated at once, and sealed against becoming shorter: no access fails.
+/// The memory is a file without a name that is mapped twice, into two adjacent halves of a
+/// [`Reservation`]. All of it is allocated when the ring is created, and the file is sealed against
+/// being truncated, so that no access fails.
 ///
-/// A child of fork(2) does not have the memory (`MADV_DONTFORK`), for it would be the same
-/// one, and each process would change it under the other's hands. To read or write such a ring
-/// there is a panic, and dropping it does nothing: what is mapped there by then is another's.
+/// Writing and removing bytes need `&mut self`, so that two threads can use one ring only with a
+/// lock.
+///
+/// # Fork
+///
+/// A child created by fork(2) does not have the memory (`MADV_DONTFORK`), because both processes
+/// would share it, and each would change it while the other one uses it. In a child, reading or
+/// writing the ring panics, and dropping it is a no-op, because another mapping may have its
+/// addresses.
 pub struct Ring {
     halves: ManuallyDrop<[Placed<MmapRaw, Reservation>; 2]>,
-    /// One page whose first byte is 1, and 0 in a child.
+    /// One page whose first byte is 1 in this process, and 0 in a child (`MADV_WIPEONFORK`).
     here: Arena,
-    /// The first byte to be read, below the capacity.
+    /// The offset of the first readable byte, less than the capacity.
     start: usize,
-    /// How many there are.
+    /// The number of readable bytes.
     len: usize,
 }
 
 impl Ring {
-    /// A ring for `capacity` bytes, rounded up to whole pages; zero has room for none.
+    /// Creates an empty ring for `capacity` bytes, rounded up to whole pages. A ring with a
+    /// capacity of zero holds no bytes.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `ENOSPC`: no such addresses are free in one piece, or no memory. `EMFILE`,
-    /// `ENFILE`: no descriptor is left, of which one is used for a moment. `EFBIG`: longer
-    /// than `RLIMIT_FSIZE` (which is a signal as well, `SIGXFSZ`). `EOVERFLOW`: more
-    /// than half of `isize::MAX` bytes. `EINVAL`: before Linux 4.14.
+    /// * `ENOMEM` or `ENOSPC` if there is not enough memory or contiguous address space.
+    /// * `EMFILE` or `ENFILE` if no file descriptor is free. One is used until the ring is created.
+    /// * `EFBIG` if `capacity` is more than `RLIMIT_FSIZE`. The process is then also sent
+    ///   `SIGXFSZ`.
+    /// * `EOVERFLOW` if `capacity` is more than half of `isize::MAX`.
+    /// * `EINVAL` before Linux 4.14, which does not know `MADV_WIPEONFORK`.
     pub fn new(capacity: usize) -> Result<Ring> {
         let capacity = whole_pages(capacity)?;
         let both = capacity.checked_mul(2).ok_or(Errno::EOVERFLOW)?;
@@ -80,54 +86,56 @@ impl Ring {
 
         let mut here = Arena::new(1)?;
         here.resize(1)?;
-        // SAFETY: its own page, and what a child has there is what is relied on.
+        // SAFETY: the arena owns the page, and its contents in a child are what `is_here` relies
+        // on.
         unsafe { syscall::madvise(here.as_mut_ptr(), here.len(), syscall::Advice::WIPEONFORK)? };
         here[0] = 1;
         Ok(Ring { halves: ManuallyDrop::new(halves), here, start: 0, len: 0 })
     }
 
-    /// How many bytes it has room for.
+    /// Returns the capacity in bytes. It is a multiple of the page size.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.halves[0].len()
     }
 
-    /// How many bytes can be read.
+    /// Returns the number of readable bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no readable bytes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether this is the process that made it.
+    /// Returns whether this is the process that created the ring.
     fn is_here(&self) -> bool {
         self.here[0] == 1
     }
 
-    /// All bytes that can be read, the oldest first.
+    /// Returns all readable bytes, the oldest first. They stay readable until
+    /// [`consume`](Ring::consume) removes them.
     ///
     /// # Panics
     ///
-    /// This process is a child of the one that made the ring.
+    /// Panics in a child of the process that created the ring.
     #[must_use]
     pub fn readable(&self) -> &[u8] {
         assert!(self.is_here(), "a child does not have its parent's ring");
         let start = self.halves[0].as_ptr().wrapping_add(self.start);
-        // SAFETY: from a byte of the first half on, no more than one half: mapped, and only
-        // `&mut self` changes it.
+        // SAFETY: the slice begins in the first half and is at most one half long, so that it is
+        // mapped. Only `&mut self` changes it.
         unsafe { slice::from_raw_parts(start, self.len) }
     }
 
-    /// Forgets the oldest bytes, which leaves room to write.
+    /// Removes the `count` oldest bytes, which makes room for new ones.
     ///
     /// # Panics
     ///
-    /// There are not so many.
+    /// Panics if `count` is greater than [`len`](Ring::len).
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.len, "more consumed than there is");
         self.len -= count;
@@ -138,11 +146,12 @@ impl Ring {
         remapped();
     }
 
-    /// All room there is. What is written to it can be read after [`produce`](Ring::produce).
+    /// Returns all free space. What is written to its beginning becomes readable by
+    /// [`produce`](Ring::produce). The space contains old bytes.
     ///
     /// # Panics
     ///
-    /// This process is a child of the one that made the ring.
+    /// Panics in a child of the process that created the ring.
     pub fn writable(&mut self) -> &mut [u8] {
         assert!(self.is_here(), "a child does not have its parent's ring");
         let room = self.capacity() - self.len;
@@ -151,27 +160,28 @@ impl Ring {
             end -= self.capacity();
         }
         let start = self.halves[0].as_mut_ptr().wrapping_add(end);
-        // SAFETY: as above, and `&mut self` excludes other references. No byte is in it
-        // twice.
+        // SAFETY: the slice begins in the first half and is at most one half long, so that it is
+        // mapped, and contains no byte twice. `&mut self` excludes other references.
         unsafe { slice::from_raw_parts_mut(start, room) }
     }
 
-    /// Makes the first so many bytes of [`writable`](Ring::writable) the newest to be read.
+    /// Makes the first `count` bytes of [`writable`](Ring::writable) readable.
     ///
     /// # Panics
     ///
-    /// There is no room for so many.
+    /// Panics if `count` is greater than the length of the free space.
     pub fn produce(&mut self, count: usize) {
         assert!(count <= self.capacity() - self.len, "more produced than there is room");
         self.len += count;
         remapped();
     }
 
-    /// Writes as many bytes as there is room for, and returns how many.
+    /// Writes bytes to the ring, and returns their number: that of `bytes`, or of the free space
+    /// if that is less.
     ///
     /// # Panics
     ///
-    /// As [`writable`](Ring::writable) does.
+    /// Panics in a child of the process that created the ring.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         let room = self.writable();
         let count = bytes.len().min(room.len());
@@ -181,8 +191,8 @@ impl Ring {
     }
 }
 
-/// A byte has two addresses, of which the compiler knows nothing: what was written by one is
-/// to be read by the other, and not to be remembered.
+/// Makes the compiler forget the contents of the ring. Each byte has two addresses, and what was
+/// written through one must be read through the other, which the compiler does not know.
 fn remapped() {
     compiler_fence(SeqCst);
 }
@@ -190,7 +200,7 @@ fn remapped() {
 impl Drop for Ring {
     fn drop(&mut self) {
         if self.is_here() {
-            // SAFETY: not used again.
+            // SAFETY: the halves are not used again.
             unsafe { ManuallyDrop::drop(&mut self.halves) };
         }
     }

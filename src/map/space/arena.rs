@@ -1,4 +1,4 @@
-//! Memory that grows where it is.
+//! Memory that grows without moving.
 
 use core::{
     fmt,
@@ -6,10 +6,11 @@ use core::{
     result, slice,
 };
 
-use super::{ConversionError, Reservation, Result, reservation::whole_pages};
+use super::{Reservation, reservation::whole_pages};
+use crate::map::{ConversionError, Result};
 use crate::syscall::Errno;
 
-/// Memory that becomes longer and shorter, and never moves: a `[u8]`.
+/// Memory that can be resized and never moves. It dereferences to a `[u8]`.
 ///
 /// ```
 /// use baremap::map::Arena;
@@ -23,29 +24,37 @@ use crate::syscall::Errno;
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// It is the first pages of a [`Reservation`], committed.
+/// An arena owns a [`Reservation`], and commits its first pages.
 pub struct Arena {
     reservation: Reservation,
-    /// Whole pages; what is behind them is reserved.
+    /// The committed length in bytes, a multiple of the page size. The pages after it are reserved.
     len: usize,
 }
 
 impl Arena {
-    /// Reserves addresses for `capacity` bytes, rounded up to whole pages, and no memory.
+    /// Creates an empty arena that can grow to `capacity` bytes, rounded up to whole pages.
+    ///
+    /// Only address space is reserved. [`resize`](Arena::resize) commits memory.
     ///
     /// # Errors
     ///
-    /// As for [`Reservation::new`].
+    /// * `ENOMEM` if `capacity` contiguous bytes of address space are not free, if the address
+    ///   space of the process would be more than `RLIMIT_AS`, or if the process has too many
+    ///   mappings (`vm.max_map_count`).
+    /// * `EOVERFLOW` if `capacity`, rounded up, is more than `isize::MAX`.
     pub fn new(capacity: usize) -> Result<Arena> {
         Ok(Arena { reservation: Reservation::new(capacity)?, len: 0 })
     }
 
-    /// Makes an arena of a reservation, which loses its contents: a reservation that is
-    /// [aligned](Reservation::aligned), or part of one.
+    /// Creates an empty arena from a reservation, whose contents are discarded.
+    ///
+    /// This serves for an arena that is [aligned](Reservation::aligned), or is a part of a larger
+    /// reservation.
     ///
     /// # Errors
     ///
-    /// It comes back with `ENOMEM` if there are too many mappings.
+    /// The error contains the reservation, and is `ENOMEM` if the process has too many mappings
+    /// (`vm.max_map_count`).
     pub fn from_reservation(
         mut reservation: Reservation,
     ) -> result::Result<Arena, ConversionError<Reservation>> {
@@ -55,26 +64,32 @@ impl Arena {
         }
     }
 
-    /// The reservation, contents and all: [`len`](slice::len) bytes of it are committed.
+    /// Returns the reservation with its contents. Its first [`len`](slice::len) bytes are
+    /// committed.
     #[must_use]
     pub fn into_reservation(self) -> Reservation {
         self.reservation
     }
 
-    /// Makes it so many bytes long, rounded up to whole pages. New ones are zero; the memory
-    /// of those that are gone is given back.
+    /// Resizes the arena to `len` bytes, rounded up to whole pages. New pages are zero, and the
+    /// memory of removed pages is freed.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: more than the capacity; or as for [`commit`](Reservation::commit) and
-    /// [`decommit`](Reservation::decommit). The length is then as it was.
+    /// After an error the length is unchanged.
+    ///
+    /// * `ENOMEM` if `len` is more than the [capacity](Arena::capacity).
+    /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if
+    ///   the limit `RLIMIT_DATA` is reached, or if the process has too many mappings
+    ///   (`vm.max_map_count`).
     pub fn resize(&mut self, len: usize) -> Result<()> {
         if len > self.capacity() {
             return Err(Errno::ENOMEM);
         }
         let len = whole_pages(len)?;
         if len > self.len {
-            // What an earlier call committed before it failed is in nobody's hands yet.
+            // An earlier call that failed may have committed some of the pages. They are zero,
+            // because the arena has not given them out.
             self.reservation.commit(self.len..len)?;
         } else {
             self.reservation.decommit(len..self.len)?;
@@ -83,7 +98,7 @@ impl Arena {
         Ok(())
     }
 
-    /// How many bytes it can have: whole pages.
+    /// Returns the greatest possible length in bytes. It is a multiple of the page size.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.reservation.len()
@@ -94,14 +109,14 @@ impl Deref for Arena {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: so many bytes are committed, and nobody else has them.
+        // SAFETY: `len` bytes are committed, and the arena owns them.
         unsafe { slice::from_raw_parts(self.reservation.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for Arena {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
+        // SAFETY: `len` bytes are committed, and `&mut self` excludes other references.
         unsafe { slice::from_raw_parts_mut(self.reservation.as_mut_ptr(), self.len) }
     }
 }

@@ -1,4 +1,4 @@
-//! Memory that is written, and then executed: never both.
+//! Memory for generated code, which is never writable and executable at once.
 
 use core::{
     fmt,
@@ -7,9 +7,9 @@ use core::{
     result,
 };
 
-use super::{ConversionError, Mmap, MmapMut, Result};
+use crate::map::{ConversionError, Mmap, MmapMut, Result};
 
-/// Memory to write code to: a `[u8]` that cannot be executed.
+/// Memory to write code to, which cannot be executed. It dereferences to a `[u8]`.
 ///
 /// ```
 /// use baremap::map::CodeMut;
@@ -26,44 +26,48 @@ use super::{ConversionError, Mmap, MmapMut, Result};
 /// let mut code = CodeMut::new(add.len())?;
 /// code.copy_from_slice(add);
 /// let code = code.make_exec()?;
-/// // SAFETY: such a function is there, and the code outlives its use.
+/// // SAFETY: the code is that of such a function, and `code` is dropped after the last call.
 /// let add: extern "C" fn(i32) -> i32 = unsafe { code.function(0) };
 /// assert_eq!(add(37), 42);
 /// # }
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// It cannot be executed; not even by mistake, on processors that tell executing from reading
-/// (not x86 without PAE, nor most of mips).
+/// The processor refuses to execute the memory, except on x86 without PAE and on most mips
+/// processors, which cannot distinguish reading from executing.
 pub struct CodeMut(MmapMut);
 
-/// Memory to execute code from: a `[u8]` that cannot be written to.
+/// Executable memory, which cannot be written to. It dereferences to a `[u8]`.
 ///
-/// It is made of [`CodeMut`], where the example is.
+/// [`CodeMut::make_exec`] creates it. [`CodeMut`] has an example.
 pub struct Code(Mmap);
 
 impl CodeMut {
-    /// Maps memory for so many bytes of code, all of it zero. Zero bytes map nothing.
+    /// Maps `len` bytes of zeroed memory for code.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: no memory, or addresses. `EOVERFLOW`: more than `isize::MAX` bytes.
+    /// * `ENOMEM` if there is not enough memory or address space.
+    /// * `EOVERFLOW` if `len` is more than `isize::MAX`.
     pub fn new(len: usize) -> Result<CodeMut> {
         Ok(CodeMut(MmapMut::map_anon(len)?))
     }
 
-    /// Makes it executable and read-only, and has the processors fetch what was written,
-    /// where they would not do so by themselves.
+    /// Makes the memory executable and read-only, and flushes the instruction cache on processors
+    /// that need it.
     ///
-    /// Other threads have to learn of the code by something that orders memory, as a channel
-    /// or an atomic does. On aarch64 that is enough for addresses from which they have not
-    /// executed other code before; see membarrier(2), `SYNC_CORE`, for those from which they
-    /// have.
+    /// The code must be passed to other threads with synchronization, such as a channel or an
+    /// atomic with release and acquire ordering. On aarch64 this is sufficient only at addresses
+    /// from which these threads have not executed other code before. Otherwise membarrier(2) with
+    /// `SYNC_CORE` is needed.
     ///
     /// # Errors
     ///
-    /// It comes back with `EACCES` if policy forbids what was written to be executed. (That of
-    /// [`MmapMut::make_exec`], which has memmap2's name and ways, does not.)
+    /// The error contains `self`. ([`MmapMut::make_exec`], whose signature is that of memmap2,
+    /// drops the map instead.)
+    ///
+    /// * `EACCES` if a security policy forbids to execute memory that was written to.
+    /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
     pub fn make_exec(self) -> result::Result<Code, ConversionError<CodeMut>> {
         match self.0.try_make_exec() {
             Ok(map) => Ok(Code(map)),
@@ -73,11 +77,12 @@ impl CodeMut {
 }
 
 impl Code {
-    /// Makes it writable, and no longer executable.
+    /// Makes the memory writable, and no longer executable.
     ///
     /// # Errors
     ///
-    /// It comes back with `ENOMEM` if there are too many mappings.
+    /// The error contains `self`, and is `ENOMEM` if the process has too many mappings
+    /// (`vm.max_map_count`).
     pub fn make_mut(self) -> result::Result<CodeMut, ConversionError<Code>> {
         match self.0.try_make_mut() {
             Ok(map) => Ok(CodeMut(map)),
@@ -85,22 +90,28 @@ impl Code {
         }
     }
 
-    /// The function whose code begins at a byte: as `F`, a function pointer. On arm, code
-    /// for Thumb mode is at its address and 1.
+    /// Returns a pointer of the function pointer type `F` to the code at `offset`.
+    ///
+    /// On arm, the offset of code in Thumb mode is that of its first byte plus 1.
     ///
     /// # Panics
     ///
-    /// The byte is not inside.
+    /// Panics if `offset` is not less than the length. It is a compile-time error if `F` is not
+    /// as large as a pointer.
     ///
     /// # Safety
     ///
-    /// There is code of a function of type `F` there, which is `extern` with the name of its
-    /// convention. It is not called, nor running, when this value is dropped or made writable.
+    /// * The code at `offset` is that of a function of the type `F`.
+    /// * `F` is a function pointer type that names its calling convention (`extern "C"`, for
+    ///   example).
+    /// * The function is not called any more, and does not run, when this value is dropped or made
+    ///   writable.
     #[must_use]
     pub unsafe fn function<F: Copy>(&self, offset: usize) -> F {
         const { assert!(size_of::<F>() == size_of::<usize>(), "F is no function pointer") };
         let address: *const u8 = &self[offset];
-        // SAFETY: as large; that it is such a function's is the caller's promise.
+        // SAFETY: the sizes are equal, and the caller guarantees that the address is that of a
+        // function of the type `F`.
         unsafe { transmute_copy(&address) }
     }
 }
