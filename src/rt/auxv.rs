@@ -1,4 +1,7 @@
-//! `getauxval`, for the compiler's own library.
+//! Implements `getauxval` for `compiler_builtins`.
+//!
+//! On aarch64, a constructor of `compiler_builtins` calls `getauxval(AT_HWCAP)` to find out
+//! whether the processor has the atomic instructions of the extension LSE.
 
 use core::{
     ffi::c_ulong,
@@ -8,20 +11,21 @@ use core::{
 
 use super::Start;
 
-/// The kernel's block. Null before [`keep_auxv`].
+/// The stack pointer at the program's entry. Null until [`keep_auxv`] is called.
 static STACK: AtomicPtr<usize> = AtomicPtr::new(ptr::null_mut());
 
-/// Keeps the place of the auxiliary vector for [`getauxval`].
+/// Stores the initial stack pointer, from which [`getauxval`] finds the auxiliary vector.
 ///
 /// # Safety
 ///
-/// `stack` is what the kernel's stack pointer was at the entry.
+/// * `stack` is the value of the stack pointer when the kernel entered the program.
+/// * The memory that the kernel laid out there is not modified while the program runs.
 pub unsafe fn keep_auxv(stack: *const usize) {
     STACK.store(stack.cast_mut(), Relaxed);
 }
 
-/// Returns the value of an entry of the auxiliary vector, or zero if there is none. Source:
-/// getauxval(3).
+/// Returns the value of the first auxiliary vector entry with type `kind`, or zero if no entry has
+/// that type. Returns zero until [`keep_auxv`] is called. Source: getauxval(3).
 pub fn getauxval(kind: c_ulong) -> c_ulong {
     let stack = STACK.load(Relaxed).cast_const();
     if stack.is_null() {

@@ -1,9 +1,10 @@
-//! What `std` needs of libc where it is linked into a freestanding program.
+//! Implements the libc functions that `std` calls when it is linked into a freestanding program.
 //!
-//! Cargo builds the packages of a workspace with one set of features, so a hosted member that
-//! asks for the feature `std` turns it on for a freestanding member as well. The descriptors are
-//! then those of the standard library, which closes and duplicates them by functions of libc. No
-//! libc is loaded into such a program: it has these functions from here.
+//! Cargo unifies features across the packages of a workspace, so a hosted member that enables the
+//! feature `std` enables it for a freestanding member too. The types of the module `fd` are then
+//! those of the standard library, which closes and duplicates descriptors with functions of libc.
+//! No libc is loaded into a freestanding program, so [`entry!`](crate::entry) defines these
+//! functions with the implementations in this module.
 
 use core::{
     ffi::c_int,
@@ -12,16 +13,17 @@ use core::{
 
 use crate::syscall::{Errno, raw};
 
-/// The `errno` of the program's one thread.
+/// The value of `errno`. One variable is enough, because the runtime starts no second thread.
 static ERRNO: AtomicI32 = AtomicI32::new(0);
 
-/// Returns where `errno` is kept. Source: errno(3).
+/// Returns the address of `errno`. Source: errno(3).
 #[must_use]
 pub fn errno_location() -> *mut c_int {
     ERRNO.as_ptr()
 }
 
-/// Converts a kernel's result to a result of libc's.
+/// Converts the result of a system call to libc's convention: sets `errno` and returns -1 if the
+/// system call failed.
 fn result(register: usize) -> c_int {
     match Errno::check(register) {
         Ok(value) => value as c_int,
@@ -32,24 +34,28 @@ fn result(register: usize) -> c_int {
     }
 }
 
-/// Closes a descriptor. Source: close(2).
+/// Closes a descriptor. Returns zero, or -1 with `errno` set. Source: close(2).
 ///
 /// # Safety
 ///
-/// The caller owns the descriptor and does not use it again.
+/// * The caller owns `fd`.
+/// * `fd` is not used after this call, even if it fails.
 #[must_use]
 pub unsafe fn close(fd: c_int) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller owns the descriptor and does not use it again.
     result(unsafe { raw::syscall1(raw::nr::close, fd as usize) })
 }
 
-/// Duplicates a descriptor or asks for its flags. Source: fcntl(2).
+/// Performs `command` on a descriptor, for example duplicates it or returns its flags. Returns the
+/// command's result, or -1 with `errno` set. Source: fcntl(2).
 ///
 /// # Safety
 ///
-/// The caller's argument is what the command takes.
+/// * `argument` is valid for `command`. If it is a pointer, the memory is valid for the access that
+///   `command` makes.
+/// * The caller owns `fd`, or `command` does not change it.
 #[must_use]
 pub unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller passes an argument that is valid for the command.
     result(unsafe { raw::syscall3(raw::nr::fcntl, fd as usize, command as usize, argument) })
 }

@@ -1,15 +1,20 @@
-//! Whether `build.rs` has the program linked as it needs to be.
+//! Checks at compile time that `build.rs` passes the link arguments that a program needs.
 
-/// Fails to compile a program that would crash when it starts.
+/// Rejects a program that would crash at startup because of its link arguments.
 ///
-/// `list` is what `baremap-build` has cargo put into the environment of the compiler: the
-/// binaries that it links, as `KIND:NAME` and separated by spaces. The kind is `pie` or `bare`,
-/// and the name `*` stands for every binary.
+/// `list` is the value of the environment variable `BAREMAP_LINK`, which `baremap-build` sets for
+/// the compiler. It lists the binaries whose link arguments `build.rs` emits, as `KIND:NAME`
+/// separated by spaces. The kind is `pie` or `bare`, and the name `*` matches every binary.
+/// `program` is the name of the binary, or `None` if it is unknown. `bare` is whether the binary
+/// uses `entry!(main, bare)`.
 ///
 /// # Panics
 ///
-/// Panics if the program is not linked as `entry!` needs it. In a constant that is an error of
-/// the compiler.
+/// Panics in these cases. In a constant, a panic is a compile error.
+///
+/// * `list` is `None`: `build.rs` does not call `baremap-build`.
+/// * No entry of `list` matches `program`.
+/// * `bare` is true, and the kind of the first matching entry is not `bare`.
 pub const fn check_linked(list: Option<&str>, program: Option<&str>, bare: bool) {
     let Some(list) = list else {
         panic!(
@@ -33,7 +38,7 @@ pub const fn check_linked(list: Option<&str>, program: Option<&str>, bare: bool)
     }
 }
 
-/// Finds the kind of the first entry that is for this program.
+/// Returns the kind of the first entry whose name is `program` or `*`.
 const fn kind_of<'a>(mut list: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
     while !list.is_empty() {
         let (entry, rest) = split(list, b' ');
@@ -46,7 +51,8 @@ const fn kind_of<'a>(mut list: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
     None
 }
 
-/// Splits at the first such byte, which is in neither part.
+/// Splits `text` at the first occurrence of the byte `at`, which is in neither part. If `text` does
+/// not contain the byte, the second part is empty.
 const fn split(text: &[u8], at: u8) -> (&[u8], &[u8]) {
     let mut index = 0;
     while index < text.len() {
@@ -58,6 +64,7 @@ const fn split(text: &[u8], at: u8) -> (&[u8], &[u8]) {
     (text, &[])
 }
 
+/// Compares two byte slices. In constants, the operator `==` compares only primitive types.
 const fn is_equal(a: &[u8], b: &[u8]) -> bool {
     let mut index = 0;
     while index < a.len() && index < b.len() && a[index] == b[index] {
@@ -85,7 +92,7 @@ mod tests {
         check_linked(Some("pie:*"), Some("any"), false);
         check_linked(Some("pie:*"), None, false);
         check_linked(Some("pie:one bare:two"), Some("two"), true);
-        // At a fixed address there is nothing to relocate.
+        // `entry!(main)` also works at a fixed address, because `relocate` then does nothing.
         check_linked(Some("bare:two"), Some("two"), false);
     }
 

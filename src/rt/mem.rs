@@ -1,63 +1,72 @@
-//! What the compiler expects to find in every program: copy, fill, compare.
+//! Implements the memory functions that the compiler calls in every program: `memcpy`, `memmove`,
+//! `memset`, `memcmp`, `bcmp` and `strlen`.
 //!
-//! The symbols (`memcpy` and so on) are defined by [`entry!`](crate::entry), in the
-//! program: were they here, they would take the place of a hosted program's.
+//! [`entry!`](crate::entry) defines the symbols in the program. If they were defined in this crate,
+//! they would replace libc's functions in a hosted program.
 //!
-//! The compiler knows such loops, and would make of each a call of the very
-//! function that it is in. An empty piece of assembly in every loop forbids that.
+//! LLVM recognizes a loop that copies or fills memory and replaces it with a call to `memcpy` or
+//! `memset`, which would make these functions call themselves. An empty `asm!` in every loop
+//! prevents that.
 
 use core::{
     ffi::{c_char, c_int},
     mem::MaybeUninit,
 };
 
-/// Keeps the compiler from seeing a well-known function in a loop.
+/// Prevents the compiler from replacing the surrounding loop with a call to a memory function.
 #[inline(always)]
 fn opaque() {
-    // SAFETY: no instruction at all.
+    // SAFETY: the assembly contains no instruction.
     unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
 }
 
-/// Whatever a word of memory holds: data, part of a pointer, or nothing yet.
+/// A word of memory, which may be uninitialized or hold a part of a pointer. `MaybeUninit` copies
+/// both, and keeps a pointer's provenance.
 type Word = MaybeUninit<usize>;
 const WORD: usize = size_of::<Word>();
 
-/// How many bytes lie before the next word.
+/// Returns the number of bytes from `address` to the next word boundary.
 fn to_word(address: *const u8) -> usize {
     address.addr().wrapping_neg() % WORD
 }
 
-/// Copies `n` bytes from the first to the last.
+/// Copies `n` bytes in ascending order of their addresses, for `memcpy` and `memmove`.
 ///
 /// # Safety
 ///
-/// `src` can be read and `dest` written for `n` bytes, and `dest` does not begin
-/// inside the source.
+/// * `src` is valid for reads of `n` bytes.
+/// * `dest` is valid for writes of `n` bytes.
+/// * `dest` does not point into the source: it is at or before `src`, or at least `n` bytes after
+///   it.
 #[inline]
 pub unsafe fn copy(dest: *mut u8, src: *const u8, n: usize) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller fulfills the same requirements.
     unsafe {
         x86_64::copy(dest, src, n)
     }
     #[cfg(not(target_arch = "x86_64"))]
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller fulfills the same requirements.
     unsafe {
         copy_words(dest, src, n)
     }
 }
 
-/// [`copy`] for any architecture: by words where both sides can be aligned at once.
+/// Copies `n` bytes in ascending order on any architecture: word by word if `dest` and `src` have
+/// equal offsets within a word, and byte by byte otherwise.
 ///
 /// # Safety
 ///
-/// As for [`copy`].
-#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "tested here as well"))]
+/// * `src` is valid for reads of `n` bytes, and `dest` for writes of `n` bytes.
+/// * `dest` does not point into the source: it is at or before `src`, or at least `n` bytes after
+///   it.
+#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "tested on x86_64 as well"))]
 unsafe fn copy_words(dest: *mut u8, src: *const u8, n: usize) {
     let head = to_word(dest).min(n);
-    let together = to_word(dest) == to_word(src);
-    let words = if together { (n - head) / WORD } else { 0 };
-    // SAFETY: head, words and tail together are the `n` bytes.
+    let co_aligned = to_word(dest) == to_word(src);
+    let words = if co_aligned { (n - head) / WORD } else { 0 };
+    // SAFETY: the head, the words and the tail add up to `n` bytes. The words are aligned on both
+    // sides, or there are none.
     unsafe {
         copy_bytes(dest, src, head);
         let (mut to, mut from) = (dest.add(head).cast::<Word>(), src.add(head).cast::<Word>());
@@ -83,29 +92,36 @@ unsafe fn copy_words(dest: *mut u8, src: *const u8, n: usize) {
     }
 }
 
+/// Copies `n` bytes in ascending order, byte by byte.
+///
 /// # Safety
 ///
-/// As for [`copy`].
+/// * `src` is valid for reads of `n` bytes, and `dest` for writes of `n` bytes.
+/// * `dest` does not point into the source: it is at or before `src`, or at least `n` bytes after
+///   it.
 unsafe fn copy_bytes(dest: *mut u8, src: *const u8, n: usize) {
     let mut i = 0;
     while i != n {
-        // SAFETY: below `n`.
+        // SAFETY: `i` is less than `n`.
         unsafe { *dest.add(i).cast::<MaybeUninit<u8>>() = *src.add(i).cast() };
         i += 1;
         opaque();
     }
 }
 
-/// Copies `n` bytes from the last to the first.
+/// Copies `n` bytes in descending order of their addresses, for `memmove`.
 ///
 /// # Safety
 ///
-/// `src` can be read and `dest` written for `n` bytes, and `dest` does not end inside
-/// the source.
+/// * `src` is valid for reads of `n` bytes.
+/// * `dest` is valid for writes of `n` bytes.
+/// * The end of the destination is not inside the source: `dest` is at or after `src`, or at least
+///   `n` bytes before it.
 #[inline]
 pub unsafe fn copy_backward(dest: *mut u8, src: *const u8, n: usize) {
     let mut left = n;
-    // SAFETY: words and then bytes, from the end, together are the `n` bytes.
+    // SAFETY: `left` starts at `n` and only decreases, so every access is within the `n` bytes. The
+    // words are aligned on both sides.
     unsafe {
         if to_word(dest.wrapping_add(n)) == to_word(src.wrapping_add(n)) {
             while left != 0 && to_word(dest.add(left)) != 0 {
@@ -127,16 +143,16 @@ pub unsafe fn copy_backward(dest: *mut u8, src: *const u8, n: usize) {
     }
 }
 
-/// Sets `n` bytes.
+/// Sets `n` bytes to the value `byte`, for `memset`.
 ///
 /// # Safety
 ///
-/// `dest` can be written for `n` bytes.
+/// `dest` is valid for writes of `n` bytes.
 #[inline]
 pub unsafe fn fill(dest: *mut u8, byte: u8, n: usize) {
     let word = usize::MAX / 255 * byte as usize;
     let mut i = 0;
-    // SAFETY: below `n`, and aligned where it is by words.
+    // SAFETY: every access is below `n`, and the words are aligned.
     unsafe {
         while i != n && to_word(dest.add(i)) != 0 {
             *dest.add(i) = byte;
@@ -156,17 +172,18 @@ pub unsafe fn fill(dest: *mut u8, byte: u8, n: usize) {
     }
 }
 
-/// The difference of the first bytes that differ, or zero.
+/// Compares `n` bytes, for `memcmp` and `bcmp`. Returns the difference of the first two bytes that
+/// differ, as `a` minus `b`, or zero if all bytes are equal.
 ///
 /// # Safety
 ///
-/// `a` and `b` can be read for `n` bytes.
+/// `a` and `b` are valid for reads of `n` bytes.
 #[inline]
 #[must_use]
 pub unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> c_int {
     let mut i = 0;
     while i != n {
-        // SAFETY: below `n`.
+        // SAFETY: `i` is less than `n`.
         let (left, right) = unsafe { (*a.add(i), *b.add(i)) };
         if left != right {
             return c_int::from(left) - c_int::from(right);
@@ -177,16 +194,16 @@ pub unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> c_int {
     0
 }
 
-/// How many bytes stand before the NUL.
+/// Returns the number of bytes before the terminating NUL, for `strlen`.
 ///
 /// # Safety
 ///
-/// The string can be read up to and with a NUL.
+/// `string` is valid for reads up to and including a NUL.
 #[inline]
 #[must_use]
 pub unsafe fn length(string: *const c_char) -> usize {
     let mut n = 0;
-    // SAFETY: nothing beyond the NUL is read.
+    // SAFETY: the loop reads no byte after the NUL.
     while unsafe { *string.add(n) } != 0 {
         n += 1;
         opaque();
@@ -204,17 +221,21 @@ mod x86_64 {
     const FAST: u8 = 2;
     static REP_MOVSB: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    /// From here on the string instructions' start costs little; below, and before
-    /// the processor was ever asked, words are as fast.
+    /// The length in bytes from which on a string instruction is used. A string instruction has a
+    /// startup cost, so a loop over words is as fast for shorter copies, and does not need `cpuid`.
     const LONG: usize = 256;
 
+    /// Copies `n` bytes in ascending order, with a string instruction from [`LONG`] bytes on.
+    ///
     /// # Safety
     ///
-    /// As for [`copy`](super::copy).
+    /// * `src` is valid for reads of `n` bytes, and `dest` for writes of `n` bytes.
+    /// * `dest` does not point into the source: it is at or before `src`, or at least `n` bytes
+    ///   after it.
     #[inline]
     pub unsafe fn copy(dest: *mut u8, src: *const u8, n: usize) {
-        // SAFETY: each moves the same `n` bytes, in ascending order, as the caller
-        // promised that they may be; the direction flag is clear in every Rust function.
+        // SAFETY: each branch copies exactly `n` bytes in ascending order, which the caller allows.
+        // The direction flag is clear, as Rust requires at the start of every `asm!`.
         unsafe {
             if n < LONG {
                 super::copy_words(dest, src, n);
@@ -237,13 +258,15 @@ mod x86_64 {
         }
     }
 
-    /// Asks the processor, once: the answer may cost microseconds in a virtual machine.
+    /// Returns whether the processor has a fast `rep movsb` (ERMS). The first call executes `cpuid`
+    /// and stores the result, because `cpuid` takes microseconds in a virtual machine.
     #[inline]
     fn rep_movsb_is_fast() -> bool {
         match REP_MOVSB.load(Relaxed) {
             UNKNOWN => {
-                // SAFETY: every x86_64 processor has the instruction. (Safe since Rust 1.94.)
-                #[allow(unused_unsafe, reason = "the oldest compiler needs it")]
+                // SAFETY: every x86_64 processor has the instruction. (The function is safe since
+                // Rust 1.94.)
+                #[allow(unused_unsafe, reason = "compilers before Rust 1.94 need it")]
                 let leaf = |number| unsafe { __cpuid_count(number, 0) };
                 let fast = leaf(0).eax >= 7 && leaf(7).ebx & ERMS != 0;
                 REP_MOVSB.store(if fast { FAST } else { SLOW }, Relaxed);
@@ -253,6 +276,7 @@ mod x86_64 {
         }
     }
 
-    /// Enhanced `rep movsb` (Intel's manual, volume 1, 7.3.9.3), leaf 7.
+    /// The bit in EBX of `cpuid` leaf 7 for enhanced `rep movsb`. Source: Intel SDM, volume 1,
+    /// section 7.3.9.3.
     const ERMS: u32 = 1 << 9;
 }

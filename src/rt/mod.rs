@@ -1,7 +1,10 @@
-//! The runtime of a freestanding program: from the kernel's first instruction to
-//! the exit status, without libc.
+//! Runs a program without libc, from the first instruction to the exit status.
 //!
-//! A whole program:
+//! [`entry!`](crate::entry) turns a function `main` into a freestanding program. [`Start`] gives
+//! access to the arguments, the environment and the auxiliary vector, [`println!`] and [`Output`]
+//! print text, and [`Termination`] turns the result of `main` into the exit status.
+//!
+//! A complete program:
 //!
 //! ```ignore
 //! #![no_std]
@@ -18,19 +21,24 @@
 //! }
 //! ```
 //!
-//! It is linked without start files and libraries, which the crate `baremap-build` sees to, and
-//! `panic` is `"abort"`. The directory `template/` is a package that has both, and
-//! `docs/freestanding.md` a guide.
+//! The package of the program needs two settings:
+//!
+//! * `build.rs` calls the crate `baremap-build`, which emits the arguments for linking without start
+//!   files and libraries.
+//! * `panic = "abort"` in every profile of `Cargo.toml`.
+//!
+//! The directory `template/` of the repository contains a package with both settings, and
+//! `docs/freestanding.md` is a step-by-step guide.
 
 #[cfg(target_arch = "aarch64")]
 mod auxv;
-#[cfg(test)]
-mod fuzz;
 #[cfg(feature = "std")]
 #[doc(hidden)]
 pub mod hosted;
 mod linked;
 mod mem;
+#[cfg(test)]
+mod model_tests;
 #[doc(hidden)]
 pub mod overflow;
 mod panic;
@@ -52,20 +60,32 @@ pub use print::{Output, STDERR, STDIN, STDOUT, eprint, eprintln, print, println,
 pub use relocate::{keep, relocate};
 pub use start::{Auxv, ExitCode, Start, Strings, Termination, run, run_bare};
 
-/// Makes a program of a `fn main(Start)`.
+/// Defines the entry point of a freestanding program, which calls a function `main`.
 ///
-/// `main` returns what [`Termination`](crate::rt::Termination) is implemented for: `()`,
-/// [`ExitCode`](crate::rt::ExitCode), `!`, or a `Result` whose error is printed. The macro
-/// defines, in the program, all that a standard library would: the symbol
-/// `_start`, the panic handler, and the memory functions that the compiler calls. A
-/// library must never use it.
+/// `main` takes a [`Start`](crate::rt::Start) and returns a type that implements
+/// [`Termination`](crate::rt::Termination): `()`, [`ExitCode`](crate::rt::ExitCode), `!`, or a
+/// `Result` whose error is printed.
 ///
-/// A program with debug assertions reports an overflow of its stack, by a handler of `SIGSEGV`.
+/// The macro defines the symbols that a standard library would otherwise define: `_start`, the
+/// panic handler, and the memory functions that the compiler calls (`memcpy`, `memmove`, `memset`,
+/// `memcmp`, `bcmp` and `strlen`). Use it once, in the crate of the program. A library must not use
+/// it, because the symbols would replace those of a hosted program.
 ///
-/// `entry!(main, bare)` does without the runtime's help before `main`: the program
-/// must be linked at a fixed address (`Freestanding::bare_bin` of the crate `baremap-build`), for
-/// it is not relocated, descriptors 0 to 2 stay closed if they are, and an overflow of the stack
-/// is not reported. It saves a kilobyte and two system calls.
+/// Before `main`, the runtime relocates the program, makes its relocated read-only data read-only
+/// (RELRO), and opens those of the descriptors 0, 1 and 2 that are closed. A program with debug
+/// assertions also installs a handler of `SIGSEGV`, which prints `PROGRAM: stack overflow` if the
+/// main thread's stack overflows.
+///
+/// `entry!(main, bare)` calls `main` without these preparations, which saves one kilobyte and two
+/// system calls:
+///
+/// * The program is not relocated. It must be linked at a fixed address, with
+///   `Freestanding::bare_bin` of the crate `baremap-build`.
+/// * Descriptors 0, 1 and 2 stay closed if they are closed.
+/// * An overflow of the stack is not reported.
+///
+/// A program that lacks the necessary link arguments, or `panic = "abort"` in its profiles, does
+/// not compile.
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
@@ -80,7 +100,8 @@ macro_rules! entry {
 #[macro_export]
 macro_rules! __program {
     ($relocate:path, $run:path, $main:path, $bare:literal) => {
-        // What is forgotten in the package is said here, before the linker or a crash says less.
+        // These checks name the missing setting. Without them, a test would fail with an error of
+        // the linker, and a missing `panic = "abort"` with an error that recommends nightly Rust.
         #[cfg(test)]
         ::core::compile_error!(
             "a freestanding program has no tests of its own: write `test = false` and \
@@ -102,7 +123,7 @@ macro_rules! __program {
                 $bare,
             );
 
-            /// What messages begin with.
+            /// The name of the program, with which messages begin.
             const PROGRAM: &str = match ::core::option_env!("CARGO_BIN_NAME") {
                 Some(name) => name,
                 None => ::core::module_path!(),
@@ -116,16 +137,18 @@ macro_rules! __program {
 
             unsafe extern "C" fn run(stack: *const usize) -> ! {
                 #[cfg(target_arch = "aarch64")]
-                // SAFETY: `_start` was entered by the kernel, and hands on the stack.
+                // SAFETY: the kernel entered `_start`, which passes the initial stack pointer.
                 unsafe {
                     $crate::rt::keep_auxv(stack)
                 };
                 #[cfg(debug_assertions)]
                 if !$bare {
-                    // SAFETY: as above, and `main` has not begun.
+                    // SAFETY: `stack` is the initial stack pointer, and `main` has not begun. The
+                    // handler only calls `report`.
                     unsafe { $crate::rt::overflow::install(stack, on_fault) };
                 }
-                // SAFETY: as above.
+                // SAFETY: `stack` is the initial stack pointer. `_start` has relocated the program,
+                // or `check_linked` has found that it is linked at a fixed address.
                 unsafe { $run(stack, $main, PROGRAM) }
             }
 
@@ -135,14 +158,15 @@ macro_rules! __program {
                 info: *mut $crate::syscall::SigInfo,
                 _: *mut c_void,
             ) {
-                // SAFETY: the kernel passes it to a handler that was installed with SA_SIGINFO.
+                // SAFETY: the kernel passes a valid pointer, because `install` sets SA_SIGINFO.
                 $crate::rt::overflow::report(unsafe { &*info }, PROGRAM);
             }
 
             $crate::__with_or_without_std!(PROGRAM);
 
-            /// The constructor of `compiler_builtins` for aarch64 names it, which asks for the
-            /// processor's atomic instructions.
+            /// Returns an entry of the auxiliary vector. On aarch64, a constructor of
+            /// `compiler_builtins` refers to this function, to find out whether the processor has
+            /// the atomic instructions of LSE.
             #[cfg(target_arch = "aarch64")]
             #[unsafe(no_mangle)]
             extern "C" fn getauxval(kind: c_ulong) -> c_ulong {
@@ -151,19 +175,22 @@ macro_rules! __program {
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, n: usize) -> *mut u8 {
-                // SAFETY: memcpy(3) promises two ranges of `n` bytes that do not overlap.
+                // SAFETY: the caller of memcpy(3) passes two ranges of `n` bytes that do not overlap.
                 unsafe { $crate::rt::copy(dest, src, n) };
                 dest
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn memmove(dest: *mut u8, src: *const u8, n: usize) -> *mut u8 {
-                // Does `dest` begin inside the source? Then from the end.
+                // Copy backward if `dest` points into the source, so that no byte is overwritten
+                // before it is read.
                 if dest.addr().wrapping_sub(src.addr()) < n {
-                    // SAFETY: memmove(3) promises two ranges of `n` bytes.
+                    // SAFETY: the caller of memmove(3) passes two ranges of `n` bytes, and `dest` is
+                    // at or after `src`.
                     unsafe { $crate::rt::copy_backward(dest, src, n) };
                 } else {
-                    // SAFETY: as above, and no byte is written before it is read.
+                    // SAFETY: the caller of memmove(3) passes two ranges of `n` bytes, and `dest`
+                    // does not point into the source.
                     unsafe { $crate::rt::copy(dest, src, n) };
                 }
                 dest
@@ -171,33 +198,33 @@ macro_rules! __program {
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn memset(dest: *mut u8, byte: c_int, n: usize) -> *mut u8 {
-                // SAFETY: memset(3) promises a range of `n` bytes.
+                // SAFETY: the caller of memset(3) passes a range of `n` bytes.
                 unsafe { $crate::rt::fill(dest, byte as u8, n) };
                 dest
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> c_int {
-                // SAFETY: memcmp(3) promises two ranges of `n` bytes.
+                // SAFETY: the caller of memcmp(3) passes two ranges of `n` bytes.
                 unsafe { $crate::rt::compare(a, b, n) }
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> c_int {
-                // SAFETY: bcmp(3) promises two ranges of `n` bytes.
+                // SAFETY: the caller of bcmp(3) passes two ranges of `n` bytes.
                 unsafe { $crate::rt::compare(a, b, n) }
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn strlen(string: *const c_char) -> usize {
-                // SAFETY: strlen(3) promises a string that ends with a NUL.
+                // SAFETY: the caller of strlen(3) passes a string that ends with a NUL.
                 unsafe { $crate::rt::length(string) }
             }
         };
     };
 }
 
-/// Defines what `core` and `alloc` expect of a program that is linked without `std`.
+/// Defines the symbols that `core` and `alloc` need in a program that is linked without `std`.
 #[cfg(not(feature = "std"))]
 #[doc(hidden)]
 #[macro_export]
@@ -220,7 +247,8 @@ macro_rules! __with_or_without_std {
     };
 }
 
-/// Defines what `std` needs, which brings a panic handler of its own: see `rt::hosted`.
+/// Defines the functions of libc that `std` calls, with the implementations in `rt::hosted`. `std`
+/// defines the panic handler.
 #[cfg(feature = "std")]
 #[doc(hidden)]
 #[macro_export]
@@ -233,17 +261,19 @@ macro_rules! __with_or_without_std {
 
         #[unsafe(no_mangle)]
         unsafe extern "C" fn close(fd: c_int) -> c_int {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller of close(2) owns the descriptor and does not use it again.
             unsafe { $crate::rt::hosted::close(fd) }
         }
 
         #[unsafe(no_mangle)]
         unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller of fcntl(2) passes an argument that is valid for the command.
             unsafe { $crate::rt::hosted::fcntl(fd, command, argument) }
         }
 
-        /// Knows nothing: `rt::run` reads the vector, and a bare program asks the kernel.
+        /// Returns zero, which means that the auxiliary vector has no such entry. The page size
+        /// does not depend on this function: `rt::run` reads it from the vector, and a bare
+        /// program gets the vector with prctl(2).
         #[unsafe(no_mangle)]
         extern "C" fn getauxval(_: ::core::ffi::c_ulong) -> ::core::ffi::c_ulong {
             0

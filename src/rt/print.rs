@@ -1,4 +1,4 @@
-//! The standard descriptors, and printing to them.
+//! Prints to the standard descriptors.
 
 use core::fmt::{self, Write};
 
@@ -7,24 +7,26 @@ use crate::syscall::Result;
 
 pub use crate::syscall::write_all;
 
-/// Standard input, descriptor 0.
+/// Borrows standard input, descriptor 0.
 pub const STDIN: BorrowedFd<'static> = standard(0);
-/// Standard output, descriptor 1.
+/// Borrows standard output, descriptor 1.
 pub const STDOUT: BorrowedFd<'static> = standard(1);
-/// Standard error, descriptor 2.
+/// Borrows standard error, descriptor 2.
 pub const STDERR: BorrowedFd<'static> = standard(2);
 
 const fn standard(fd: i32) -> BorrowedFd<'static> {
-    // SAFETY: what these numbers are is a convention between programs: text for whoever
-    // reads it may go to whatever has the number. `run` opens those that are closed.
+    // SAFETY: by convention, descriptors 0, 1 and 2 belong to the whole program and stay open. `run`
+    // opens those that are closed.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// Text on its way to a descriptor, gathered so that a line is one system call.
+/// A buffered writer for a descriptor, with a buffer of 256 bytes.
 ///
-/// It is written when the buffer is full and by [`finish`](Output::finish), which
-/// tells whether all of it was. What is still in the buffer when it is dropped is
-/// written, and an error lost.
+/// The buffer is written to the descriptor when it is full, when [`finish`](Output::finish) is
+/// called, and when the writer is dropped. A newline does not flush the buffer.
+///
+/// After an error, all further output is discarded. `finish` returns the first error. Dropping the
+/// writer ignores it.
 pub struct Output<'fd> {
     fd: BorrowedFd<'fd>,
     buffer: [u8; 256],
@@ -33,18 +35,21 @@ pub struct Output<'fd> {
 }
 
 impl<'fd> Output<'fd> {
-    /// Text for this descriptor.
+    /// Creates a writer with an empty buffer for `fd`.
     #[must_use]
     pub fn new(fd: BorrowedFd<'fd>) -> Output<'fd> {
         Output { fd, buffer: [0; 256], used: 0, result: Ok(()) }
     }
 
-    /// Adds bytes, whether they are UTF-8 or not.
+    /// Adds bytes to the output. They need not be UTF-8.
+    ///
+    /// Writes the buffer to the descriptor each time it is full. [`finish`](Output::finish) returns
+    /// the error of such a write.
     pub fn bytes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let free = self.buffer.get_mut(self.used..).unwrap_or_default();
             let count = free.len().min(bytes.len());
-            // Not `copy_from_slice`, which panics where the lengths differ.
+            // `copy_from_slice` would add a panic to the program, for different lengths.
             free.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             bytes = bytes.get(count..).unwrap_or_default();
             self.used += count;
@@ -54,12 +59,18 @@ impl<'fd> Output<'fd> {
         }
     }
 
-    /// Writes what is left, and tells the first error of all the writing.
+    /// Writes the rest of the buffer, and returns the first error of all writes.
+    ///
+    /// # Errors
+    ///
+    /// * The errors of [`write_all`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and `EIO`. Part
+    ///   of the output may have been written.
     pub fn finish(mut self) -> Result<()> {
         self.flush();
         self.result
     }
 
+    /// Writes the buffer unless an earlier write failed, and empties it.
     fn flush(&mut self) {
         if self.result.is_ok() {
             self.result = write_all(self.fd, self.buffer.get(..self.used).unwrap_or_default());
@@ -75,7 +86,7 @@ impl fmt::Debug for Output<'_> {
 }
 
 impl Write for Output<'_> {
-    /// Never fails here: an error is kept for [`finish`](Output::finish).
+    /// Adds `text` to the output. Always returns `Ok`: [`finish`](Output::finish) returns the errors.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())
@@ -83,23 +94,34 @@ impl Write for Output<'_> {
 }
 
 impl Drop for Output<'_> {
+    /// Writes the rest of the buffer and ignores errors.
     fn drop(&mut self) {
         self.flush();
     }
 }
 
-/// Prints to a descriptor, and tells whether it succeeded.
+/// Prints formatted text to a descriptor.
+///
+/// Text of up to 256 bytes is written with one system call.
+///
+/// # Errors
+///
+/// * The errors of [`write_all`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and `EIO`. Part of
+///   the text may have been written.
 pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
     let mut output = Output::new(fd);
     let _ = output.write_fmt(text);
     output.finish()
 }
 
-// Macros that a crate exports stand at its root, where `use baremap::*` would make them collide
-// with those of the standard library: there they have other names.
+// Exported macros are items of the crate root. With the names of the standard library's macros,
+// they would be ambiguous after `use baremap::*`. They have hidden names there, and are exported
+// under the usual names from the module `rt`.
 
-/// Prints to standard output. An error is ignored: [`rt::print`](crate::rt::print)
-/// and [`rt::Output`](crate::rt::Output) return it.
+/// Prints formatted text to standard output, and ignores errors.
+///
+/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike the
+/// standard library's macro, this macro does not panic if standard output is closed.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __print {
@@ -108,7 +130,10 @@ macro_rules! __print {
     }};
 }
 
-/// Prints a line to standard output; see [`print!`](crate::rt::print!).
+/// Prints formatted text and a newline to standard output, and ignores errors.
+///
+/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike the
+/// standard library's macro, this macro does not panic if standard output is closed.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __println {
@@ -116,8 +141,9 @@ macro_rules! __println {
     ($($text:tt)*) => { $crate::rt::print!("{}\n", ::core::format_args!($($text)*)) };
 }
 
-/// Prints to standard error. An error is ignored: [`rt::print`](crate::rt::print)
-/// and [`rt::Output`](crate::rt::Output) return it.
+/// Prints formatted text to standard error, and ignores errors.
+///
+/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __eprint {
@@ -126,7 +152,9 @@ macro_rules! __eprint {
     }};
 }
 
-/// Prints a line to standard error; see [`eprint!`](crate::rt::eprint!).
+/// Prints formatted text and a newline to standard error, and ignores errors.
+///
+/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __eprintln {

@@ -1,16 +1,21 @@
-//! Self-relocation of a static position-independent program.
+//! Relocates a static position-independent program, from inside the program.
 //!
-//! The linker does not know where the kernel will put the program, so every
-//! address that stands in its data (a string in a table, an entry of the global
-//! offset table) is a number relative to the program's own start, and listed in the
-//! dynamic section. A dynamic linker would add the start to each; here the program
-//! does it itself, before anything else.
+//! The linker does not know the address at which the kernel will load the program. It writes every
+//! address in the program's data (for example a pointer in a table, or an entry of the global
+//! offset table) as if the program were loaded at the address zero, and lists the words that hold
+//! such addresses in relocation tables, to which the dynamic section refers. A dynamic linker would
+//! add the load address to each word. A static program has no dynamic linker, so it adds the load
+//! address itself, before any other code runs.
 //!
-//! Until [`relocate`] is done, a function in another crate cannot be called (in a
-//! debug build such a call goes through the global offset table), nothing may
-//! panic, and no loop may become a call of `memset`. So there are no slices,
-//! iterators or `for` loops here, all arithmetic wraps, and every function that it
-//! calls is `inline(always)`, but for the one that ends the process.
+//! Until [`relocate`] returns, the code must not:
+//!
+//! * call a function of another crate, because in a debug build the call goes through the global
+//!   offset table, which is not yet relocated;
+//! * panic, because the panic message contains addresses;
+//! * contain a loop that the compiler replaces with a call to `memset` or `memcpy`.
+//!
+//! The code therefore uses no slices, iterators or `for` loops, all arithmetic wraps, and every
+//! function that it calls is `inline(always)`, except the one that ends the process.
 
 use core::{
     mem::{MaybeUninit, offset_of},
@@ -26,22 +31,23 @@ use linux_raw_sys::elf::{
 use crate::arch::R_RELATIVE;
 use crate::syscall::{self, ProtFlags, raw};
 
-// Packed relative relocations, from the generic ELF ABI; not in linux-raw-sys, so a test
-// compares them with the crate `object`.
+// The tags of packed relative relocations in the generic ELF ABI. linux-raw-sys does not define
+// them, so a test compares them with the constants of the crate `object`.
 const DT_RELRSZ: usize = 35;
 const DT_RELR: usize = 36;
 
 const WORD: usize = size_of::<usize>();
 
-/// The auxiliary vector: it stands after the arguments and the environment.
+/// Returns the address of the auxiliary vector, which follows the environment on the stack.
 ///
 /// # Safety
 ///
-/// `stack` is the kernel's block: a count, so many pointers, null; pointers, null;
-/// pairs.
+/// `stack` is the value of the stack pointer when the kernel entered the program, or the address of
+/// memory with an equal layout: the number of arguments; a pointer for each argument, and null; a
+/// pointer for each variable of the environment, and null; the auxiliary vector.
 #[inline(always)]
 pub(super) unsafe fn auxv(stack: *const usize) -> *const [usize; 2] {
-    // SAFETY: each step stays in the block.
+    // SAFETY: no word after the null pointer that ends the environment is read.
     unsafe {
         let mut next = stack.wrapping_add(1 + *stack + 1);
         while *next != 0 {
@@ -51,26 +57,28 @@ pub(super) unsafe fn auxv(stack: *const usize) -> *const [usize; 2] {
     }
 }
 
-/// Where the program is, and two of its parts.
+/// The load address of the program, and the addresses of two of its segments.
 struct Image {
-    /// What the linker's addresses have to be added to. Zero if the program is not
-    /// position independent.
+    /// The difference between a run-time address and the linker's address. Zero if the program is
+    /// not position independent.
     bias: usize,
-    /// Address of the dynamic section, or zero.
+    /// The run-time address of the dynamic section, or zero if there is none.
     dynamic: usize,
-    /// First address and length of what is read-only after relocation, or zeros.
+    /// The run-time address and the length in bytes of the data that is read-only after relocation
+    /// (RELRO). The length is zero if there is none.
     relro: (usize, usize),
 }
 
-/// Reads the program headers, which the kernel tells of.
+/// Reads the program headers, whose address and number are in the auxiliary vector.
 ///
 /// # Safety
 ///
-/// `stack` is the kernel's block.
+/// * `stack` is the value of the stack pointer when the kernel entered the program.
+/// * The program headers that AT_PHDR and AT_PHNUM describe are mapped.
 #[inline(always)]
 unsafe fn image(stack: *const usize) -> Image {
-    // SAFETY: the vector ends with AT_NULL; the kernel mapped the headers where
-    // AT_PHDR says, as many as AT_PHNUM says.
+    // SAFETY: the auxiliary vector ends with AT_NULL. AT_PHNUM program headers are mapped at
+    // AT_PHDR.
     unsafe {
         let (mut headers, mut count) = (0, 0);
         let mut entry = auxv(stack);
@@ -84,8 +92,8 @@ unsafe fn image(stack: *const usize) -> Image {
             entry = entry.wrapping_add(1);
         }
 
-        // The program headers follow the file's header, which is at the start of the
-        // segment that maps the start of the file.
+        // The linkers put the program headers directly after the ELF header, which is at the start
+        // of the segment that maps the beginning of the file.
         let file = headers.wrapping_sub(size_of::<Elf_Ehdr>());
         let (mut bias, mut dynamic, mut relro) = (0, 0, (0, 0));
         let mut header = ptr::with_exposed_provenance::<Elf_Phdr>(headers);
@@ -111,25 +119,28 @@ unsafe fn image(stack: *const usize) -> Image {
     }
 }
 
-/// Relocates the running program, and returns what it was given.
+/// Relocates the running program, and returns `stack`.
 ///
-/// A program that is not position independent has nothing to relocate. Only
-/// relative relocations are understood, which are all that a static program has;
-/// another kind ends the process with status 127.
+/// Does nothing if the program is not position independent.
+///
+/// Only relative relocations are supported, because a static program has no other kind. Any other
+/// relocation ends the process with status 127, unless the feature `std` is enabled, with which it
+/// is ignored.
 ///
 /// # Safety
 ///
-/// Called once, first of all, with the stack pointer that the kernel gave.
+/// * `stack` is the value of the stack pointer when the kernel entered the program.
+/// * It is called once, before any other code of the program.
 #[must_use]
 pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller passes the initial stack pointer.
     let Image { bias, dynamic, .. } = unsafe { image(stack) };
     if dynamic == 0 {
         return stack;
     }
 
-    // SAFETY: the section ends with DT_NULL; the tables are where it says, and list
-    // words of the program's own writable data.
+    // SAFETY: the dynamic section ends with DT_NULL. The relocation tables are mapped at the
+    // addresses that it contains, and list words of the program's writable data.
     unsafe {
         let (mut rel, mut rel_size) = (0, 0);
         let (mut rela, mut rela_size) = (0, 0);
@@ -137,7 +148,8 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
         let mut entry = ptr::with_exposed_provenance::<Elf_Dyn>(dynamic);
         while (*entry).d_tag != DT_NULL {
             let (tag, value) = ((*entry).d_tag, (*entry).d_un.d_ptr);
-            // No `match`: it could become a table of addresses, not yet relocated.
+            // The compiler could turn a `match` into a table of addresses, which is not yet
+            // relocated.
             if tag == DT_REL {
                 rel = value.wrapping_add(bias);
             }
@@ -159,7 +171,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
             entry = entry.wrapping_add(1);
         }
 
-        // REL: the number to add to stands in the word itself.
+        // REL: the addend is in the word that is relocated.
         let end = rel.wrapping_add(rel_size);
         while rel != end {
             let this = ptr::with_exposed_provenance::<Elf_Rel>(rel);
@@ -169,7 +181,7 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
             rel = rel.wrapping_add(size_of::<Elf_Rel>());
         }
 
-        // RELA: it stands in the table.
+        // RELA: the addend is in the table.
         let end = rela.wrapping_add(rela_size);
         while rela != end {
             let this = ptr::with_exposed_provenance::<Elf_Rela>(rela);
@@ -181,8 +193,9 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
             rela = rela.wrapping_add(size_of::<Elf_Rela>());
         }
 
-        // RELR: an even number is the address of a word; an odd one a bit map of
-        // those that follow the last, of which its lowest bit says only that.
+        // RELR: an even entry is the address of a word to relocate. An odd entry is a bitmap of the
+        // words after the last address or bitmap: bit 1 is for the first of these words, and bit 0
+        // only marks the entry as a bitmap.
         let end = relr.wrapping_add(relr_size);
         let mut next = 0;
         while relr != end {
@@ -209,8 +222,8 @@ pub unsafe extern "C" fn relocate(stack: *const usize) -> *const usize {
     stack
 }
 
-/// In the place of [`relocate`] in a program at a fixed address, which has nothing to
-/// relocate.
+/// Returns `stack`. Replaces [`relocate`] in a program that is linked at a fixed address, which
+/// needs no relocation.
 #[doc(hidden)]
 #[must_use]
 pub extern "C" fn keep(stack: *const usize) -> *const usize {
@@ -221,56 +234,61 @@ pub extern "C" fn keep(stack: *const usize) -> *const usize {
 ///
 /// # Safety
 ///
-/// The address is that of a word of the program's data.
+/// `address` is the address of an aligned, writable word to which no reference exists.
 #[inline(always)]
 unsafe fn add(address: usize, bias: usize) {
     let word = ptr::with_exposed_provenance_mut::<usize>(address);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller passes the address of an aligned, writable word.
     unsafe { *word = (*word).wrapping_add(bias) };
 }
 
-/// Returns whether the relocation is a relative one, and not an empty one. Any other ends the
-/// process, unless the program is linked with `std`: then it has relocations for the symbols of
-/// libc, which only `std`'s own panic handler uses.
+/// Returns whether a relocation is relative. Returns `false` for an empty relocation (type zero).
+///
+/// Any other relocation ends the process with status 127, unless the feature `std` is enabled. A
+/// program that is linked with `std` has relocations for symbols of libc, which only the panic
+/// handler of `std` uses. They are ignored.
 #[inline(always)]
 fn is_relative(info: usize) -> bool {
     if cfg!(feature = "std") {
         return info == R_RELATIVE as usize;
     }
-    // The type is the low byte where words have 32 bits, and half the word where they
-    // have 64; the rest is a symbol, of which a relative one has none.
+    // The type is in the low 8 bits on 32-bit architectures, and in the low 32 bits on 64-bit
+    // architectures. The other bits are the index of a symbol, which is zero for a relative
+    // relocation.
     if info != R_RELATIVE as usize && info != 0 {
-        // SAFETY: ends the process.
+        // SAFETY: the call only ends the process.
         unsafe { raw::syscall1(raw::nr::exit_group, 127) };
     }
     info != 0
 }
 
-/// Makes what is never written again after relocation read-only.
+/// Makes the data that is only written by relocation read-only (RELRO). Best effort.
 ///
 /// # Safety
 ///
-/// Relocation is over. `stack` is the kernel's block.
+/// * `stack` is the value of the stack pointer when the kernel entered the program.
+/// * [`relocate`] has returned.
 pub(super) unsafe fn protect(stack: *const usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller passes the initial stack pointer.
     let (start, length) = unsafe { image(stack) }.relro;
     if length == 0 {
         return;
     }
-    // What follows the part's end, in its last page, may be writable data: round down.
-    // With pages larger than those that the linker had in mind, nothing may be left.
+    // The page that contains the end may also contain writable data, so the end is rounded down. If
+    // the kernel's pages are larger than the linker assumed, no whole page may remain.
     let page = syscall::page_size();
     let (start, end) = (start & !(page - 1), (start + length) & !(page - 1));
     if start >= end {
         return;
     }
     let at = ptr::with_exposed_provenance_mut(start);
-    // SAFETY: by its definition, nothing writes there any more. A failure leaves the
-    // program less well protected, and as right.
+    // SAFETY: the linker guarantees that only relocation writes to this data. If the call fails, the
+    // data stays writable, and the program is otherwise unaffected.
     let _ = unsafe { syscall::mprotect(at, end - start, ProtFlags::READ) };
 }
 
-// The header's size is what `image` relies on: the C structure has no padding.
+// `image` relies on the size of the ELF header, and `relocate` on the layout of the entries: the
+// structures of C have no padding.
 static_assertions::const_assert_eq!(size_of::<Elf_Ehdr>(), if WORD == 8 { 64 } else { 52 });
 static_assertions::const_assert_eq!(offset_of!(Elf_Dyn, d_un), WORD);
 static_assertions::const_assert_eq!(size_of::<MaybeUninit<Elf_Rel>>(), 2 * WORD);
