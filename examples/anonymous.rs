@@ -1,4 +1,5 @@
-//! Anonymous memory: zeroed by the kernel, used as memory, and shared with a child.
+//! `anonymous`: maps anonymous memory, which the kernel fills with zeros, and shares a mapping with
+//! a child process.
 
 #![no_std]
 #![no_main]
@@ -26,17 +27,20 @@ fn main(_: Start) -> ExitCode {
     }
 }
 
-/// `length` bytes of zeros, in this process alone or shared with its children.
+/// Maps `length` bytes of zeros. They are private to the process with `MapFlags::PRIVATE`, and
+/// shared with its children with `MapFlags::SHARED`.
 fn map(length: usize, sharing: MapFlags) -> Result<*mut u8, Errno> {
     let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, sharing | MapFlags::ANONYMOUS);
-    // SAFETY: the kernel chooses the place.
+    // SAFETY: without a fixed address, no existing mapping is replaced.
     unsafe { syscall::mmap(ptr::null_mut(), length, prot, flags, None, 0) }
 }
 
+/// Reads and writes a private mapping.
 fn private() -> Result<(), Errno> {
     let length = 4 * syscall::page_size();
     let addr = map(length, MapFlags::PRIVATE)?;
-    // SAFETY: mapped, readable and writable, zeroed, and nobody else's.
+    // SAFETY: the memory is mapped, readable, writable and initialized, and no other reference or
+    // process accesses it.
     let memory = unsafe { core::slice::from_raw_parts_mut(addr, length) };
     println!("First byte: {}", memory[0]);
     println!("All zero: {}", memory.iter().all(|&byte| byte == 0));
@@ -44,18 +48,20 @@ fn private() -> Result<(), Errno> {
     let text = b"Hello from anonymous mapping!";
     memory[..text.len()].copy_from_slice(text);
     println!("{}", memory[..text.len()].escape_ascii());
-    // SAFETY: not used again.
+    // SAFETY: the mapping is not used after this call.
     unsafe { syscall::munmap(addr, length) }
 }
 
+/// Reads a number that a child process changes in a shared mapping.
 fn shared() -> Result<(), Errno> {
     let length = syscall::page_size();
     let addr = map(length, MapFlags::SHARED)?;
-    // SAFETY: mapped, aligned, zeroed; both processes use it as an atomic alone.
+    // SAFETY: the memory is mapped, aligned and initialized, and both processes access it only as an
+    // atomic.
     let number = unsafe { AtomicU32::from_ptr(addr.cast()) };
     number.store(1, SeqCst);
 
-    // SAFETY: this process has one thread.
+    // SAFETY: the process has only one thread.
     let Some(child) = (unsafe { syscall::fork()? }) else {
         number.fetch_add(41, SeqCst);
         syscall::exit_group(7);
@@ -65,6 +71,6 @@ fn shared() -> Result<(), Errno> {
     };
     println!("Child exited with 7: {}", status == WaitStatus::Exited(7));
     println!("Number after the child added to it: {}", number.load(SeqCst));
-    // SAFETY: not used again.
+    // SAFETY: the mapping is not used after this call.
     unsafe { syscall::munmap(addr, length) }
 }

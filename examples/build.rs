@@ -1,10 +1,11 @@
-//! Links the examples without a standard library.
+//! Emits the arguments for linking the examples without a standard library.
 
 use baremap_build::Freestanding;
 
 fn main() {
     let examples = Freestanding::new()
-        // The tests run programs of both kinds: those of mapcp are packed.
+        // `mapcp` has packed relocations (DT_RELR). The examples do not, so that the tests run both
+        // kinds of relocation tables.
         .packed_relocations(false)
         .bare_bin("tiny-copy");
     ["anonymous", "cat", "conformance", "init", "jit", "layout", "nothing", "words", "write"]

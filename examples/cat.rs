@@ -1,4 +1,7 @@
-//! `cat FILE`: maps a file, read-only and private, and writes it to standard output.
+//! `cat FILE`: maps a file read-only and writes it to standard output.
+//!
+//! The kernel reads the mapping, in write(2). If another process truncates the file, the call fails
+//! with `EFAULT`, and the program is not killed by `SIGBUS`.
 
 #![no_std]
 #![no_main]
@@ -29,14 +32,16 @@ fn main(start: Start) -> ExitCode {
     }
 }
 
+/// Writes a file to standard output. An error comes with the name of the system call that failed.
 fn cat(path: &core::ffi::CStr) -> Result<(), (&'static str, Errno)> {
     let fd = syscall::open(path, OFlags::RDONLY, Mode::empty()).map_err(|e| ("open", e))?;
     let size = syscall::fstat(fd.as_fd()).map_err(|e| ("fstat", e))?.size;
     if size == 0 {
-        return Ok(()); // nothing can be mapped, and there is nothing to write
+        return Ok(()); // an empty file cannot be mapped
     }
     let length = usize::try_from(size).map_err(|_| ("mmap", Errno::EOVERFLOW))?;
-    // SAFETY: the kernel chooses the place; no reference is made to the memory.
+    // SAFETY: without a fixed address, no existing mapping is replaced. No reference to the memory
+    // is created.
     let addr = unsafe {
         syscall::mmap(
             ptr::null_mut(),
@@ -48,18 +53,18 @@ fn cat(path: &core::ffi::CStr) -> Result<(), (&'static str, Errno)> {
         )
     }
     .map_err(|e| ("mmap", e))?;
-    drop(fd); // the mapping stays
+    drop(fd); // a mapping does not need the descriptor
 
     let mut done = 0;
     while done < length {
-        // SAFETY: inside the mapping, to which this program never writes. Should the file
-        // become shorter, the kernel finds the page gone, and it is EFAULT.
+        // SAFETY: the bytes are inside the mapping, to which this program never writes. If the file
+        // has been truncated, the kernel cannot read the page, and the call fails with EFAULT.
         match unsafe { syscall::write_raw(STDOUT, addr.wrapping_add(done), length - done) } {
             Ok(count) => done += count,
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(("write", errno)),
         }
     }
-    // SAFETY: not used again.
+    // SAFETY: the mapping is not used after this call.
     unsafe { syscall::munmap(addr, length) }.map_err(|e| ("munmap", e))
 }

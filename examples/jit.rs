@@ -1,6 +1,7 @@
-//! `jit`: writes machine code, and runs it. One function adds a number to its argument, and
-//! is written again with other numbers; one adds up all numbers up to its argument, in a
-//! loop.
+//! `jit`: writes machine code to memory and runs it.
+//!
+//! One function adds a constant to its argument, and is rewritten with several constants. Another
+//! function computes the sum of the numbers from 1 to its argument, in a loop.
 
 #![no_std]
 #![no_main]
@@ -10,7 +11,7 @@ use baremap::rt::{ExitCode, Start};
 
 baremap::entry!(main);
 
-/// The architectures whose instructions it knows; on others it says so, and fails.
+/// Runs the functions. On other architectures, `main` prints an error.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 fn main(_: Start) -> ExitCode {
     match known::run() {
@@ -34,17 +35,19 @@ mod known {
 
     type Function = extern "C" fn(u64) -> u64;
 
-    /// Where the second function is.
+    /// The offset of the second function, in bytes.
     const SUM: usize = 64;
 
+    /// Writes both functions, and calls them.
     pub fn run() -> Result<(), Errno> {
         let mut code = CodeMut::new(SUM + 64)?;
         instructions::sum(&mut Writer { code: &mut code[SUM..], at: 0 });
         for number in [1, 20, 300] {
             instructions::add(number, &mut Writer { code: &mut code, at: 0 });
-            // Here it can be executed, and no longer be written to.
+            // Makes the code executable and read-only.
             let exec = code.make_exec()?;
-            // SAFETY: such functions were written there, and `exec` outlives them.
+            // SAFETY: the code at both offsets is a function of this type, and neither pointer is
+            // used after `exec` is converted.
             let (add, sum): (Function, Function) =
                 unsafe { (exec.function(0), exec.function(SUM)) };
             println!("{number} added to 1000: {}", add(1000));
@@ -54,7 +57,7 @@ mod known {
         Ok(())
     }
 
-    /// Puts one instruction after the other.
+    /// Appends instructions to the code.
     pub struct Writer<'a> {
         code: &'a mut [u8],
         at: usize,

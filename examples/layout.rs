@@ -1,5 +1,7 @@
-//! The picture of a process's address space, drawn from this one: what lies where, from the
-//! highest address to the lowest, and how large it is.
+//! `layout`: prints the layout of its own address space.
+//!
+//! Each line is a part, for example the stack or the code, with an address in it and its size. The
+//! lines are sorted from the highest address to the lowest.
 
 #![no_std]
 #![no_main]
@@ -15,9 +17,9 @@ use baremap::{
 
 baremap::entry!(main);
 
-/// No bytes in the file: zeroed when the program starts.
+/// Zeroed data. The executable file contains no bytes for it; the kernel maps zero pages.
 static mut BSS: [u8; 64] = [0; 64];
-/// Bytes in the file, which the program may change.
+/// Initialized, writable data, whose bytes are in the executable file.
 static mut DATA: [u8; 64] = [1; 64];
 
 fn main(_: Start) -> ExitCode {
@@ -30,20 +32,22 @@ fn main(_: Start) -> ExitCode {
     }
 }
 
-/// A part of the address space: something that is in it, and its mappings.
+/// A part of the address space.
 struct Part {
+    /// An address in the part.
     address: u64,
     what: &'static str,
+    /// The total size of its mappings, in bytes.
     bytes: u64,
 }
 
+/// Prints the parts of the address space.
 fn draw() -> Result<(), Errno> {
     let local = 0u8;
     let page = syscall::page_size();
     let mapping = MmapMut::map_anon(page)?;
-    // The heap begins where the kernel put the program's break, and has no size until
-    // the break is moved.
-    // SAFETY: nothing in this program uses the break.
+    // The heap starts at the initial program break, and is empty until the break is moved.
+    // SAFETY: no other code in this program uses the program break.
     let heap = unsafe {
         let heap = raw::syscall1(raw::nr::brk, 0);
         raw::syscall1(raw::nr::brk, heap + page);
@@ -79,7 +83,7 @@ fn draw() -> Result<(), Errno> {
     output.finish()
 }
 
-/// Names what the kernel has mapped beside the parts, as `[vdso]`.
+/// Prints the names of the mappings that the kernel adds to every process, for example `[vdso]`.
 fn name_others(output: &mut Output<'_>) -> Result<(), Errno> {
     let mut maps = maps()?;
     while let Some(mapping) = maps.next()? {
@@ -92,7 +96,8 @@ fn name_others(output: &mut Output<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The number of the file that the code is in.
+/// Returns the inode number of the executable file, or zero if it is unknown. `code` is the address
+/// of a function.
 fn program(code: u64) -> Result<u64, Errno> {
     let mut maps = maps()?;
     while let Some(mapping) = maps.next()? {
@@ -103,11 +108,12 @@ fn program(code: u64) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// Adds a mapping to the part that it is of.
+/// Adds the size of a mapping to the part that it belongs to. `program` is the inode number of the
+/// executable file.
 fn measure(parts: &mut [Part; 6], mapping: &Mapping<'_>, program: u64) {
     let [stack, mappings, heap, bss, data, text] = parts;
     if mapping.contains(bss.address) && mapping.contains(data.address) {
-        // In one mapping, the one after the other.
+        // The data and the BSS share a mapping, and the BSS follows the data.
         bss.bytes += mapping.end - bss.address;
         data.bytes += bss.address - mapping.start;
         return;
@@ -121,7 +127,7 @@ fn measure(parts: &mut [Part; 6], mapping: &Mapping<'_>, program: u64) {
     } else if mapping.start >= data.address || mapping.contains(data.address) {
         data
     } else {
-        // The code, and what it reads.
+        // The code, the ELF headers and the read-only data.
         text
     };
     of.bytes += mapping.len();

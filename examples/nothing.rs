@@ -1,5 +1,7 @@
-//! `nothing`: starts and ends. What is left when a program does nothing is the runtime, and
-//! `cargo bench --bench calls` measures it.
+//! `nothing`: exits immediately.
+//!
+//! Such a program consists only of the runtime. `cargo bench --bench calls` measures the runtime's
+//! cost with it.
 
 #![no_std]
 #![no_main]

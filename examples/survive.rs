@@ -1,5 +1,7 @@
-//! Reads a mapped file while another thread cuts it off and lets it grow again: with
-//! baremap, and then with memmap2, in a process that is not expected to last.
+//! `survive`: reads a mapped file while another thread truncates and extends it.
+//!
+//! The program reads with baremap first, which reports the missing pages as errors. Then it reads
+//! with memmap2 in a child process, which is expected to be killed by `SIGBUS`.
 //!
 //! ```sh
 //! cargo run --release --features std --example survive
@@ -27,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     let result = match env::args().nth(1).as_deref() {
         Some("memmap2") => {
-            fs::remove_file(&path)?; // while there is time
+            fs::remove_file(&path)?; // now, because a signal is expected to kill this process
             return with_memmap2(&file);
         }
         _ => with_baremap(&file, &path),
@@ -43,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Cuts the file off and fills it again until told to stop.
+/// Truncates the file and fills it again, until `stop` is set. Returns the number of truncations.
 fn disturb(file: &File, stop: &AtomicBool) -> std::io::Result<u64> {
     let block = vec![b'x'; 1 << 20];
     let fill =
@@ -61,7 +63,8 @@ fn disturb(file: &File, stop: &AtomicBool) -> std::io::Result<u64> {
     Ok(times)
 }
 
-/// Calls a function again and again, while another thread disturbs the file.
+/// Calls `read` repeatedly while another thread truncates the file. Returns the number of
+/// truncations.
 fn meanwhile(file: &File, mut read: impl FnMut()) -> std::io::Result<u64> {
     file.set_len(SIZE)?;
     let stop = AtomicBool::new(false);
@@ -76,6 +79,7 @@ fn meanwhile(file: &File, mut read: impl FnMut()) -> std::io::Result<u64> {
     })
 }
 
+/// Reads the file with baremap, and prints how many reads were complete, and how many failed.
 fn with_baremap(file: &File, path: &Path) -> Result<(), Box<dyn Error>> {
     file.set_len(SIZE)?;
     let map = FileMap::new(File::open(path)?)?;
@@ -88,7 +92,7 @@ fn with_baremap(file: &File, path: &Path) -> Result<(), Box<dyn Error>> {
                 Ok(0) => break Ok(()),
                 Ok(count) => {
                     offset += count as u64;
-                    // Where the file was just made longer again there are zeros.
+                    // A page that was truncated and not yet filled again contains zeros.
                     if buffer[..count] != block[..count] {
                         let others = |&&byte: &&u8| byte != b'x' && byte != 0;
                         wrong += buffer[..count].iter().filter(others).count();
@@ -112,9 +116,11 @@ fn with_baremap(file: &File, path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Reads the file with memmap2, which does not handle `SIGBUS`.
 fn with_memmap2(file: &File) -> Result<(), Box<dyn Error>> {
     file.set_len(SIZE)?;
-    // SAFETY: none: the file does become shorter, and that is the point.
+    // SAFETY: this violates memmap2's requirement that the file is not truncated, in order to show
+    // the consequence. The process is expected to be killed by SIGBUS.
     let map = unsafe { memmap2::Mmap::map(file)? };
     let mut buffer = vec![0; 1 << 20];
     meanwhile(file, || {

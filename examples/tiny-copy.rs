@@ -1,11 +1,15 @@
-//! `tiny-copy SOURCE DEST`: exercise 49-1 as the seed has it, step for step, and as
-//! small as the runtime allows.
+//! `tiny-copy SOURCE DEST`: copies a file between two mappings, in a program that is as small as the
+//! runtime allows.
 //!
-//! It is here to be read and measured; `mapcp` is the one to use. Like the seed's
-//! program it writes straight into an existing DEST, and dies when the disk is full.
-//! Two of the seed's faults cost nothing to mend, and are: an empty file is copied,
-//! and DEST is not cut to nothing before it has its new length, so that copying a
-//! file onto itself leaves it as it was.
+//! It follows the steps of exercise 49-1 of "The Linux Programming Interface". It is an example to
+//! read and to measure; use `mapcp` to copy files.
+//!
+//! * An existing DEST is overwritten in place.
+//! * If the disk is full, or another process truncates one of the files, the program is killed by
+//!   `SIGBUS`.
+//! * An empty file is copied.
+//! * DEST is not truncated to zero before it gets its new length, so copying a file to itself leaves
+//!   it unchanged.
 
 #![no_std]
 #![no_main]
@@ -27,7 +31,7 @@ fn main(start: Start) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
-        // The texts of all errors would be twice as much as the whole program.
+        // The texts of all errors would take twice as much space as the rest of the program.
         Err(errno) => {
             let _ = say(STDERR, "tiny-copy: errno ", errno.number().into(), "\n");
             ExitCode::FAILURE
@@ -35,6 +39,7 @@ fn main(start: Start) -> ExitCode {
     }
 }
 
+/// Copies the file, and returns its size.
 fn copy(start: Start) -> Result<u64> {
     let mut args = start.args();
     let (_, Some(src), Some(dst), None) = (args.next(), args.next(), args.next(), args.next())
@@ -42,39 +47,40 @@ fn copy(start: Start) -> Result<u64> {
         return Err(Errno::EINVAL);
     };
 
-    // Open the source, and get its size.
+    // Opens the source, and gets its size.
     let src = syscall::open(src, OFlags::RDONLY, Mode::empty())?;
     let stat = syscall::fstat(src.as_fd())?;
 
-    // Open or create the destination, and set its size.
+    // Opens or creates the destination, and sets its size.
     let dst = syscall::open(dst, OFlags::RDWR | OFlags::CREATE, stat.permissions())?;
     syscall::ftruncate(dst.as_fd(), stat.size)?;
 
-    // Map both: the source read-only, the destination read-write and shared.
+    // Maps both files shared: the source read-only, the destination writable.
     let size = stat.size.try_into().map_err(|_| Errno::EOVERFLOW)?;
     let from = map(src.as_fd(), size, ProtFlags::READ)?;
     let to = map(dst.as_fd(), size, ProtFlags::READ | ProtFlags::WRITE)?;
 
-    // Copy memory: no read or write calls.
-    // SAFETY: both are mapped, as long as each other, and at different addresses. Should
-    // they be one file, every byte is copied to where it is.
+    // Copies memory, without read or write system calls.
+    // SAFETY: both mappings have `size` bytes, and their addresses do not overlap. If both map one
+    // file, each byte is replaced by itself.
     unsafe { ptr::copy_nonoverlapping(from, to, size) };
 
-    // The end of the process closes and unmaps everything: four calls saved.
+    // The kernel closes and unmaps both files when the process exits, which saves four system calls.
     mem::forget((src, dst));
     Ok(stat.size)
 }
 
-/// Maps the whole of a file, which may be empty: then nothing is there to be mapped.
+/// Maps a whole file. Returns a dangling pointer if the file is empty, because an empty file cannot
+/// be mapped.
 fn map(fd: BorrowedFd<'_>, size: usize, prot: ProtFlags) -> Result<*mut u8> {
     if size == 0 {
         return Ok(ptr::dangling_mut());
     }
-    // SAFETY: the kernel chooses the place.
+    // SAFETY: without a fixed address, no existing mapping is replaced.
     unsafe { syscall::mmap(ptr::null_mut(), size, prot, MapFlags::SHARED, Some(fd), 0) }
 }
 
-/// Writes a line, piece by piece: a buffer would cost more code than two calls do.
+/// Writes a line in three parts, because a buffer would need more code than two more system calls.
 fn say(fd: BorrowedFd<'_>, before: &str, number: u64, after: &str) -> Result<()> {
     for text in [before, Decimal::new(number).as_str(), after] {
         rt::write_all(fd, text.as_bytes())?;

@@ -1,5 +1,7 @@
-//! Which words a file has, and on which lines: a whole index in memory, with the collections
-//! of the crate `alloc` and without libc.
+//! `words FILE`: prints an index of the words in a file, with the numbers of their lines.
+//!
+//! The index is a `BTreeMap` of the crate `alloc`. The program uses `baremap::alloc::Allocator` as
+//! its global allocator, and needs no libc.
 
 #![no_std]
 #![no_main]
@@ -35,6 +37,7 @@ fn main(start: Start) -> ExitCode {
     }
 }
 
+/// Reads a whole file.
 fn read(path: &CStr) -> Result<Vec<u8>, Errno> {
     let file = syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let size = syscall::fstat(file.as_fd())?.size;
@@ -50,7 +53,7 @@ fn read(path: &CStr) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// The words in lower case, and the numbers of their lines.
+/// Returns the words in lower case, with the numbers of the lines that contain them.
 fn index(text: &[u8]) -> BTreeMap<String, Vec<usize>> {
     let mut index: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (number, line) in String::from_utf8_lossy(text).lines().enumerate() {
@@ -65,12 +68,13 @@ fn index(text: &[u8]) -> BTreeMap<String, Vec<usize>> {
     index
 }
 
+/// Prints one line for each word.
 fn print(index: &BTreeMap<String, Vec<usize>>) -> Result<(), Errno> {
     let mut output = Output::new(STDOUT);
     for (word, lines) in index {
         let mut row = word.to_owned();
         for line in lines {
-            // A string takes everything.
+            // Writing to a `String` does not fail.
             let _ = write!(row, " {line}");
         }
         row.push('\n');

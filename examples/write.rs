@@ -1,4 +1,4 @@
-//! `write [FILE]`: writes a file by writing to memory.
+//! `write [FILE]`: writes a text to a file through a shared mapping. The default is `testfile.txt`.
 
 #![no_std]
 #![no_main]
@@ -29,21 +29,23 @@ fn main(start: Start) -> ExitCode {
     }
 }
 
+/// Creates or overwrites the file with 64 bytes: the text, and zeros.
 fn write(path: &CStr) -> Result<(), Errno> {
     let text = b"Written via mmap!";
     let length = 64;
 
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
     let fd = syscall::open(path, flags, Mode::from_bits_retain(0o644))?;
-    // The mapping must not be longer than the file; and on a full disk this is an
-    // error, where writing to the memory of a hole would be a fault.
+    // The file must be as long as the mapping. Preallocating it reports a full disk as an error,
+    // whereas a store to a hole would be a SIGBUS. A file system that cannot preallocate
+    // (EOPNOTSUPP) gets a sparse file.
     match syscall::fallocate(fd.as_fd(), FallocateFlags::empty(), 0, length) {
         Err(Errno::EOPNOTSUPP) => syscall::ftruncate(fd.as_fd(), length)?,
         result => result?,
     }
     let map = MmapOptions::new().map_raw(fd.as_fd())?;
-    drop(fd); // the mapping stays
-    // SAFETY: the mapping is longer than the text, and writable.
+    drop(fd); // a mapping does not need the descriptor
+    // SAFETY: the mapping is writable and longer than the text, and no reference to it exists.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), map.as_mut_ptr(), text.len()) };
     Ok(())
 }

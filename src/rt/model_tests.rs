@@ -1,5 +1,7 @@
-//! What the runtime reads of the kernel's block and of its own program, in memory that ends
-//! where it must not read on.
+//! Compares the runtime's readers of the initial stack and of the program image with plain models,
+//! on random input.
+//!
+//! The input ends directly before an inaccessible page, so a read past its end is a page fault.
 
 use core::{ops::Range, ptr, slice};
 use std::{ffi::CString, ops::Deref, vec, vec::Vec};
@@ -18,19 +20,21 @@ use crate::syscall::{self, Errno, MapFlags, Mode, OFlags, ProtFlags, WaitFlags, 
 
 const WORD: usize = size_of::<usize>();
 
-/// Memory between pages that are nobody's.
+/// Writable memory between two inaccessible pages.
 struct Memory {
     start: *mut usize,
+    /// The number of words.
     len: usize,
 }
 
 impl Memory {
-    /// At its end are these words; with `shared`, also those of a copy of this process.
-    fn new(words: &[usize], shared: MapFlags) -> Memory {
+    /// Maps memory that ends with `words`. `sharing` is `MapFlags::SHARED` if a child process is to
+    /// write to it, and `MapFlags::PRIVATE` otherwise.
+    fn new(words: &[usize], sharing: MapFlags) -> Memory {
         let page = syscall::page_size();
         let len = (words.len() * WORD).next_multiple_of(page);
-        let (flags, prot) = (MapFlags::ANONYMOUS | shared, ProtFlags::READ | ProtFlags::WRITE);
-        // SAFETY: new memory, and then a part of it.
+        let (flags, prot) = (MapFlags::ANONYMOUS | sharing, ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: `mmap` replaces no mapping, and `mprotect` changes a part of the new mapping.
         let start = unsafe {
             let all =
                 syscall::mmap(ptr::null_mut(), len + 2 * page, ProtFlags::empty(), flags, None, 0)
@@ -40,7 +44,7 @@ impl Memory {
         };
         let memory = Memory { start, len: len / WORD };
         let first = memory.len - words.len();
-        // SAFETY: they are the last of it.
+        // SAFETY: the memory has at least `words.len()` words from `first` on.
         unsafe { start.add(first).copy_from_nonoverlapping(words.as_ptr(), words.len()) };
         memory
     }
@@ -50,7 +54,7 @@ impl Deref for Memory {
     type Target = [usize];
 
     fn deref(&self) -> &[usize] {
-        // SAFETY: mapped, and nobody else writes to it.
+        // SAFETY: the memory is mapped, and not written to while the reference exists.
         unsafe { slice::from_raw_parts(self.start, self.len) }
     }
 }
@@ -58,7 +62,7 @@ impl Deref for Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         let page = syscall::page_size();
-        // SAFETY: its own, and so are the pages around it.
+        // SAFETY: `new` mapped the memory and the page on either side of it.
         unsafe {
             let all = self.start.cast::<u8>().sub(page);
             syscall::munmap(all, self.len * WORD + 2 * page).unwrap();
@@ -66,7 +70,8 @@ impl Drop for Memory {
     }
 }
 
-/// The block as the kernel lays it out: a count, arguments, null, environment, null, pairs.
+/// Returns the words of an initial stack: the number of arguments, their pointers, null, the
+/// pointers of the environment, null, and the auxiliary vector.
 fn block(args: &[CString], env: &[CString], auxv: &[(usize, usize)]) -> Vec<usize> {
     let address = |string: &CString| string.as_ptr().expose_provenance();
     let mut words = vec![args.len()];
@@ -84,7 +89,7 @@ fn fuzz_auxiliary_vector() {
         let string = |random: &mut Random| CString::new(random.text(12, b"=-/a")).unwrap();
         let args = random.list(6, string);
         let env = random.list(6, string);
-        // Few types, so that some come twice, in any order; seldom none.
+        // Three of four types are below 40, so that some types occur twice.
         let mut auxv = random.list(24, |random| {
             let kind = if random.once_in(4) { random.number() as usize } else { random.below(40) };
             (kind.max(1), random.number() as usize)
@@ -97,53 +102,58 @@ fn fuzz_auxiliary_vector() {
         let memory = Memory::new(&words, MapFlags::PRIVATE);
         let stack = &memory[memory.len() - words.len()..];
         let start = Start { stack: stack.as_ptr() };
-        let (mut found, mut told) = (start.args(), Vec::new());
-        told.extend(found.by_ref());
-        assert!(told.iter().copied().eq(args.iter().map(Deref::deref)), "{told:?}");
-        assert_eq!(found.next(), None);
-        let (mut found, mut told) = (start.env(), Vec::new());
-        told.extend(found.by_ref());
-        assert!(told.iter().copied().eq(env.iter().map(Deref::deref)), "{told:?}");
-        assert_eq!(found.next(), None);
-        let mut found = start.auxv();
-        let told: Vec<_> = found.by_ref().collect();
-        assert_eq!(told, auxv[..auxv.len() - 1]);
-        assert_eq!(found.next(), None);
+        let (mut strings, mut actual) = (start.args(), Vec::new());
+        actual.extend(strings.by_ref());
+        assert!(actual.iter().copied().eq(args.iter().map(Deref::deref)), "{actual:?}");
+        assert_eq!(strings.next(), None);
+        let (mut strings, mut actual) = (start.env(), Vec::new());
+        actual.extend(strings.by_ref());
+        assert!(actual.iter().copied().eq(env.iter().map(Deref::deref)), "{actual:?}");
+        assert_eq!(strings.next(), None);
+        let mut entries = start.auxv();
+        let actual: Vec<_> = entries.by_ref().collect();
+        assert_eq!(actual, auxv[..auxv.len() - 1]);
+        assert_eq!(entries.next(), None);
         assert_eq!(*stack, words);
     });
 }
 
-/// A program in memory, as the linker makes it.
+/// A program as the kernel loads it, before relocation.
 #[derive(Debug)]
 struct Image {
-    /// What the linker takes for the address of its start.
+    /// The address that the linker assumed for the start of the image.
     base: usize,
-    /// All of it.
+    /// The contents.
     words: Vec<usize>,
-    /// Which words relocation makes what.
-    relocated: Vec<(usize, To)>,
-    /// Whether one of the relocations is of a type that is not known.
-    wrong: bool,
+    /// The index of each word that is relocated, and its expected value.
+    relocated: Vec<(usize, Expected)>,
+    /// Whether a relocation has an unsupported type.
+    unsupported: bool,
+    /// The number of program headers.
     headers: usize,
-    /// What is to be read-only, in bytes from its start.
+    /// The range that becomes read-only, in bytes from the start of the image.
     relro: Option<Range<usize>>,
 }
 
+/// The expected value of a relocated word.
 #[derive(Clone, Copy, Debug)]
-enum To {
-    /// The bias is added to what stands there.
-    Sum,
-    /// The bias is added to this number.
-    This(usize),
+enum Expected {
+    /// The bias is added to the word's previous value.
+    InPlace,
+    /// The word is the sum of the bias and this addend.
+    Addend(usize),
 }
 
 impl Image {
+    /// Writes a value at the word with the index `at`.
     fn put<T>(&mut self, at: usize, value: T) {
         let place = &mut self.words[at..at + size_of::<T>() / WORD];
-        // SAFETY: so many words, whose alignment is enough for the structures of ELF.
+        // SAFETY: the slice is as long as the value, and a word's alignment is sufficient for every
+        // structure of ELF.
         unsafe { place.as_mut_ptr().cast::<T>().write(value) };
     }
 
+    /// Creates an image of one to six pages.
     fn random(random: &mut Random) -> Image {
         let page = syscall::page_size();
         let pages = 1 + random.below(6);
@@ -153,13 +163,13 @@ impl Image {
             base,
             words: Vec::new(),
             relocated: Vec::new(),
-            wrong: random.once_in(25),
+            unsupported: random.once_in(25),
             headers: 0,
             relro: None,
         };
         image.words.resize_with(len, || random.number() as usize);
 
-        // The words that are relocated: in clusters, as those of tables, or far apart.
+        // The words that are relocated are clustered, like the pointers of a table, or far apart.
         let mut words: Vec<usize> = Vec::new();
         let mut at = size_of::<Elf_Ehdr>() / WORD + 12 * size_of::<Elf_Phdr>() / WORD;
         let data = at..at + (len - at) / 4;
@@ -176,17 +186,18 @@ impl Image {
         random.shuffle(&mut rel);
         random.shuffle(&mut rela);
 
-        // Behind them the tables and the dynamic section, in this order or another.
+        // The relocation tables and the dynamic section follow the data, in a random order.
         let mut tables = [0, 1, 2, 3];
         random.shuffle(&mut tables);
         let mut at = data.end;
         let mut dynamic: Vec<(usize, usize)> = Vec::new();
-        let (mut section, mut wrong) = (0, image.wrong);
+        let (mut section, mut unsupported) = (0, image.unsupported);
         for table in tables {
             at += random.below(5);
             let address = base.wrapping_add(at * WORD);
             let start = at;
-            // Of a relocation that does nothing, or of one that is not known, any address.
+            // Adds empty relocations, and at most one relocation with an unsupported type, with any
+            // address.
             let mut entries = |random: &mut Random, words: &[usize]| {
                 let mut entries: Vec<_> =
                     words.iter().map(|&word| (word * WORD, R_RELATIVE as usize)).collect();
@@ -194,13 +205,13 @@ impl Image {
                     let place = random.below(entries.len() + 1);
                     entries.insert(place, (random.word() as usize, 0));
                 }
-                if wrong && random.once_in(2) {
+                if unsupported && random.once_in(2) {
                     let kind = random.number() as usize;
                     let kind = if kind == R_RELATIVE as usize || kind == 0 { 1 << 8 } else { kind };
                     let place = random.below(entries.len() + 1);
                     let anywhere = [random.word() as usize, random.below(len) * WORD];
                     entries.insert(place, (random.one_of(&anywhere), kind));
-                    wrong = false;
+                    unsupported = false;
                 }
                 entries
             };
@@ -211,7 +222,7 @@ impl Image {
                         image.put(at, Elf_Rel { r_offset, r_info: info as _ });
                         at += size_of::<Elf_Rel>() / WORD;
                     }
-                    image.relocated.extend(rel.iter().map(|&word| (word, To::Sum)));
+                    image.relocated.extend(rel.iter().map(|&word| (word, Expected::InPlace)));
                     dynamic.extend([(DT_REL, address), (DT_RELSZ, (at - start) * WORD)]);
                 }
                 1 => {
@@ -223,7 +234,7 @@ impl Image {
                         image.put(at, entry);
                         at += size_of::<Elf_Rela>() / WORD;
                         if info == R_RELATIVE as usize {
-                            image.relocated.push((offset / WORD, To::This(r_addend)));
+                            image.relocated.push((offset / WORD, Expected::Addend(r_addend)));
                         }
                     }
                     dynamic.extend([(DT_RELA, address), (DT_RELASZ, (at - start) * WORD)]);
@@ -233,21 +244,22 @@ impl Image {
                         image.put(at, entry);
                         at += 1;
                     }
-                    image.relocated.extend(relr.iter().map(|&word| (word, To::Sum)));
+                    image.relocated.extend(relr.iter().map(|&word| (word, Expected::InPlace)));
                     dynamic.extend([(36, address), (35, (at - start) * WORD)]);
                 }
                 _ => {
-                    // It names the tables, but takes its place among them.
+                    // Reserves space for the dynamic section, which is written when the addresses
+                    // of all tables are known.
                     section = at;
                     at += (6 + 5 + 1) * size_of::<Elf_Dyn>() / WORD;
                 }
             }
         }
         assert!(at <= len, "{at} words of {len}");
-        image.wrong = image.wrong && !wrong;
+        image.unsupported = image.unsupported && !unsupported;
         image.relocated.sort_by_key(|&(word, _)| word);
 
-        // A table that is empty need not be named.
+        // The dynamic section need not refer to an empty table.
         let unused: Vec<_> =
             dynamic.chunks(2).filter(|pair| pair[1].1 == 0).map(|p| p[0].0).collect();
         if random.once_in(2) {
@@ -259,13 +271,13 @@ impl Image {
                 .collect();
         }
         for _ in 0..random.below(6) {
-            // Some of the tags that a linker writes beside them.
+            // Linkers also write other tags, for example DT_SYMTAB, DT_FLAGS and DT_GNU_HASH.
             let tag = random.one_of(&[4, 5, 6, 10, 11, 21, 30, 0x6fff_fef5, 0x6fff_fffb]);
             dynamic.push((tag, random.number() as usize));
         }
         random.shuffle(&mut dynamic);
         let entry = |tag: usize, value: usize| {
-            // SAFETY: plain numbers, for which zero is right.
+            // SAFETY: all fields are integers, for which zero is valid.
             let mut entry: Elf_Dyn = unsafe { core::mem::zeroed() };
             entry.d_tag = tag as _;
             entry.d_un.d_ptr = value as _;
@@ -276,11 +288,11 @@ impl Image {
             image.put(section + index * size_of::<Elf_Dyn>() / WORD, entry(tag, value));
         }
 
-        // The headers.
+        // The program headers follow the ELF header.
         if random.once_in(2) {
             let start = random.below(pages * page);
             let relro = start..start + random.below(pages * page - start + 1);
-            // Seldom by bytes: a linker ends it with a page.
+            // Linkers usually end RELRO at a page boundary.
             let end = if random.once_in(3) { relro.end } else { relro.end.next_multiple_of(page) };
             image.relro = Some(relro.start..end);
         }
@@ -297,7 +309,7 @@ impl Image {
         let part = |r: Range<usize>| (PT_GNU_RELRO, r.start, base.wrapping_add(r.start), r.len());
         headers.extend(relro.map(part));
         for _ in 0..random.below(8) {
-            // Other segments of the file, the stack's flags, the unwinder's table, notes.
+            // Other segments: PT_LOAD, PT_NOTE, PT_PHDR, PT_GNU_EH_FRAME and PT_GNU_STACK.
             let kind = random.one_of(&[PT_LOAD, 4, 6, 0x6474_e550, 0x6474_e551]);
             let at = WORD + random.below(len) * WORD;
             headers.push((kind, at, random.number() as usize, random.number() as usize));
@@ -305,7 +317,7 @@ impl Image {
         random.shuffle(&mut headers);
         image.headers = headers.len();
         for (index, (kind, offset, at, size)) in headers.into_iter().enumerate() {
-            // SAFETY: plain numbers, for which zero is right.
+            // SAFETY: all fields are integers, for which zero is valid.
             let mut header: Elf_Phdr = unsafe { core::mem::zeroed() };
             (header.p_type, header.p_offset, header.p_vaddr) = (kind as _, offset as _, at as _);
             (header.p_filesz, header.p_memsz) = (size as _, size as _);
@@ -315,7 +327,7 @@ impl Image {
         image
     }
 
-    /// The kernel's block for the program at an address.
+    /// Returns the words of the initial stack of a program that is loaded at `start`.
     fn block(&self, start: *const usize) -> Vec<usize> {
         let headers = start.wrapping_byte_add(size_of::<Elf_Ehdr>()).expose_provenance();
         block(
@@ -332,7 +344,8 @@ impl Image {
     }
 }
 
-/// Packs the places of words, ascending, in one of the ways that there are.
+/// Encodes ascending word indices as packed relocations (RELR), in a random one of the valid
+/// encodings.
 fn packed(random: &mut Random, base: usize, words: &[usize]) -> Vec<usize> {
     let bits = WORD * 8 - 1;
     let mut entries = Vec::new();
@@ -340,7 +353,7 @@ fn packed(random: &mut Random, base: usize, words: &[usize]) -> Vec<usize> {
     while let Some(word) = words.next() {
         entries.push(base.wrapping_add(word * WORD));
         let mut next = word + 1;
-        // As many bit maps as are of use, or fewer, or one that is empty.
+        // Appends zero or more bitmaps, the last of which may be empty.
         while !random.once_in(5) {
             let mut map = 1;
             while let Some(word) = words.next_if(|&word| word < next + bits) {
@@ -360,23 +373,24 @@ fn packed(random: &mut Random, base: usize, words: &[usize]) -> Vec<usize> {
 fn fuzz_relocation_table() {
     let zeros = syscall::open(c"/dev/zero", OFlags::RDONLY, Mode::empty()).unwrap();
     fuzz("relocation table", Image::random, |image| {
-        let shared = if image.wrong { MapFlags::SHARED } else { MapFlags::PRIVATE };
-        let memory = Memory::new(&image.words, shared);
+        let sharing = if image.unsupported { MapFlags::SHARED } else { MapFlags::PRIVATE };
+        let memory = Memory::new(&image.words, sharing);
         let stack = image.block(memory.start);
         let bias = memory.start.addr().wrapping_sub(image.base);
-        let mut wanted = image.words.clone();
-        for &(word, to) in &image.relocated {
-            wanted[word] = bias.wrapping_add(match to {
-                To::Sum => wanted[word],
-                To::This(number) => number,
+        let mut expected = image.words.clone();
+        for &(word, value) in &image.relocated {
+            expected[word] = bias.wrapping_add(match value {
+                Expected::InPlace => expected[word],
+                Expected::Addend(addend) => addend,
             });
         }
 
-        if image.wrong {
-            // SAFETY: the copy does nothing else, and has a block of its own.
+        if image.unsupported {
+            // SAFETY: the child only relocates the shared image and exits. It takes no lock and
+            // allocates nothing.
             let child = match unsafe { syscall::fork() }.unwrap() {
                 None => {
-                    // SAFETY: the image is one of a program.
+                    // SAFETY: the stack describes the image, which no other code accesses.
                     let _ = unsafe { super::relocate(stack.as_ptr()) };
                     syscall::exit_group(0)
                 }
@@ -384,33 +398,33 @@ fn fuzz_relocation_table() {
             };
             let (_, status) = syscall::waitid(Some(child), WaitFlags::EXITED).unwrap().unwrap();
             assert_eq!(status, WaitStatus::Exited(127));
-            // Some of it was done before.
+            // Relocations before the unsupported one have been applied.
             for (word, now) in memory.iter().enumerate() {
-                assert!([wanted[word], image.words[word]].contains(now), "word {word}: {now:#x}");
+                assert!([expected[word], image.words[word]].contains(now), "word {word}: {now:#x}");
             }
             return;
         }
 
-        // SAFETY: the image is one of a program.
-        let given = unsafe { super::relocate(stack.as_ptr()) };
-        assert_eq!(given, stack.as_ptr());
+        // SAFETY: the stack describes the image, which no other code accesses.
+        let returned = unsafe { super::relocate(stack.as_ptr()) };
+        assert_eq!(returned, stack.as_ptr());
         for (word, now) in memory.iter().enumerate() {
-            assert_eq!(*now, wanted[word], "word {word}");
+            assert_eq!(*now, expected[word], "word {word}");
         }
 
-        // SAFETY: relocation is over.
+        // SAFETY: the stack describes the image, which has been relocated.
         unsafe { protect(stack.as_ptr()) };
         let page = syscall::page_size();
         let relro = image.relro.clone().unwrap_or(0..0);
         for at in (0..image.words.len() * WORD).step_by(page) {
-            // All of a page up to its end, whatever is before in the first.
-            let wanted = !relro.is_empty() && relro.start < at + page && at + page <= relro.end;
-            // The kernel writes there, or tells that it cannot.
+            // The start of the range is rounded down to a page, and so is its end.
+            let read_only = !relro.is_empty() && relro.start < at + page && at + page <= relro.end;
+            // read(2) writes a byte to the page, or fails with EFAULT if the page is read-only.
             let byte = memory.start.cast::<u8>().wrapping_add(at);
-            // SAFETY: this memory's, of which nobody has a reference now.
+            // SAFETY: the byte is mapped, and no other reference to it exists.
             let byte = unsafe { slice::from_raw_parts_mut(&raw mut *byte, 1) };
             let written = syscall::read(zeros.as_fd(), byte);
-            assert_eq!(written, if wanted { Err(Errno::EFAULT) } else { Ok(1) }, "at {at:#x}");
+            assert_eq!(written, if read_only { Err(Errno::EFAULT) } else { Ok(1) }, "at {at:#x}");
         }
     });
 }

@@ -7,11 +7,11 @@ use crate::syscall::Result;
 
 pub use crate::syscall::write_all;
 
-/// Borrows standard input, descriptor 0.
+/// Standard input (descriptor 0).
 pub const STDIN: BorrowedFd<'static> = standard(0);
-/// Borrows standard output, descriptor 1.
+/// Standard output (descriptor 1).
 pub const STDOUT: BorrowedFd<'static> = standard(1);
-/// Borrows standard error, descriptor 2.
+/// Standard error (descriptor 2).
 pub const STDERR: BorrowedFd<'static> = standard(2);
 
 const fn standard(fd: i32) -> BorrowedFd<'static> {
