@@ -1,16 +1,19 @@
-//! Link arguments of freestanding programs on baremap, for the `build.rs` of their package.
+//! Emits the link arguments of freestanding programs that use baremap, from `build.rs`.
 //!
 //! ```no_run
 //! // In `main` of build.rs:
 //! baremap_build::freestanding();
 //! ```
 //!
-//! Every binary of the package is then linked without start files and libraries, static and
-//! position independent. [`Freestanding`] names single binaries instead. Tests, examples and
+//! [`freestanding`] has every binary of the package linked without start files and libraries, static
+//! and position independent. [`Freestanding`] selects individual binaries. Tests, examples and
 //! libraries of the package are linked as usual.
 //!
-//! `entry!` of baremap compares the program with what was emitted here, so that a forgotten
-//! call is an error of the compiler and not a program that crashes when it starts.
+//! The linker can be GNU ld or lld, directly or through a C compiler. gold rejects the packed
+//! relocations that are the default: see [`Freestanding::packed_relocations`].
+//!
+//! The macro `entry!` of baremap checks at compile time that `build.rs` has emitted the arguments
+//! for the program. Without them, the program would crash at startup.
 
 #![warn(missing_docs)]
 
@@ -22,16 +25,24 @@ use std::{
     process::Command,
 };
 
-/// Emits the link arguments of freestanding programs for every binary of the package.
+/// Emits the link arguments for every binary of the package: static and position independent.
+///
+/// It is a shorthand for `Freestanding::new().emit()`. Call it once, in `build.rs`. Use
+/// [`Freestanding`] instead if the package has binaries that use the standard library, or that use
+/// `entry!(main, bare)`.
 ///
 /// # Panics
 ///
-/// Panics outside of a build script, because the variables that cargo sets for one are missing.
+/// * Panics outside a build script, because the environment variable `OUT_DIR` is not set.
+/// * Panics if a file cannot be written to `OUT_DIR`.
 pub fn freestanding() {
     Freestanding::new().emit();
 }
 
-/// The freestanding binaries of a package, where it has others as well, and how they are linked.
+/// A builder that selects the freestanding binaries of a package and how each is linked.
+///
+/// Use it if the package also has binaries that use the standard library, or binaries that use
+/// `entry!(main, bare)`.
 ///
 /// ```no_run
 /// baremap_build::Freestanding::new().bin("init").bare_bin("tiny").emit();
@@ -45,8 +56,9 @@ pub struct Freestanding {
 
 #[derive(Clone, Debug)]
 struct Bin {
-    /// `None` stands for every binary of the package.
+    /// The name of the binary. `None` selects every binary of the package.
     name: Option<String>,
+    /// Whether the binary is linked at a fixed address.
     bare: bool,
 }
 
@@ -57,38 +69,44 @@ impl Default for Freestanding {
 }
 
 impl Freestanding {
-    /// Creates the default: every binary of the package is freestanding, unless
-    /// [`bin`](Self::bin) or [`bare_bin`](Self::bare_bin) names some.
+    /// Creates a builder that selects every binary of the package, with packed relocations.
+    ///
+    /// After the first call of [`bin`](Self::bin) or [`bare_bin`](Self::bare_bin), only the binaries
+    /// that these methods name are selected.
     pub fn new() -> Freestanding {
         Freestanding { bins: Vec::new(), packed: true }
     }
 
-    /// Adds a binary whose entry point is `entry!(main)`: static and position independent.
+    /// Selects a binary that uses `entry!(main)`, to be linked static and position independent.
     pub fn bin(mut self, name: impl Into<String>) -> Self {
         self.bins.push(Bin { name: Some(name.into()), bare: false });
         self
     }
 
-    /// Adds a binary whose entry point is `entry!(main, bare)`: static and at a fixed address,
+    /// Selects a binary that uses `entry!(main, bare)`, to be linked static and at a fixed address,
     /// because such a program does not relocate itself.
     pub fn bare_bin(mut self, name: impl Into<String>) -> Self {
         self.bins.push(Bin { name: Some(name.into()), bare: true });
         self
     }
 
-    /// Sets whether relocations are packed (`DT_RELR`), which makes the file smaller. They are
-    /// by default.
+    /// Sets whether relocations are packed (`DT_RELR`), which makes the file smaller. The default is
+    /// `true`.
+    ///
+    /// A linker without the option `-z pack-relative-relocs`, for example gold, fails unless the
+    /// setting is `false`. Binaries at a fixed address and binaries for mips have no relocations, so
+    /// the setting does not apply to them.
     pub fn packed_relocations(mut self, packed: bool) -> Self {
         self.packed = packed;
         self
     }
 
-    /// Prints the directives to cargo. A build script calls it once.
+    /// Prints the directives for cargo to standard output. Call it once, in `build.rs`.
     ///
     /// # Panics
     ///
-    /// Panics outside of a build script, because the variables that cargo sets for one are
-    /// missing, and if `OUT_DIR` cannot be written to.
+    /// * Panics outside a build script, because the environment variable `OUT_DIR` is not set.
+    /// * Panics if a file cannot be written to `OUT_DIR`.
     pub fn emit(mut self) {
         if self.bins.is_empty() {
             self.bins.push(Bin { name: None, bare: false });
@@ -98,10 +116,12 @@ impl Freestanding {
         print!("{}", self.directives(&target, &out_dir));
     }
 
+    /// Returns the directives for cargo, one on each line.
     fn directives(&self, target: &Target, out_dir: &Path) -> String {
         let mut text = String::from("cargo::rerun-if-changed=build.rs\n");
-        // Another linker wants other arguments. Cargo runs a build script again for a changed
-        // variable or file only if it is named, and always for a file that does not exist.
+        // The arguments depend on the linker, which these files and variables select. Cargo reruns
+        // a build script only for files and variables that it names, and always if a named file
+        // does not exist.
         let dir = env::current_dir().unwrap_or_default();
         let configurations = dir.ancestors().map(|dir| dir.join(".cargo/config.toml"));
         for file in configurations.filter(|file| file.exists()) {
@@ -117,7 +137,7 @@ impl Freestanding {
             fs::write(&script, include_str!("release.ld")).expect("OUT_DIR can be written to");
         }
         if target.has_start_files {
-            // No error: the library and the tests of the package do not mind.
+            // A warning, because the library and the tests of the package build without the flag.
             let _ = writeln!(text, "cargo::warning={START_FILES}");
         }
         let mut linked = Vec::new();
@@ -132,31 +152,32 @@ impl Freestanding {
             let kind = if *bare { "bare" } else { "pie" };
             linked.push(format!("{kind}:{}", name.as_deref().unwrap_or("*")));
         }
-        // What `entry!` compares the program with.
+        // `entry!` reads the list from this variable.
         let _ = writeln!(text, "cargo::rustc-env=BAREMAP_LINK={}", linked.join(" "));
         text
     }
 }
 
-/// For the targets that come with a C library of their own, musl's.
+/// The warning for musl targets, whose start files rustc adds.
 const START_FILES: &str = "programs for this target are linked with start files of its own C library, and another \
     `_start`; add to .cargo/config.toml, under the target's table: \
     rustflags = [\"-Clink-self-contained=no\"]";
 
-/// What the arguments depend on.
+/// The properties of the target and the linker on which the arguments depend.
 #[derive(Clone, Debug)]
 struct Target {
     triple: String,
     architecture: String,
-    /// Whether the linker itself gets the arguments, and not a C compiler that drives it.
+    /// Whether rustc calls a linker directly, and not through a C compiler.
     direct: bool,
-    /// Whether the compiler adds start files whatever the linker's arguments say.
+    /// Whether rustc adds start files, which no link argument prevents.
     has_start_files: bool,
-    /// Whether the program is built for use and not for a debugger.
+    /// Whether unwind tables are discarded: in release builds without debug information.
     without_unwind_tables: bool,
 }
 
 impl Target {
+    /// Reads the properties from the environment variables that cargo sets for a build script.
     fn of_build_script() -> Target {
         let var = |name| env::var(name).unwrap_or_default();
         let encoded = var("CARGO_ENCODED_RUSTFLAGS");
@@ -173,29 +194,32 @@ impl Target {
         }
     }
 
+    /// Returns the link arguments of a binary.
     fn arguments(&self, bare: bool, packed: bool, script: &Path) -> Vec<String> {
-        // On mips the linkers list no relocations that a program could do by itself.
+        // For mips, the linkers emit no relative relocations that a program could apply to itself,
+        // so the program is linked at a fixed address.
         let fixed = bare || self.architecture.starts_with("mips");
-        // No start files, no libraries, no program interpreter. The entry point is named where
-        // a linker has another default, as lld has for mips.
+        // No start files, no libraries, no program interpreter.
         let start: &[&str] = match (self.direct, fixed) {
             (true, false) => &["-static", "-pie", "--no-dynamic-linker"],
             (true, true) => &["-static", "-no-pie"],
             (false, false) => &["-nostartfiles", "-nostdlib", "-static-pie"],
             (false, true) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie"],
         };
-        // A linker only warns of a missing entry point, as the tests of a binary have none.
+        // `-e` names the entry point, because lld's default for mips is `__start`. A linker only
+        // warns about a missing entry point, which the unit tests of a binary lack. `--defsym`
+        // makes it an error.
         let mut options = vec!["-e_start", "--defsym=__entry_of_baremap=_start"];
         options.extend(["-z", "text", "--build-id=none"]);
         if packed && !fixed {
             options.extend(["-z", "pack-relative-relocs"]);
         }
         if bare {
-            // Nothing is relocated, and the runtime would not protect it.
+            // A program at a fixed address has no relocated data, and `run_bare` protects none.
             options.extend(["-z", "norelro"]);
         }
-        // Where pages may have 64 KiB, a segment that becomes read-only has to end on such a
-        // boundary: a page that it shares with writable data would have to stay writable.
+        // On architectures with pages of up to 64 KiB, RELRO must end on a boundary of 64 KiB. A
+        // page that it shares with writable data would have to stay writable.
         let small_pages = ["riscv32", "riscv64", "s390x", "x86", "x86_64"];
         if !small_pages.contains(&self.architecture.as_str()) {
             options.extend(["-z", "common-page-size=65536"]);
@@ -208,17 +232,19 @@ impl Target {
         if self.direct {
             arguments.extend(options);
         } else {
-            // One argument each: a path may contain a comma, which would split it.
+            // `-Wl,` would split a path at a comma, so each word is passed with `-Xlinker`.
             arguments.extend(options.into_iter().flat_map(|word| ["-Xlinker".to_owned(), word]));
         }
         arguments
     }
 }
 
-/// What the compiler's flags say about linking. The last flag of a kind counts.
+/// The compiler flags that affect linking. The last flag of each kind takes effect.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Flags {
+    /// Whether the flags select a linker that rustc calls directly. `None` if they select none.
     direct: Option<bool>,
+    /// Whether rustc adds no start files (`-Clink-self-contained=no`).
     without_start_files: bool,
 }
 
@@ -251,8 +277,9 @@ impl Flags {
     }
 }
 
-/// Asks the compiler whether the target's own libc is linked statically. Cargo knows the
-/// features of the target, but not this one.
+/// Returns whether the target's libc is linked statically (the target feature `crt-static`).
+///
+/// Runs `rustc --print=cfg`, because `CARGO_CFG_TARGET_FEATURE` does not contain this feature.
 fn has_static_libc(rustc: &str, target: &str, encoded_flags: &str) -> bool {
     let flags = encoded_flags.split('\x1f').filter(|flag| !flag.is_empty());
     let cfg = Command::new(rustc).args(["--print=cfg", "--target", target]).args(flags).output();
@@ -261,7 +288,7 @@ fn has_static_libc(rustc: &str, target: &str, encoded_flags: &str) -> bool {
     })
 }
 
-/// Returns whether a program is a linker and not a C compiler that drives one.
+/// Returns whether the name of a program is that of a linker, and not of a C compiler.
 fn is_linker(program: &str) -> bool {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
     name == "ld" || name.starts_with("ld.") || name.ends_with("-ld") || name.ends_with("lld")

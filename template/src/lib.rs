@@ -1,5 +1,5 @@
-//! What the program does, apart from system calls. Tests are here: they are linked with the
-//! standard library.
+//! Implements the part of the program that unit tests can test. The tests are linked with the
+//! standard library, the program is not.
 
 #![no_std]
 

@@ -1,4 +1,4 @@
-//! `hello [FILE]`: greets, or counts the lines of a file.
+//! `hello [FILE]`: prints a greeting, or the number of lines in a file.
 
 #![no_std]
 #![no_main]
@@ -16,7 +16,8 @@ fn main(start: Start) -> Result<(), Errno> {
         println!("Hello from a program without libc!");
         return Ok(());
     };
-    // An error ends the program: `hello: No such file or directory`.
+    // If `main` returns an error, the runtime prints it and exits with status 1:
+    // `hello: No such file or directory (ENOENT)`.
     let file = syscall::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let (mut buffer, mut lines) = ([0; 4096], 0);
     loop {
