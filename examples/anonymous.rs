@@ -56,8 +56,8 @@ fn private() -> Result<(), Errno> {
 fn shared() -> Result<(), Errno> {
     let length = syscall::page_size();
     let addr = map(length, MapFlags::SHARED)?;
-    // SAFETY: the memory is mapped, aligned and initialized, and both processes access it only as an
-    // atomic.
+    // SAFETY: the memory is mapped, aligned and initialized, and both processes access it only as
+    // an atomic.
     let number = unsafe { AtomicU32::from_ptr(addr.cast()) };
     number.store(1, SeqCst);
 

@@ -1,7 +1,8 @@
 //! `/init`: runs a program as the first process of a system, and then powers off the machine.
 //!
 //! It mounts /proc, /sys and /dev, and runs the program that the kernel's command line names after
-//! `--`, by default `/bin/main`. If the program does not exist, it prints the version of the kernel.
+//! `--`, by default `/bin/main`. If the program does not exist, it prints the version of the
+//! kernel.
 //!
 //! The guide `docs/freestanding.md` packs it into an initramfs and boots it.
 
@@ -64,8 +65,8 @@ fn mount(kind: &CStr, at: &CStr) -> syscall::Result<()> {
     }
 }
 
-/// Runs the program, and waits until the program and all its descendants have ended. Returns how the
-/// program ended.
+/// Runs the program, and waits until the program and all its descendants have ended. Returns how
+/// the program ended.
 fn run(start: Start) -> syscall::Result<WaitStatus> {
     let mut args = [ptr::null::<c_char>(); MOST_ARGS + 1];
     for (to, from) in args.iter_mut().zip(start.args().skip(1).take(MOST_ARGS)) {
@@ -80,7 +81,8 @@ fn run(start: Start) -> syscall::Result<WaitStatus> {
 
     // SAFETY: the process has only one thread.
     let Some(child) = (unsafe { syscall::fork()? }) else {
-        // SAFETY: both arrays consist of pointers to strings that end with a NUL, and end with null.
+        // SAFETY: both arrays consist of pointers to strings that end with a NUL, and end with
+        // null.
         let errno = unsafe { syscall::execve(path, args.as_ptr(), env.as_ptr()) };
         eprintln!("init: {}: {errno}", path.to_bytes().escape_ascii());
         syscall::exit_group(127);

@@ -1,5 +1,5 @@
-//! `tiny-copy SOURCE DEST`: copies a file between two mappings, in a program that is as small as the
-//! runtime allows.
+//! `tiny-copy SOURCE DEST`: copies a file between two mappings, in a program that is as small as
+//! the runtime allows.
 //!
 //! It follows the steps of exercise 49-1 of "The Linux Programming Interface". It is an example to
 //! read and to measure; use `mapcp` to copy files.
@@ -8,8 +8,8 @@
 //! * If the disk is full, or another process truncates one of the files, the program is killed by
 //!   `SIGBUS`.
 //! * An empty file is copied.
-//! * DEST is not truncated to zero before it gets its new length, so copying a file to itself leaves
-//!   it unchanged.
+//! * DEST is not truncated to zero before it gets its new length, so copying a file to itself
+//!   leaves it unchanged.
 
 #![no_std]
 #![no_main]
@@ -65,7 +65,8 @@ fn copy(start: Start) -> Result<u64> {
     // file, each byte is replaced by itself.
     unsafe { ptr::copy_nonoverlapping(from, to, size) };
 
-    // The kernel closes and unmaps both files when the process exits, which saves four system calls.
+    // The kernel closes and unmaps both files when the process exits, which saves four system
+    // calls.
     mem::forget((src, dst));
     Ok(stat.size)
 }

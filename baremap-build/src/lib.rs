@@ -5,9 +5,9 @@
 //! baremap_build::freestanding();
 //! ```
 //!
-//! [`freestanding`] has every binary of the package linked without start files and libraries, static
-//! and position independent. [`Freestanding`] selects individual binaries. Tests, examples and
-//! libraries of the package are linked as usual.
+//! [`freestanding`] has every binary of the package linked without start files and libraries,
+//! static and position independent. [`Freestanding`] selects individual binaries. Tests, examples
+//! and libraries of the package are linked as usual.
 //!
 //! The linker can be GNU ld or lld, directly or through a C compiler. gold rejects the packed
 //! relocations that are the default: see [`Freestanding::packed_relocations`].
@@ -71,8 +71,8 @@ impl Default for Freestanding {
 impl Freestanding {
     /// Creates a builder that selects every binary of the package, with packed relocations.
     ///
-    /// After the first call of [`bin`](Self::bin) or [`bare_bin`](Self::bare_bin), only the binaries
-    /// that these methods name are selected.
+    /// After the first call of [`bin`](Self::bin) or [`bare_bin`](Self::bare_bin), only the
+    /// binaries that these methods name are selected.
     pub fn new() -> Freestanding {
         Freestanding { bins: Vec::new(), packed: true }
     }
@@ -90,12 +90,12 @@ impl Freestanding {
         self
     }
 
-    /// Sets whether relocations are packed (`DT_RELR`), which makes the file smaller. The default is
-    /// `true`.
+    /// Sets whether relocations are packed (`DT_RELR`), which makes the file smaller. The default
+    /// is `true`.
     ///
     /// A linker without the option `-z pack-relative-relocs`, for example gold, fails unless the
-    /// setting is `false`. Binaries at a fixed address and binaries for mips have no relocations, so
-    /// the setting does not apply to them.
+    /// setting is `false`. Binaries at a fixed address and binaries for mips have no relocations,
+    /// so the setting does not apply to them.
     pub fn packed_relocations(mut self, packed: bool) -> Self {
         self.packed = packed;
         self

@@ -248,7 +248,7 @@ mod x86_64 {
             } else {
                 asm!(
                     "rep movsq",       // eight bytes at a time,
-                    "mov rcx, {rest}", // and those that are left
+                    "mov rcx, {rest}", // and the remaining bytes
                     "rep movsb",
                     rest = in(reg) n % 8,
                     inout("rcx") n / 8 => _, inout("rdi") dest => _, inout("rsi") src => _,

@@ -23,9 +23,12 @@
 //!
 //! The package of the program needs two settings:
 //!
-//! * `build.rs` calls the crate `baremap-build`, which emits the arguments for linking without start
-//!   files and libraries.
+//! * `build.rs` calls the crate `baremap-build`, which emits the arguments for linking without
+//!   start files and libraries.
 //! * `panic = "abort"` in every profile of `Cargo.toml`.
+//!
+//! For `Vec`, `String` and the other types of the crate `alloc`, enable the feature `alloc` and
+//! declare the allocator of the module `alloc` as the `#[global_allocator]`.
 //!
 //! The directory `template/` of the repository contains a package with both settings, and
 //! `docs/freestanding.md` is a step-by-step guide.
@@ -83,6 +86,10 @@ pub use start::{Auxv, ExitCode, Start, Strings, Termination, run, run_bare};
 ///   `Freestanding::bare_bin` of the crate `baremap-build`.
 /// * Descriptors 0, 1 and 2 stay closed if they are closed.
 /// * An overflow of the stack is not reported.
+///
+/// A panic prints `PROGRAM: panicked at FILE:LINE:COLUMN: MESSAGE` to standard error and ends the
+/// process with `SIGABRT`. With the feature `std`, the standard library's panic handler is used
+/// instead, which needs libc and therefore ends a freestanding program with `SIGSEGV`.
 ///
 /// A program that lacks the necessary link arguments, or `panic = "abort"` in its profiles, does
 /// not compile.
@@ -175,7 +182,8 @@ macro_rules! __program {
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, n: usize) -> *mut u8 {
-                // SAFETY: the caller of memcpy(3) passes two ranges of `n` bytes that do not overlap.
+                // SAFETY: the caller of memcpy(3) passes two ranges of `n` bytes that do not
+                // overlap.
                 unsafe { $crate::rt::copy(dest, src, n) };
                 dest
             }
@@ -185,8 +193,8 @@ macro_rules! __program {
                 // Copy backward if `dest` points into the source, so that no byte is overwritten
                 // before it is read.
                 if dest.addr().wrapping_sub(src.addr()) < n {
-                    // SAFETY: the caller of memmove(3) passes two ranges of `n` bytes, and `dest` is
-                    // at or after `src`.
+                    // SAFETY: the caller of memmove(3) passes two ranges of `n` bytes, and `dest`
+                    // is at or after `src`.
                     unsafe { $crate::rt::copy_backward(dest, src, n) };
                 } else {
                     // SAFETY: the caller of memmove(3) passes two ranges of `n` bytes, and `dest`

@@ -29,8 +29,8 @@ const SIZE: usize = 64 << 10;
 #[repr(align(16))]
 struct Stack(UnsafeCell<[u8; SIZE]>);
 
-// SAFETY: only the kernel and the signal handler that runs on the stack access it, and only the main
-// thread uses it.
+// SAFETY: only the kernel and the signal handler that runs on the stack access it, and only the
+// main thread uses it.
 unsafe impl Sync for Stack {}
 
 static STACK: Stack = Stack(UnsafeCell::new([0; SIZE]));
@@ -78,8 +78,8 @@ pub unsafe fn install(stack: *const usize, handler: InfoHandler) {
     let _ = unsafe { syscall::rt_sigaction(Signal::SEGV, Some(&action)) };
 }
 
-/// Prints `PROGRAM: stack overflow` to standard error if the signal was caused by an overflow of the
-/// main thread's stack.
+/// Prints `PROGRAM: stack overflow` to standard error if the signal was caused by an overflow of
+/// the main thread's stack.
 ///
 /// The kernel lets the stack of the main thread grow up to the soft limit `RLIMIT_STACK`. If that
 /// limit is unlimited, an overflow cannot be distinguished from another invalid access, and nothing

@@ -15,8 +15,8 @@ pub const STDOUT: BorrowedFd<'static> = standard(1);
 pub const STDERR: BorrowedFd<'static> = standard(2);
 
 const fn standard(fd: i32) -> BorrowedFd<'static> {
-    // SAFETY: by convention, descriptors 0, 1 and 2 belong to the whole program and stay open. `run`
-    // opens those that are closed.
+    // SAFETY: by convention, descriptors 0, 1 and 2 belong to the whole program and stay open.
+    // `run` opens those that are closed.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
@@ -86,7 +86,8 @@ impl fmt::Debug for Output<'_> {
 }
 
 impl Write for Output<'_> {
-    /// Adds `text` to the output. Always returns `Ok`: [`finish`](Output::finish) returns the errors.
+    /// Adds `text` to the output. Always returns `Ok`: [`finish`](Output::finish) returns the
+    /// errors.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())
@@ -120,8 +121,8 @@ pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
 
 /// Prints formatted text to standard output, and ignores errors.
 ///
-/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike the
-/// standard library's macro, this macro does not panic if standard output is closed.
+/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike
+/// the standard library's macro, this macro does not panic if a write fails.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __print {
@@ -132,8 +133,8 @@ macro_rules! __print {
 
 /// Prints formatted text and a newline to standard output, and ignores errors.
 ///
-/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike the
-/// standard library's macro, this macro does not panic if standard output is closed.
+/// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike
+/// the standard library's macro, this macro does not panic if a write fails.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __println {

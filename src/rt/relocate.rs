@@ -282,8 +282,8 @@ pub(super) unsafe fn protect(stack: *const usize) {
         return;
     }
     let at = ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the linker guarantees that only relocation writes to this data. If the call fails, the
-    // data stays writable, and the program is otherwise unaffected.
+    // SAFETY: the linker guarantees that only relocation writes to this data. If the call fails,
+    // the data stays writable, and the program is otherwise unaffected.
     let _ = unsafe { syscall::mprotect(at, end - start, ProtFlags::READ) };
 }
 

@@ -23,8 +23,8 @@ use crate::syscall::{self, Errno, Mode, OFlags, Timespec};
 
 /// The arguments, the environment and the auxiliary vector of the process.
 ///
-/// The kernel stores them at the top of the initial stack. `Start` is a pointer to them, and does not
-/// copy them. Strings end with a NUL, and need not be UTF-8.
+/// The kernel stores them at the top of the initial stack. `Start` is a pointer to them, and does
+/// not copy them. Strings end with a NUL, and need not be UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
     /// The value of the stack pointer when the kernel entered the program.
@@ -124,11 +124,13 @@ impl ExitCode {
     pub const FAILURE: ExitCode = ExitCode(1);
 }
 
-/// A type that `main` can return: `()`, [`ExitCode`], `!`, or a `Result` of one of these types whose
-/// error implements [`Display`].
+/// A type that `main` can return: `()`, [`ExitCode`], `!`, or a `Result` of one of these types
+/// whose error implements [`Display`].
 ///
 /// `()` is the status 0. An error is printed to standard error as `PROGRAM: ERROR`, and is the
-/// status 1.
+/// status 1. To end the process in another function, call
+/// [`syscall::exit_group`](crate::syscall::exit_group), which drops no value: output in the buffer
+/// of an [`Output`](super::Output) is lost.
 ///
 /// ```ignore
 /// fn main(_: Start) -> Result<(), Errno> {
@@ -263,9 +265,9 @@ fn open_standard_descriptors() {
 
 /// Returns whether each descriptor is closed.
 ///
-/// Makes one `ppoll` call that does not wait. `ppoll` reports `POLLNVAL` for a closed descriptor, but
-/// also for a descriptor that was opened with `O_PATH`, and it skips negative numbers. One `fcntl`
-/// call decides each of these cases.
+/// Makes one `ppoll` call that does not wait. `ppoll` reports `POLLNVAL` for a closed descriptor,
+/// but also for a descriptor that was opened with `O_PATH`, and it skips negative numbers. One
+/// `fcntl` call decides each of these cases.
 ///
 /// # Errors
 ///
