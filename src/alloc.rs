@@ -40,8 +40,8 @@ use crate::syscall::{self, MapFlags, MremapFlags, ProtFlags, page_size};
 /// Any number of threads may use it. Small allocations are protected by a spin lock that yields the
 /// processor.
 ///
-/// It must not be used in a signal handler, nor in a child that a process with several threads
-/// created by `fork`, because the lock may be held and never be released.
+/// Do not allocate or free memory in a signal handler, or in a child process that a process with
+/// several threads created with `fork`. The lock may be held there and never be released.
 pub struct Allocator {
     small: Talck<Spin, Pages>,
 }
