@@ -33,15 +33,15 @@ fn path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-/// The signals that have a handler or are ignored, but for those that the standard library and
-/// glibc's threads have handlers for.
+/// Returns the signals that have a handler, except those of the standard library and of glibc's
+/// threads.
 fn handled() -> Vec<Signal> {
     let signals = (1..=8 * size_of::<SigSet>() as u32).map(Signal);
-    let of_others = [Signal::SEGV, Signal::BUS, Signal::PIPE, Signal(32), Signal(33)];
+    let of_others = [Signal::SEGV, Signal::BUS, Signal(32), Signal(33)];
     let is_handled = |signal: &Signal| {
         // SAFETY: nothing is set.
         let action = unsafe { syscall::rt_sigaction(*signal, None) }.unwrap();
-        !matches!(action.disposition, Disposition::Default)
+        matches!(action.disposition, Disposition::Handler(_) | Disposition::Info(_))
     };
     signals.filter(|signal| !of_others.contains(signal)).filter(is_handled).collect()
 }

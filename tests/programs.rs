@@ -420,6 +420,7 @@ fn a_leftover_of_a_killed_copy_is_removed_by_the_next() {
 
 #[test]
 fn signals_leave_no_temporary_file() {
+    common::default_signals();
     let dir = Scratch::new("signals");
     let dest = dir.file("dest", "old");
     let fifo = dir.path("fifo");

@@ -282,6 +282,7 @@ macro_rules! __with_or_without_std {
         /// Returns zero, which means that the auxiliary vector has no such entry. The page size
         /// does not depend on this function: `rt::run` reads it from the vector, and a bare
         /// program gets the vector with prctl(2).
+        #[cfg(not(target_arch = "aarch64"))] // which has one with and without `std`
         #[unsafe(no_mangle)]
         extern "C" fn getauxval(_: ::core::ffi::c_ulong) -> ::core::ffi::c_ulong {
             0

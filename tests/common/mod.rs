@@ -21,6 +21,16 @@ use std::{
 
 use object::{Architecture, Object};
 
+/// Gives the signals by which people end programs their default action, for this process and those
+/// that it starts: a shell starts background jobs with `SIGINT` and `SIGQUIT` ignored, nohup(1) ignores
+/// `SIGHUP`, and programs inherit that.
+pub fn default_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: no handler is set.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// A freestanding program, under the emulator if its architecture is another.
 pub fn program(name: &str) -> Command {
     let path = path(name);

@@ -100,6 +100,7 @@ thread_local! {
 }
 
 fn main() -> ExitCode {
+    common::default_signals();
     let mut kind = "here".to_owned();
     let mut list = false;
     let mut words = Vec::new();
