@@ -30,8 +30,9 @@ pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => mode -= Mode::RWXG,
         Err(errno) => return Err(dest(Action::SetAttribute, errno)),
     }
-    set_mode(to, mode)?;
-    syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))
+    syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))?;
+    // Last, because the copy goes on where the file system ignores this.
+    set_mode(to, mode)
 }
 
 /// Sets a file's permissions, and checks that the file has them afterwards.

@@ -3,7 +3,8 @@
 use core::cmp::Ordering;
 
 use linux_raw_sys::general::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F_SETFL, F2FS_SUPER_MAGIC, O_DIRECT,
+    OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 
 use super::plan::{self, Plan, RESERVED, Window};
@@ -26,6 +27,8 @@ struct Job<'a> {
     method: Method,
     /// Whether the destination is an existing file, which another process may truncate.
     in_place: bool,
+    /// Whether the holes that the source's file system reports are left out.
+    reports_holes: bool,
     /// Whether blocks of zeros are left out. Looking for them needs the handler of page faults,
     /// which is the whole process's.
     finds_zeros: bool,
@@ -43,6 +46,14 @@ impl Copy<'_, '_> {
             Err(failure)
                 if failure.is_because(Cause::EndsEarly) && self.options.method.is_none() =>
             {
+                // The pages behind that end are in the page cache by now, and zero. Of requests
+                // that run at the same time, the kernel takes the first answer for the end
+                // (fuse_short_read, Linux 6.18), which may be a later one. Direct reads ask the
+                // server, and need no aligned buffer on FUSE.
+                if !is_local(from.file) {
+                    // SAFETY: `F_SETFL` takes flags. The descriptor's file is only read from.
+                    let _ = unsafe { syscall::fcntl(from.file, F_SETFL, O_DIRECT as usize) };
+                }
                 self.stream_instead(from.file, to)
             }
             result => result,
@@ -51,12 +62,13 @@ impl Copy<'_, '_> {
 
     /// Streams the whole source after another method has failed.
     ///
-    /// The source is rewound, because `SEEK_DATA` moved its file position. The destination's
-    /// position is still at the start, because all other methods write at an explicit offset.
+    /// Both files are rewound: `SEEK_DATA` moved the source's file position, and an earlier stream
+    /// those of both.
     #[cold]
     fn stream_instead(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         set_length(to, 0)?;
         let _ = syscall::lseek(from, 0, Whence::SET);
+        syscall::lseek(to, 0, Whence::SET).map_err(|errno| dest(Action::Write, errno))?;
         self.stream(from, to)
     }
 
@@ -90,7 +102,10 @@ impl Copy<'_, '_> {
             }
         }
         // A file with fewer blocks than bytes has holes, or its file system compresses it.
-        let has_holes = stat.blocks.saturating_mul(512) < size && knows_holes(from);
+        let is_sparse = stat.blocks.saturating_mul(512) < size;
+        let reports_holes = is_sparse && knows_holes(from);
+        let may_find_zeros = is_sparse && options.process.is_some();
+        let has_holes = reports_holes || may_find_zeros;
         if !workers::can_count(size) {
             return Err(source(Action::Copy, Errno::EFBIG));
         }
@@ -103,7 +118,8 @@ impl Copy<'_, '_> {
             reserved: false,
             method,
             in_place: options.in_place,
-            finds_zeros: has_holes && options.process.is_some(),
+            reports_holes,
+            finds_zeros: may_find_zeros,
         };
         job.prepare(options)?;
         if has_holes && options.fill_holes && !job.reserved {
@@ -244,7 +260,7 @@ pub fn check_length(to: BorrowedFd<'_>, copied: u64) -> Outcome<()> {
 
 /// Returns the magic number of the file system that contains a file, or zero if `fstatfs(2)` fails.
 #[inline(never)]
-fn fs_type(file: BorrowedFd<'_>) -> u32 {
+pub fn fs_type(file: BorrowedFd<'_>) -> u32 {
     syscall::fstatfs(file).map_or(0, |stat| stat.fs_type)
 }
 
@@ -255,25 +271,30 @@ fn fs_type(file: BorrowedFd<'_>) -> u32 {
 /// when the file is closed.
 #[inline(never)]
 pub fn is_local(file: BorrowedFd<'_>) -> bool {
-    const KNOWN: [u32; 5] =
-        [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC];
-    KNOWN.contains(&fs_type(file))
+    LOCAL.contains(&fs_type(file))
 }
+
+/// The file systems that [`is_local`] knows.
+const LOCAL: [u32; 5] =
+    [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC];
 
 /// Returns whether the holes that the source's file system reports can be trusted.
 ///
 /// Local file systems take data into account that is not yet written back. FUSE with
 /// `FUSE_WRITEBACK_CACHE` and virtiofs (up to Linux 6.18), and an overlayfs above them, ask a
 /// server, which reports a hole where another process has written data that is still in the page
-/// cache. There, and on every file system that is not known, the data is written back first. This
-/// waits for the disk if the source was just written, and is a no-op otherwise.
+/// cache. On every file system that is not known, the data is written back first. This waits for
+/// the disk if the source was just written, and is a no-op otherwise. An overlayfs writes nothing
+/// back for a file below it (Linux 6.18), so its holes are not trusted.
 #[cold]
 #[inline(never)]
 fn knows_holes(from: BorrowedFd<'_>) -> bool {
     let flags = SyncFileRangeFlags::WAIT_BEFORE
         | SyncFileRangeFlags::WRITE
         | SyncFileRangeFlags::WAIT_AFTER;
-    is_local(from) || syscall::sync_file_range(from, 0, 0, flags).is_ok()
+    let kind = fs_type(from);
+    LOCAL.contains(&kind)
+        || kind != OVERLAYFS_SUPER_MAGIC && syscall::sync_file_range(from, 0, 0, flags).is_ok()
 }
 
 /// Returns whether the destination's file system may compress data, but not in preallocated space.
@@ -351,7 +372,10 @@ impl Job<'_> {
     /// Returns the next window of the source to be copied, at or after `position`.
     #[inline(never)]
     fn next(&self, position: u64) -> Option<Window> {
-        let seek = |offset: u64, whence| syscall::lseek(self.from, offset as i64, whence);
+        let seek = |offset: u64, whence| match self.reports_holes {
+            true => syscall::lseek(self.from, offset as i64, whence),
+            false => Err(Errno::EINVAL),
+        };
         self.plan.next(position, seek)
     }
 
@@ -472,6 +496,8 @@ impl Job<'_> {
             Ok(count @ 1..) => {
                 Ok(syscall::pwrite(self.to, room.get(..count).unwrap_or_default(), offset))
             }
+            // A block that is smaller than a page may be broken although the first byte can be read.
+            Err(errno) if errno != Errno::EINTR => Err(source(Action::Read, errno)),
             // If the byte can be read by now, EINTR makes the caller try again.
             _ => self.missing(offset).map_or(Ok(Err(Errno::EINTR)), Err),
         }

@@ -6,6 +6,7 @@ use super::error::{Action, Cause, Path, hex};
 use super::{
     Failure, Outcome, ProcessControl,
     attributes::{set_mode, share_access},
+    data::fs_type,
     signals, sync,
 };
 use crate::decimal::Decimal;
@@ -14,7 +15,7 @@ use crate::syscall::{
     self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
     SyncFileRangeFlags,
 };
-use linux_raw_sys::general::{F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
+use linux_raw_sys::general::{EXT4_SUPER_MAGIC, F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
 
 /// The number of symbolic links that are followed before `ELOOP`. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
@@ -352,9 +353,15 @@ impl<'a> Temporary<'a> {
             let flags = flags | OFlags::CREATE | OFlags::EXCL;
             let file = syscall::openat(to.dir(), name, flags, mode)?;
             // Another copy may remove the file as a leftover before this one holds the lock.
-            match syscall::flock(file.as_fd(), Flock::EXCLUSIVE) {
-                Err(Errno::EWOULDBLOCK) => return Err(Errno::EEXIST),
-                _ if syscall::fstat(file.as_fd())?.nlink == 0 => return Err(Errno::EEXIST),
+            // The name then leads to no file, or to that copy's. (Some file systems in user space
+            // report no link for any file.)
+            if syscall::flock(file.as_fd(), Flock::EXCLUSIVE) == Err(Errno::EWOULDBLOCK) {
+                return Err(Errno::EEXIST);
+            }
+            let created = syscall::fstat(file.as_fd())?;
+            match syscall::fstatat(to.dir(), name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) if !found.is_same_file(&created) => return Err(Errno::EEXIST),
+                Err(Errno::ENOENT) => return Err(Errno::EEXIST),
                 _ => made = Some(file),
             }
             Ok(())
@@ -378,7 +385,11 @@ impl<'a> Temporary<'a> {
     fn copy_metadata_from(&self, existing: &Stat, kind: Kind) -> Outcome<()> {
         let file = self.as_fd();
         let mut mode = permissions(existing);
-        let open = |access| self.to.open(access | OFlags::NONBLOCK);
+        let open = |access| match self.to.open(access | OFlags::NONBLOCK) {
+            // Another process has a lease on the file, which it gives up for a caller that waits.
+            Err(Errno::EAGAIN) => self.to.open(access),
+            result => result,
+        };
         let mut keep = || {
             let is_given = chown_like(file, existing)?;
             if is_given && kind == Kind::NamedWithMode {
@@ -489,7 +500,7 @@ impl<'a> Temporary<'a> {
     /// Writes the file's inode to the disk again after a change of its names, if `is_asked`.
     #[inline(never)]
     pub fn sync_inode(&self, is_asked: bool) -> Outcome<()> {
-        if is_asked {
+        if is_asked && fs_type(self.as_fd()) == EXT4_SUPER_MAGIC {
             // Before Linux 6.12, ext2, and ext4 without a journal, do not mark the inode as changed
             // after linkat(2) and renameat(2): fsync(2) would not write the number of links, and
             // would not flush the disk's cache. Setting the mode marks it, even if the mode is
@@ -519,6 +530,8 @@ impl Drop for Temporary<'_> {
     /// Removes the temporary name, if the file still has one.
     fn drop(&mut self) {
         if let Some(name) = self.name {
+            // Between the two calls, a signal's handler would remove another copy's file.
+            let _held = signals::hold();
             self.to.unlink(name);
             signals::forget(name.as_c_str());
         }

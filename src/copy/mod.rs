@@ -103,6 +103,8 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// * With [`Options::in_place`], and for devices and FIFOs, part of the data may have been written.
 /// * With [`Options::sync`], the copy may already have replaced the destination, because the new
 ///   name can be written to the disk only afterwards.
+/// * With [`Options::preserve`], a file system that ignores a change of the permissions fails the
+///   copy at the end ([`Cause::Ignored`]): the data is copied, and has replaced the destination.
 #[inline(never)]
 pub fn copy<'a>(
     options: &Options,
@@ -199,7 +201,7 @@ fn copy_paths<'a>(
             return Ok(());
         }
     }
-    let mut copy = Copy { options, to: &to, copied, progress };
+    let mut copy = Copy { options, to: &to, copied, progress, ignored: Ok(()) };
     match to.stat().map(Stat::file_type) {
         Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
         Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
@@ -232,6 +234,8 @@ struct Copy<'a, 'p> {
     to: &'a Destination<'a>,
     copied: &'a mut Copied<'p>,
     progress: ProgressFn<'a>,
+    /// The failure to set the permissions on a file system that ignores it.
+    ignored: Outcome<()>,
 }
 
 impl Copy<'_, '_> {
@@ -252,8 +256,9 @@ impl Copy<'_, '_> {
         };
         self.fill(from, temporary.as_fd())?;
         if !data::is_local(temporary.as_fd()) {
-            data::check_length(temporary.as_fd(), self.copied.bytes)?;
+            // A server may know the length only after the close.
             temporary.check_written().map_err(|e| dest(Action::Write, e))?;
+            data::check_length(temporary.as_fd(), self.copied.bytes)?;
         }
         let names = match self.options.sync {
             // The directory is opened before the destination changes, so that a directory that
@@ -283,7 +288,7 @@ impl Copy<'_, '_> {
             syscall::fsync(names.as_fd()).map_err(|e| dest(Action::SyncDirectory, e))?;
             temporary.sync_inode(true)?;
         }
-        Ok(())
+        self.ignored
     }
 
     /// Copies the contents, then sets the length in place, the attributes, and syncs, as the
@@ -295,8 +300,15 @@ impl Copy<'_, '_> {
             data::set_length(to, self.copied.bytes)?;
             data::check_length(to, self.copied.bytes)?;
         }
-        if self.options.preserve {
-            attributes::preserve(from, to)?;
+        if self.options.preserve
+            && let Err(failure) = attributes::preserve(from, to)
+        {
+            // ntfs-3g, and vfat mounted `quiet`, accept and ignore a change of the permissions.
+            // The data is copied all the same, and the failure reported at the end.
+            if !failure.is_because(Cause::Ignored) {
+                return Err(failure);
+            }
+            self.ignored = Err(failure);
         }
         sync(to, self.options.sync)
     }
@@ -306,7 +318,8 @@ impl Copy<'_, '_> {
         let file = self.to.open_to_write(OFlags::RDWR, from.file)?;
         self.fill(from, file.as_fd())?;
         // A network file system may report a failed write only when the file is closed.
-        syscall::close(file).map_err(|e| dest(Action::Write, e))
+        syscall::close(file).map_err(|e| dest(Action::Write, e))?;
+        self.ignored
     }
 
     /// Writes to an existing device or FIFO.

@@ -8,15 +8,20 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
 
 use crate::{
     Rows,
     common::noise,
+    disk::native_only,
     mounts::{Mount, odd_fs},
     place::Place,
     sizes::WAYS,
-    trial::{End, Trial, dies_with_this_process, fd, pages},
+    trial::{End, Trial, dies_with_this_process, fd, pages, run},
+    watch::{Calls, refuse},
 };
 
 const EARLY: &str = "it ends before the size that its file system reports";
@@ -39,6 +44,9 @@ pub fn rows(rows: &mut Rows) {
             ends_early(place, size, real, &[], &["ODD_FS_DIRECT"]);
         });
     }
+    rows.add("source ends early and has no blocks, --sparse=never without fallocate", |place| {
+        ends_early_without_blocks(place);
+    });
     rows.add("holes of a source in a full tmpfs, --sparse=never", |place| {
         full_tmpfs(place, &["--sparse=never"], false);
     });
@@ -54,6 +62,24 @@ pub fn rows(rows: &mut Rows) {
         file.write_all_at(&noise(70_000), 5 << 20).unwrap();
         copies_and_keeps_blocks(place, &source, &["--sparse=never"]);
     });
+}
+
+/// Two reasons to read the source from its start again come together.
+fn ends_early_without_blocks(place: &Place) {
+    native_only();
+    let mut t = Trial::new(place);
+    let short = Mount::odd_fs(place, "short", &["short", "100000", "5000"], &["NO_BLOCKS"]);
+    for in_place in [false, true] {
+        t.file("dest", pages(3000));
+        let in_place: &[&str] = if in_place { &["--in-place"] } else { &[] };
+        let mut copy = t.mapcp(in_place.iter().chain(&["--sparse=never"]));
+        copy.arg(short.path("f")).arg("dest");
+        let fallocate = Calls::all(sc::nr::FALLOCATE);
+        refuse(&mut copy, &[fallocate], Errno::OPNOTSUPP);
+        run(&mut copy).copied(5000);
+        t.becomes("dest", vec![b'x'; 5000]);
+        t.check();
+    }
 }
 
 /// A file of which a server knows `old` bytes, and another process has written more.

@@ -37,7 +37,7 @@ const OPTIONS: &[Opt] = &[
         short: Some('n'),
         long: "no-clobber",
         value: Nothing,
-        help: "do not overwrite an existing DEST",
+        help: "do not overwrite DEST",
         manual: "Does not overwrite an existing DEST. This is not an error.",
     },
     Opt {
@@ -53,7 +53,7 @@ const OPTIONS: &[Opt] = &[
         short: None,
         long: "in-place",
         value: Nothing,
-        help: "write into an existing DEST instead of replacing it",
+        help: "write into an existing DEST, do not replace it",
         manual: "Writes into an existing DEST instead of replacing it. DEST keeps its inode, \
                  hard links and attributes. A copy that fails leaves DEST partly overwritten.",
     },
@@ -88,9 +88,9 @@ const OPTIONS: &[Opt] = &[
         short: None,
         long: "sync",
         value: Nothing,
-        help: "write the file and its name to the disk before success is reported",
+        help: "write DEST and its name to the disk",
         manual: "Writes the file, and then its name, to the disk before success is reported. \
-                 After a power cut, DEST is the old file or the new one.",
+                 After a power cut, DEST is the old file or the new one, except with --in-place.",
     },
     Opt {
         short: None,
@@ -104,7 +104,7 @@ const OPTIONS: &[Opt] = &[
         short: Some('v'),
         long: "verbose",
         value: Nothing,
-        help: "print a line for each file",
+        help: "print a line per file",
         manual: "Prints a line for each file, with the method that copied it.",
     },
     Opt {
@@ -134,7 +134,7 @@ const USAGE: [&str; 2] = ["mapcp [OPTIONS] SOURCE DEST", "mapcp [OPTIONS] SOURCE
 
 const SUMMARY: &str = "\
 Copies files by mapping them. An existing DEST is replaced when its copy is complete, and
-keeps its permissions and owner; if the copy fails, DEST is unchanged.";
+keeps its permissions and owner.";
 
 const STATUS: [(u8, &str); 3] =
     [(0, "all files were copied"), (1, "a file was not copied"), (2, "usage error")];
@@ -255,6 +255,10 @@ const LIMITS: &[&str] = &[
      length that it had at the start. A SOURCE that cannot be mapped, or ends before the size \
      that its file system reports, is read up to its end. With --method, an early end is an \
      error, and so is a SOURCE that map or write cannot map.",
+    "--in-place needs permission to read DEST as well as to write to it.",
+    "On a file system that ignores chmod(2), -p copies the data, and then fails with a message. On a \
+     file system without O_TMPFILE, other users to whom the permissions of SOURCE give access \
+     can open the temporary file before it has its owner.",
     "If another process truncates an --in-place DEST at the wrong moment, the file may \
      contain zeros, and no error is reported.",
 ];
