@@ -50,6 +50,7 @@ unsafe extern "C" {
     safe fn one_survives() -> i32;
     safe fn two_install();
     safe fn two_survives() -> i32;
+    safe fn raise(signal: i32) -> i32;
 }
 
 fn main() {
@@ -58,8 +59,14 @@ fn main() {
         install.reverse();
     }
     install.iter().for_each(|install| install());
-    for _ in 0..3 {
+    for round in 0..3 {
         assert_eq!((one_survives(), two_survives()), (0, 0));
+        // The standard library's handler, which both chain to, resets the action the first time,
+        // and returns.
+        const SIGBUS: i32 = 7;
+        if round == 0 {
+            assert_eq!(raise(SIGBUS), 0);
+        }
     }
     println!("both survive");
 }

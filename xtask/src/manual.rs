@@ -44,7 +44,7 @@ const OPTIONS: &[Opt] = &[
         short: Some('p'),
         long: "preserve",
         value: Nothing,
-        help: "keep permissions, owner, times and extended attributes",
+        help: "keep permissions, owner, times and attributes",
         manual: "Keeps the permissions, owner, times, access list and extended attributes of \
                  SOURCE. Without permission to change the owner, only the group is changed, and \
                  the set-ID bits are dropped.",
@@ -61,7 +61,7 @@ const OPTIONS: &[Opt] = &[
         short: None,
         long: "sparse",
         value: Required("WHEN", &["auto", "never"]),
-        help: "auto: holes stay holes; never: they become zeros",
+        help: "auto: holes stay holes; never: zeros",
         manual: "Selects what happens to the holes of SOURCE. auto, the default, leaves them as \
                  holes in DEST; never allocates blocks of zeros for them.",
     },
@@ -69,7 +69,7 @@ const OPTIONS: &[Opt] = &[
         short: None,
         long: "method",
         value: Required("METHOD", &["auto", "clone", "kernel", "map", "write"]),
-        help: "auto, clone, kernel, map or write: how to copy",
+        help: "auto, clone, kernel, map or write",
         manual: "Selects how the data is copied. clone shares the blocks of SOURCE (FICLONE). \
                  kernel uses copy_file_range(2). map maps both files and copies memory. write \
                  maps SOURCE and writes from the mapping. auto, the default, clones if the file \
@@ -81,7 +81,7 @@ const OPTIONS: &[Opt] = &[
         short: Some('j'),
         long: "jobs",
         value: Required("N", &[]),
-        help: "processes that copy one large file",
+        help: "processes for one large file",
         manual: "Sets the number of processes that copy one large file, from 1 to 64.",
     },
     Opt {
@@ -96,7 +96,7 @@ const OPTIONS: &[Opt] = &[
         short: None,
         long: "progress",
         value: Optional("WHEN", WHEN),
-        help: "auto (on a terminal, after a second), always or never",
+        help: "auto (on a terminal), always or never",
         manual: "Selects when progress is shown on standard error. auto, the default, shows it \
                  on a terminal after a second. Without a value, --progress means always.",
     },
@@ -111,7 +111,7 @@ const OPTIONS: &[Opt] = &[
         short: Some('q'),
         long: "quiet",
         value: Nothing,
-        help: "print nothing but errors",
+        help: "print errors only",
         manual: "Prints nothing but errors.",
     },
     Opt {
@@ -137,7 +137,7 @@ Copies files by mapping them. An existing DEST is replaced when its copy is comp
 keeps its permissions and owner.";
 
 const STATUS: [(u8, &str); 3] =
-    [(0, "all files were copied"), (1, "a file was not copied"), (2, "usage error")];
+    [(0, "all files copied"), (1, "a file not copied"), (2, "usage error")];
 
 impl Opt {
     /// Returns the option as users write it: `--long`, `--long=VALUE` or `--long[=VALUE]`.
@@ -165,7 +165,7 @@ fn help() -> String {
         let short = option.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
         text += &format!("  {short}{:<18} {}\n", option.long(), option.help);
     }
-    text += &format!("      {:<18} end of the options\n\nExit status: ", "--");
+    text += &format!("      {:<18} end of options\n\nExit status: ", "--");
     let status: Vec<String> = STATUS.iter().map(|(code, what)| format!("{code} {what}")).collect();
     text + &status.join(", ") + ".\n"
 }

@@ -116,11 +116,11 @@ struct Previous {
 }
 
 static PREVIOUS: [Previous; 2] = [Previous::of(Signal::BUS), Previous::of(Signal::SEGV)];
-/// The state of the installation: one of the three constants.
+/// The state of the installation: one of the two constants, or, while a thread installs the handler,
+/// the number of its process.
 static STATE: AtomicU32 = AtomicU32::new(NOT_YET);
 const NOT_YET: u32 = 0;
-const UNDER_WAY: u32 = 1;
-const READY: u32 = 2;
+const READY: u32 = u32::MAX;
 
 /// Installs the handler if it is not installed.
 #[inline]
@@ -135,15 +135,24 @@ fn install_once() -> syscall::Result<()> {
     // it would wait for its own thread.
     // SAFETY: the mask is restored before this function returns.
     let mask = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full()))? };
+    let process = syscall::getpid() as u32;
+    let mut state = NOT_YET;
     let result = loop {
-        match STATE.compare_exchange(NOT_YET, UNDER_WAY, AcqRel, Acquire) {
+        match STATE.compare_exchange(state, process, AcqRel, Acquire) {
             Ok(_) => {
                 let result = PREVIOUS.iter().try_for_each(Previous::install);
                 STATE.store(if result.is_ok() { READY } else { NOT_YET }, Release);
                 break result;
             }
             Err(READY) => break Ok(()),
-            Err(_) => syscall::sched_yield(),
+            // Another thread of this process installs the handler.
+            Err(other) if other == process => {
+                state = NOT_YET;
+                syscall::sched_yield();
+            }
+            // The process was forked while a thread of its parent installed the handler. That
+            // thread does not exist here, so this one takes its place.
+            Err(other) => state = other,
         }
     };
     // SAFETY: this restores the mask of the thread.
@@ -209,16 +218,20 @@ impl Previous {
         self.handler.store(action.disposition.address().cast_mut(), Release);
     }
 
-    /// Returns the disposition for a signal that is not handled here. A previous action with
-    /// `SA_RESETHAND` is returned once.
-    fn previous_disposition(&self, flags: SaFlags) -> Disposition {
-        let handler = if flags.contains(SaFlags::RESETHAND) {
-            self.handler.swap(ptr::null_mut(), AcqRel)
-        } else {
-            self.handler.load(Acquire)
-        };
-        // SAFETY: the address and the flags are those of an action that was installed.
-        unsafe { Disposition::from_address(handler, flags) }
+    /// Returns the disposition and the flags for a signal that is not handled here. A previous
+    /// action with `SA_RESETHAND` is returned once.
+    fn previous_action(&self) -> (Disposition, SaFlags) {
+        loop {
+            let handler = self.handler.load(Acquire);
+            let flags = SaFlags::from_bits_retain(self.flags.load(Acquire));
+            let next = if flags.contains(SaFlags::RESETHAND) { ptr::null_mut() } else { handler };
+            // `save` makes the handler null before it changes the flags: those that were read are
+            // this handler's if it is still there.
+            if self.handler.compare_exchange(handler, next, AcqRel, Acquire).is_ok() {
+                // SAFETY: the address and the flags are those of an action that was installed.
+                return (unsafe { Disposition::from_address(handler, flags) }, flags);
+            }
+        }
     }
 
     /// Returns the signal mask with which the kernel would have called the previous handler: the
@@ -237,8 +250,11 @@ impl Previous {
     /// this handler.
     fn reinstall(&self) {
         // SAFETY: without a new action, the call only reads the present one.
-        if let Ok(now) = unsafe { syscall::rt_sigaction(self.signal, None) }
-            && matches!(now.disposition, Disposition::Default | Disposition::Ignore)
+        let Ok(now) = (unsafe { syscall::rt_sigaction(self.signal, None) }) else { return };
+        // The previous handler may be that of another copy of this crate, which has installed
+        // itself again for the same reason.
+        if matches!(now.disposition, Disposition::Default | Disposition::Ignore)
+            || now.disposition.address() == self.handler.load(Acquire)
         {
             self.save(&now);
             let _ = self.install_handler(&now);
@@ -290,8 +306,8 @@ unsafe fn chain_to_previous(
     is_fault: bool,
 ) {
     let previous = &PREVIOUS[usize::from(signal != BUS)];
-    let flags = SaFlags::from_bits_retain(previous.flags.load(Acquire));
-    match previous.previous_disposition(flags) {
+    let (disposition, flags) = previous.previous_action();
+    match disposition {
         handler @ (Disposition::Handler(_) | Disposition::Info(_)) => {
             // SAFETY: the context is the third argument of the handler.
             let mask = previous.previous_mask(flags, unsafe { SigSet::interrupted(context) });

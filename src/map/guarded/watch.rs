@@ -223,7 +223,9 @@ pub(super) fn replace_with_zeros(addr: *mut u8) -> bool {
                 let at = addr.with_addr(start + first);
                 // SAFETY: the caller of `Watch::new` allows to replace these pages.
                 let mapped = unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) };
-                entry.zeroed_from.fetch_min(first, Release);
+                if mapped.is_ok() {
+                    entry.zeroed_from.fetch_min(first, Release);
+                }
                 mapped
             };
             let len = end - start;
