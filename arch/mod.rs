@@ -40,8 +40,8 @@
 //!   a signed number, are an errno, and all other values are results. Where the kernel reports
 //!   an error in another way, the architecture's file converts it. A result can have its top
 //!   bit set, as an address of a 32-bit process can.
-//! * No file defines a global symbol, and all labels are numbers. So a program can contain
-//!   several copies and versions of this crate, however it is linked.
+//! * No file defines a global symbol, and all labels are numbers, except for the local symbols by
+//!   which debuggers know a signal's return. So a program can contain several copies and versions of this crate, however it is linked.
 //!
 //! `arch/README.md` lists all places that a new architecture touches.
 
@@ -62,6 +62,10 @@ macro_rules! architectures {
     any(target_arch = "aarch64", target_arch = "mips64", target_arch = "x86_64")
 ))]
 compile_error!("baremap does not know the kernel's 32-bit convention for this architecture");
+
+// A function's address is that of a descriptor there, and not of its instructions.
+#[cfg(all(target_arch = "powerpc64", target_endian = "big", target_env = "gnu"))]
+compile_error!("baremap does not support ELFv1: use a target with the ELFv2 ABI, such as musl's");
 
 architectures! {
     "aarch64" => aarch64,

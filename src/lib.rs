@@ -39,7 +39,7 @@
 //! # Features
 //!
 //! Features only add, with one exception: with `std`, the descriptor types of [`fd`] are those of
-//! the standard library.
+//! the standard library, with their methods (`try_clone` returns `std::io::Error`).
 //!
 //! * `std`: the standard library's descriptor types, so that a `std::fs::File` can be mapped, and
 //!   conversions of errors to `std::io::Error`.

@@ -118,7 +118,7 @@ impl Freestanding {
 
     /// Returns the directives for cargo, one on each line.
     fn directives(&self, target: &Target, out_dir: &Path) -> String {
-        let mut text = String::from("cargo::rerun-if-changed=build.rs\n");
+        let mut text = String::new();
         // The arguments depend on the linker, which these files and variables select. Cargo reruns
         // a build script only for files and variables that it names, and always if a named file
         // does not exist.

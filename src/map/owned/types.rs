@@ -376,9 +376,10 @@ macro_rules! common {
 
             /// Resizes the map to `new_len` bytes.
             ///
-            /// A map of a file shows the next bytes of the file when it grows. A map of anonymous
-            /// memory gets new pages of zeros; the bytes between the old length and the end of its
-            /// last page keep what they contained.
+            /// A map of a file shows the next bytes of the file when it grows. A map of private
+            /// anonymous memory gets new pages of zeros; the bytes between the old length and the
+            /// end of its last page keep what they contained. Shared anonymous memory does not
+            /// grow: an access to the new pages is `SIGBUS`.
             ///
             /// A map of zero bytes keeps one page of address space, and grows like any other map.
             /// Source: mremap(2).
