@@ -76,7 +76,9 @@ pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CS
     }
     let action = Sigaction {
         disposition: Disposition::Handler(end),
-        flags: SaFlags::empty(),
+        // The handler needs no call for this, whose structure could make it rely on the alignment
+        // of its stack: qemu-user 7.2 does not align it on i386.
+        flags: SaFlags::RESETHAND,
         mask: SigSet::full(),
     };
     for number in 1..=8 * size_of::<SigSet>() as u32 {
@@ -107,7 +109,8 @@ pub fn forget_all() {
     NAME.store(ptr::null_mut(), Release);
 }
 
-/// The signal handler: removes the registered name, and ends the process by the signal.
+/// The signal handler: removes the registered name, and ends the process by the signal, whose action
+/// is the default one again.
 unsafe extern "C" fn end(number: c_int) {
     let name = NAME.load(Acquire);
     if !name.is_null() {
@@ -118,13 +121,6 @@ unsafe extern "C" fn end(number: c_int) {
         let _ = syscall::unlinkat(dir, name, AtFlags::empty());
     }
     let signal = Signal(number as u32);
-    let action = Sigaction {
-        disposition: Disposition::Default,
-        flags: SaFlags::empty(),
-        mask: SigSet::empty(),
-    };
-    // SAFETY: the default action runs no code of the process.
-    let _ = unsafe { rt_sigaction(signal, Some(&action)) };
     let _ = syscall::raise(signal);
     // SAFETY: the process ends here or in the next call, so no code depends on the mask.
     let _ = unsafe { rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::empty())) };
