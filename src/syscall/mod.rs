@@ -13,7 +13,6 @@
 //! A call that a signal handler interrupts fails with `EINTR`. No function except [`write_all`]
 //! repeats the call.
 
-mod errno;
 mod flags;
 mod fs;
 mod io;
@@ -27,7 +26,7 @@ mod stat;
 mod system;
 mod time;
 
-pub use errno::Errno;
+pub use crate::errno::{Errno, Result};
 pub use flags::*;
 pub use fs::*;
 pub use io::*;
@@ -50,9 +49,6 @@ pub mod raw {
 }
 
 use crate::fd::{AsRawFd, BorrowedFd};
-
-/// The result of a system call.
-pub type Result<T> = core::result::Result<T, Errno>;
 
 /// Returns a descriptor as the kernel takes it: a sign-extended number in a register.
 fn as_arg(fd: BorrowedFd<'_>) -> usize {
