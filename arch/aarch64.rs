@@ -130,9 +130,6 @@ macro_rules! __start {
 /// The relocation type `R_AARCH64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
 guarded_copy! {
     blocks: {
         "2:",

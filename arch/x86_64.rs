@@ -16,7 +16,9 @@
 //! Sources: System V ABI, AMD64 supplement, 3.2.2, 3.4.1 and A.2; kernel
 //! `arch/x86/entry/entry_64.S`, `arch/x86/kernel/signal_64.c`; syscall(2).
 
-use super::common::{self, kernel_sigaction, nr};
+use linux_raw_sys::general::SA_RESTORER;
+
+use super::common::{self, nr};
 
 syscalls! {
     |number, result, a, b, c, d, e, f|
@@ -58,9 +60,6 @@ macro_rules! __start {
 
 /// The relocation type `R_X86_64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
-
-/// The flag that tells the kernel that `sa_restorer` is set.
-pub use linux_raw_sys::general::SA_RESTORER;
 
 /// Sets the code that a signal handler returns to, because the kernel provides none on x86_64.
 pub fn set_restorer(action: &mut kernel_sigaction) {
