@@ -11,7 +11,7 @@
 //!
 //! 1. The table of the calling convention, with its sources.
 //! 2. The raw calls (`syscall0` to `syscall6`). The macro `syscalls!` makes them from the
-//!    assembly of one call and the names of the registers.
+//!    assembly of one call and the names of the registers. On aarch64, they are calls of functions.
 //! 3. The function that makes instructions visible after they were written as data
 //!    (`flush_icache`). It is `coherent_icache` of [`common`] where the hardware does this.
 //! 4. With 32-bit registers, whether a 64-bit argument begins at an even register

@@ -8,6 +8,7 @@
 //! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
 //! its manual page requires of pointers and descriptors.
 
+#![allow(dead_code, reason = "some architectures have functions of their own")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "each function passes its caller's requirements on"

@@ -4,6 +4,7 @@
 //! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
 //! its manual page requires of pointers and descriptors.
 
+#![allow(dead_code, reason = "some architectures have functions of their own")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "each function passes its caller's requirements on"
@@ -22,10 +23,8 @@ pub use linux_raw_sys::general::stat as kernel_stat;
 pub use linux_raw_sys::general::statfs as kernel_statfs;
 
 /// Whether metadata is read by `statx` rather than by `fstat`.
-#[allow(dead_code, reason = "some architectures have a constant of their own")]
 pub const STATX_FIRST: bool = false;
 
-#[allow(dead_code, reason = "s390x has a function of its own")]
 #[inline]
 pub unsafe fn mmap(
     addr: usize,
