@@ -90,6 +90,7 @@ pub mod usual;
 ///
 /// An architecture that needs another assembly for some of the calls, because it has too few
 /// registers, defines each function by itself with `@call`, as x86 does.
+#[allow(unused_macros, reason = "aarch64 makes its calls by functions")]
 macro_rules! syscalls {
     (
         |$number:ident, $result:ident, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident|
