@@ -6,7 +6,7 @@ use linux_raw_sys::errno;
 
 use crate::decimal::Decimal;
 
-/// An error number. A system call returns one from 1 to 4095; [`new`](Errno::new) accepts any number.
+/// An error number. System calls return numbers from 1 to 4095; [`new`](Errno::new) accepts any.
 ///
 /// `Display` writes the kernel's text and the name, such as `No such file or directory
 /// (ENOENT)`, or `Unknown error 5000` for a number without a name. Numbers differ between

@@ -25,8 +25,8 @@ use crate::fd::{BorrowedFd, OwnedFd};
 /// stays after the descriptor is closed.
 ///
 /// With [`MapFlags::FIXED_NOREPLACE`], the memory is mapped exactly at `addr`, or the call
-/// fails. Kernels before Linux 4.17 take `addr` as a hint: what they map elsewhere is unmapped
-/// again, and the call fails with `EEXIST`.
+/// fails. Kernels before Linux 4.17 take `addr` as a hint. If such a kernel maps the memory
+/// elsewhere, the function unmaps it again, and fails with `EEXIST`.
 ///
 /// On hugetlbfs, a mapping that may be written to lengthens the file to whole huge pages when
 /// it is made (seen on Linux 6.12, 6.18 and 7.2).

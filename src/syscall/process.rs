@@ -213,8 +213,9 @@ pub unsafe fn prctl(option: u32, arguments: [usize; 4]) -> Result<usize> {
 
 /// Fills a buffer with random bytes and returns how many bytes were written.
 ///
-/// By default, the call waits until the kernel has initialized its random number generator. Up to 256 bytes are
-/// always written completely; a larger request may be interrupted and return fewer bytes.
+/// By default, the call waits until the kernel has initialized its random number generator. Up to
+/// 256 bytes are always written completely; a larger request may be interrupted and return fewer
+/// bytes.
 ///
 /// # Errors
 ///
