@@ -77,7 +77,7 @@ pub use start::{Auxv, ExitCode, Start, Strings, Termination, run, run_bare};
 /// The macro defines the symbols that a standard library would otherwise define: `_start`, the
 /// panic handler, and the memory functions that the compiler calls (`memcpy`, `memmove`, `memset`,
 /// `memcmp`, `bcmp` and `strlen`). Use the macro once, in the crate of the program. A library must
-/// not use it, because the symbols would replace those of a hosted program.
+/// not use the macro, because the symbols would replace the functions of libc in a hosted program.
 ///
 /// Before `main`, the runtime relocates the program, makes its relocated read-only data read-only
 /// (RELRO), and opens those of the descriptors 0, 1 and 2 that are closed, so that no file that the

@@ -125,8 +125,8 @@ pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
 /// Prints formatted text to standard output, and ignores errors.
 ///
 /// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike
-/// the standard library's macro, this macro does not panic if a write fails, and writes the text before
-/// it returns.
+/// the standard library's macro, this macro does not panic if a write fails, and writes the text
+/// before it returns.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __print {
@@ -138,8 +138,8 @@ macro_rules! __print {
 /// Prints formatted text and a newline to standard output, and ignores errors.
 ///
 /// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike
-/// the standard library's macro, this macro does not panic if a write fails, and writes the text before
-/// it returns.
+/// the standard library's macro, this macro does not panic if a write fails, and writes the text
+/// before it returns.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __println {

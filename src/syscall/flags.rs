@@ -371,7 +371,8 @@ choices! {
         GUARD_REMOVE = MADV_GUARD_REMOVE,
     }
 
-    /// The number of a signal. Source: signal(7).
+    /// The number of a signal. The functions that send a signal accept the number 0, and then only
+    /// check whether the receiver exists. Source: signal(7), kill(2).
     Signal {
         HUP = SIGHUP,
         INT = SIGINT,

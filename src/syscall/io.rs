@@ -65,8 +65,7 @@ pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
     unsafe { write_raw(fd, buf.as_ptr(), buf.len()) }
 }
 
-/// Writes, at the descriptor's position, memory that is not a Rust slice, such as a shared
-/// mapping.
+/// Writes memory that is not a Rust slice, such as a shared mapping, at the descriptor's position.
 ///
 /// Returns the number of bytes that were written. The write ends before the first page that cannot
 /// be read. Such a page, for example one past the end of a file that was truncated, does not
@@ -148,8 +147,8 @@ pub fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], offset: u64) -> Result<usize> {
     unsafe { pwrite_raw(fd, buf.as_ptr(), buf.len(), offset) }
 }
 
-/// Writes, at an offset in bytes, memory that is not a Rust slice, without moving the
-/// descriptor's position.
+/// Writes memory that is not a Rust slice at an offset in bytes, without moving the descriptor's
+/// position.
 ///
 /// Returns the number of bytes that were written. The write ends before the first page that cannot
 /// be read. Such a page does not raise a signal. One call writes at most 2 GiB less one page.

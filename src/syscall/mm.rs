@@ -36,8 +36,9 @@ use crate::fd::{BorrowedFd, OwnedFd};
 /// * `EINVAL` if `length` is zero.
 /// * `EINVAL` if `offset`, or `addr` with [`MapFlags::FIXED`], is not a multiple of the page
 ///   size.
-/// * `EINVAL` if the flags do not contain exactly one type, or contain one that the kernel does
-///   not have ([`MapFlags::DROPPABLE`] before Linux 6.11).
+/// * `EINVAL` if the flags do not contain exactly one type, or contain a type that the kernel does
+///   not have ([`MapFlags::DROPPABLE`] before Linux 6.11), or [`MapFlags::SHARED_VALIDATE`] with
+///   [`MapFlags::ANONYMOUS`].
 /// * `EINVAL` if a shared mapping is to be writable and the file system does not support that, such
 ///   as 9p without a cache, and jffs2.
 /// * `EOVERFLOW` if `offset` is too large for the kernel, which on 32-bit architectures takes

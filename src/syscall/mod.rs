@@ -7,8 +7,8 @@
 //!
 //! The source of each function is the page in section 2 of the manual that has its name;
 //! another source is named. The documentation here adds what the page does not say. Its lists
-//! of errors contain those that this crate returns itself and those that a user of mappings
-//! meets; the page lists all errors.
+//! of errors contain the errors that this crate returns itself, and the errors that are usual in
+//! programs that map files; the page lists all errors.
 //!
 //! A call that a signal handler interrupts fails with `EINTR`, unless the handler was installed with
 //! [`SaFlags::RESTART`] and the kernel repeats the call; signal(7) lists the calls. No function here
