@@ -165,8 +165,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         let flags = MapFlags::SHARED;
         Ok(Mmap(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, flags)?))
@@ -191,8 +191,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         let prot = ProtFlags::READ | ProtFlags::EXEC;
         Ok(Mmap(self.map_descriptor(file.as_raw_desc(), prot, MapFlags::SHARED)?))
@@ -221,8 +221,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody else reads or changes the mapped bytes of the file: no other
     ///   process, and no other part of this one. The bytes of a `&mut [u8]` belong to one owner.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     /// * The disk has room for what is written to holes of the file, and to blocks that it shares
     ///   with a clone. A store that finds no room is `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
@@ -256,8 +256,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
         Ok(MmapMut(self.map_descriptor(file.as_raw_desc(), READ_WRITE, MapFlags::PRIVATE)?))
     }
@@ -281,8 +281,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         Ok(Mmap(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, MapFlags::PRIVATE)?))
     }

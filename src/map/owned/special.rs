@@ -56,7 +56,8 @@ impl MmapRaw {
     /// * `ENOSYS` before Linux 5.14, on architectures without `memfd_secret`, and where it is not
     ///   enabled. See [`memfd_secret`](syscall::memfd_secret).
     /// * `EAGAIN` if the locked memory would be more than `RLIMIT_MEMLOCK`.
-    /// * `EMFILE` or `ENFILE` if no file descriptor is free. One is used until the memory is mapped.
+    /// * `EMFILE` or `ENFILE` if no file descriptor is free. One is used until the memory is
+    ///   mapped.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if `len` is more than `isize::MAX`.
     #[doc(alias = "memfd_secret")]

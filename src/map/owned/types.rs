@@ -63,8 +63,8 @@ impl Mmap {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(file: T) -> Result<Mmap> {
         // SAFETY: the caller fulfills the obligations of `MmapOptions::map`, which are the same.
         unsafe { MmapOptions::new().map(file) }
@@ -134,8 +134,8 @@ impl MmapMut {
     ///
     /// * While the map exists, nobody else reads or changes the mapped bytes of the file: no other
     ///   process, and no other part of this one. The bytes of a `&mut [u8]` belong to one owner.
-    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less. An
-    ///   access to a page past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     /// * The disk has room for what is written to holes of the file, and to blocks that it shares
     ///   with a clone. A store that finds no room is `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(file: T) -> Result<MmapMut> {
@@ -370,8 +370,8 @@ macro_rules! common {
                 self.0.lock()
             }
 
-            /// Unlocks the pages of the map, so that they may be swapped out, however often they were
-            /// locked. A no-op if they are not locked. Source: munlock(2).
+            /// Unlocks the pages of the map, so that they may be swapped out, however often they
+            /// were locked. A no-op if they are not locked. Source: munlock(2).
             ///
             /// # Errors
             ///
