@@ -11,7 +11,8 @@
 //! let mut start = [0; 9];
 //! match map.read_at(&mut start, 0) {
 //!     Ok(count) => println!("{:?}", &start[..count]),
-//!     // The file was truncated, or the disk failed. With a plain mapping, the process is killed here.
+//!     // The file was truncated, or the disk failed. With a plain mapping, the process is killed
+//!     // here.
 //!     Err(fault) => println!("{} bytes, and then: {fault}", fault.done()),
 //! }
 //! # Ok::<(), std::io::Error>(())
@@ -24,15 +25,15 @@
 //!   guarantees, and what is not guaranteed. The first `FileMap` installs a handler for `SIGBUS`
 //!   and `SIGSEGV`, which chains to the previous handler: see [`map::guard`].
 //! * **You use memmap2**: [`Mmap`], [`MmapMut`], [`MmapRaw`] and [`MmapOptions`] have the names and
-//!   methods of memmap2's types, and the crate `baremap-memmap2` replaces memmap2 by a change of one
-//!   line in `Cargo.toml`. The chapter `coming_from_memmap2` lists the differences.
+//!   methods of memmap2's types, and the crate `baremap-memmap2` replaces memmap2 by a change of
+//!   one line in `Cargo.toml`. The chapter `coming_from_memmap2` lists the differences.
 //! * **You write programs without libc**: [`entry!`] makes a whole program out of a `main`, and
 //!   [`rt`] is the program's runtime, from the first instruction to the exit status.
-//! * **You want raw system calls**: [`syscall`] contains a typed function for each, with 64-bit sizes
-//!   and offsets on every architecture.
+//! * **You want raw system calls**: [`syscall`] contains a typed function for each, with 64-bit
+//!   sizes and offsets on every architecture.
 //! * **You copy files**: [`copy`] copies a file by mapping it (*The Linux Programming Interface*,
-//!   exercise 49-1), and leaves the old destination unchanged if the copy fails. The program `mapcp`
-//!   is its command line.
+//!   exercise 49-1), and leaves the old destination unchanged if the copy fails. The program
+//!   `mapcp` is its command line.
 //!
 //! The crate is `no_std` and links into any program on Linux or Android. It does not compile for
 //! other systems.

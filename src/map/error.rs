@@ -80,7 +80,8 @@ impl MapIfSafeError {
         false
     }
 
-    /// Returns whether the file can be changed or truncated, or is shorter than the requested range.
+    /// Returns whether the file can be changed or truncated, or is shorter than the requested
+    /// range.
     #[must_use]
     pub fn not_safe(&self) -> bool {
         *self == MapIfSafeError::NotSafe

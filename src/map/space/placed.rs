@@ -27,8 +27,8 @@ use crate::syscall::{self, Errno, MapFlags, MremapFlags, page_size};
 /// ```
 ///
 /// A `Placed` dereferences to the map. The map can neither be resized, converted nor moved out,
-/// because that would leave a hole in the reservation. [`AsMut`] returns the bytes of an [`MmapMut`]
-/// for writing.
+/// because that would leave a hole in the reservation. [`AsMut`] returns the bytes of an
+/// [`MmapMut`] for writing.
 ///
 /// The reservation is borrowed or owned. A borrowed reservation can be used again when the
 /// `Placed` is dropped. An owned one is dropped with it, unless
@@ -92,8 +92,8 @@ impl<M: Map, R: ReservationHandle> Placed<M, R> {
     /// committed or not.
     ///
     /// The first page of the map is placed at `offset`. A map whose offset in its file is not
-    /// page-aligned begins inside of that page. A map of zero bytes replaces nothing, has no address
-    /// in the reservation, and can have any `offset`.
+    /// page-aligned begins inside of that page. A map of zero bytes replaces nothing, has no
+    /// address in the reservation, and can have any `offset`.
     ///
     /// The map takes address space twice until it has been moved.
     ///

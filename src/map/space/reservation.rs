@@ -256,8 +256,8 @@ impl Reservation {
     ///
     /// The error contains `next`, and `self` is unchanged.
     ///
-    /// * `EINVAL` if `next` does not begin where this reservation ends. A reservation that was created
-    ///   with a length of zero begins nowhere.
+    /// * `EINVAL` if `next` does not begin where this reservation ends. A reservation that was
+    ///   created with a length of zero begins nowhere.
     /// * `ENOMEM` if a placed map was leaked, and the process has too many mappings to remove it.
     pub fn merge(
         &mut self,
