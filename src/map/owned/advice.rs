@@ -98,7 +98,8 @@ pub enum UncheckedAdvice {
 }
 
 impl Advice {
-    /// Returns whether the kernel knows this advice. It may still reject it for some mappings.
+    /// Returns whether the kernel knows this advice. The kernel may still reject the advice for some
+    /// mappings.
     ///
     /// Under qemu-user 7.2 and 10.0 the result is always `true`, because these versions ignore
     /// unknown advice.
@@ -118,7 +119,8 @@ impl Advice {
 }
 
 impl UncheckedAdvice {
-    /// Returns whether the kernel knows this advice. It may still reject it for some mappings.
+    /// Returns whether the kernel knows this advice. The kernel may still reject the advice for some
+    /// mappings.
     ///
     /// Under qemu-user 7.2 and 10.0 the result is always `true`, because these versions ignore
     /// unknown advice.
