@@ -1,4 +1,4 @@
-//! Typed system calls, one function for each, named as in section 2 of the manual.
+//! Makes system calls, with one typed function for each, named as in section 2 of the manual.
 //!
 //! Each function makes one system call, unless its documentation says that it makes more.
 //! Arguments are typed. Sizes, offsets and times have 64 bits on every architecture. A function
@@ -10,8 +10,9 @@
 //! of errors contain those that this crate returns itself and those that a user of mappings
 //! meets; the page lists all errors.
 //!
-//! A call that a signal handler interrupts fails with `EINTR`. No function except [`write_all`]
-//! repeats the call.
+//! A call that a signal handler interrupts fails with `EINTR`, unless the handler was installed with
+//! [`SaFlags::RESTART`] and the kernel repeats the call; signal(7) lists the calls. No function here
+//! except [`write_all`] repeats a call.
 
 mod errno;
 mod flags;
@@ -42,7 +43,8 @@ pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
 pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
-/// Untyped system calls: each takes a number and up to six arguments, which are register values.
+/// Makes untyped system calls. Each function takes the number of a call and up to six arguments, and
+/// returns a register.
 pub mod raw {
     pub use crate::arch::{
         clone, nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,

@@ -227,6 +227,9 @@ impl Disposition {
 }
 
 /// The action of a signal. Source: sigaction(2).
+///
+/// The function through which a handler returns (`SA_RESTORER`) is set by [`rt_sigaction`], and is
+/// not part of the value. An action that [`rt_sigaction`] returned can be set again unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Sigaction {
     /// What happens when the signal is delivered.
