@@ -167,7 +167,7 @@ impl Reservation {
             syscall::mprotect(start, length, READ_WRITE)?;
             if self.guards {
                 match syscall::madvise(start, length, Advice::GUARD_REMOVE) {
-                    // Kernels before Linux 6.13 do not know guard pages, so that there are none.
+                    // Kernels before Linux 6.13 have no guard pages.
                     Ok(()) | Err(Errno::EINVAL) => {}
                     Err(errno) => return Err(errno),
                 }
