@@ -52,7 +52,7 @@
 //! * `mapcp` (default): the program `mapcp`. The feature does not change the library.
 
 #![no_std]
-// Inline assembly is not yet stable on mips (Rust 1.95).
+// Inline assembly is not yet stable on mips.
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 #![warn(
     missing_debug_implementations,
