@@ -359,7 +359,7 @@ fn many_files_go_to_a_directory() {
     fs::create_dir(dir.path("to")).unwrap();
     let names = ["a", "b", "c"];
     for name in names {
-        dir.file(&format!("from/{name}"), noise(name.as_bytes()[0].into()));
+        dir.file(format!("from/{name}"), noise(name.as_bytes()[0].into()));
     }
     dir.file("from/again/b", "another");
     let mut copy = program("mapcp");

@@ -28,17 +28,20 @@ mod model_tests;
 mod options;
 mod plan;
 mod signals;
+mod temporary;
+mod text;
 mod workers;
 
 use core::{ffi::CStr, num::NonZeroU32};
 
-pub use dest::last;
 pub use error::{Action, Cause, Error, Path, Quoted};
 pub use options::{Method, Options, ProcessControl};
+pub use text::last;
 
 use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
-use dest::{Destination, Kind, Name, Temporary};
+use dest::Destination;
+use temporary::{Kind, Name, Temporary};
 
 /// Describes a completed copy: its length, method and path.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +206,7 @@ fn copy_paths<'a>(
 
     let mut scratch = dest::Scratch::new();
     let mut to = Destination::new(c"");
-    to.find(&mut copied.path, dest::last(path), &mut scratch)?;
+    to.find(&mut copied.path, last(path), &mut scratch)?;
     if let Some(existing) = to.stat() {
         if existing.is_same_file(&from.stat) {
             return Err(dest(Action::CopyTo, Cause::SameFile));

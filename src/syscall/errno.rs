@@ -119,7 +119,7 @@ macro_rules! errors {
     };
 }
 
-// The texts are the comments in the kernel's headers, and tests/oracle.rs compares them with the
+// The texts are the comments in the kernel's headers, and tests/oracle compares them with the
 // crate `syscalls`. The numbers are this architecture's.
 errors! {
     EPERM "Operation not permitted",

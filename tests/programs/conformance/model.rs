@@ -346,7 +346,7 @@ fn slices() -> Outcome {
             part.slice(&mut model, to, at, len)
         })
     };
-    guarded::in_child(run)
+    processes::in_child(run)
 }
 
 // ---- Maps ------------------------------------------------------------------------------
