@@ -122,6 +122,16 @@ pub fn outcome(output: &Output) -> (String, String, Option<i32>) {
     (text(&output.stdout), text(&output.stderr), output.status.code())
 }
 
+/// Runs a program, and returns its [`outcome`].
+pub fn run_program(command: &mut Command) -> (String, String, Option<i32>) {
+    outcome(&command.output().unwrap())
+}
+
+/// The [`outcome`] of a program that has copied this many bytes.
+pub fn copied(bytes: u64) -> (String, String, Option<i32>) {
+    (format!("Copied {bytes} bytes\n"), String::new(), Some(0))
+}
+
 /// Runs a command that must succeed.
 pub fn run(command: &mut Command) {
     let status = command.status();

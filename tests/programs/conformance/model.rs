@@ -1,5 +1,5 @@
 //! A few thousand steps on a file and its maps, against arrays in memory: the same steps each
-//! time, chosen by numbers that are all over the place. (`tests/model.rs` is the longer one.)
+//! time, chosen by numbers that are all over the place. (`tests/model/` is the longer one.)
 
 use super::*;
 use baremap::fd::{AsRawFd, FromRawFd};
