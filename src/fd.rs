@@ -11,6 +11,9 @@ pub use own::*;
 
 use linux_raw_sys::general::AT_FDCWD;
 
+use crate::arch::{nr, syscall1};
+use crate::errno::{Errno, Result};
+
 /// Stands for the working directory where a call takes the descriptor of a directory
 /// (`AT_FDCWD`).
 ///
@@ -20,13 +23,25 @@ use linux_raw_sys::general::AT_FDCWD;
 // SAFETY: the kernel never returns −100 as a descriptor, so nothing can close it.
 pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(AT_FDCWD) };
 
+/// Closes a descriptor by its number.
+///
+/// # Safety
+///
+/// * The caller owns the descriptor, and does not use it again.
+#[inline(never)]
+pub(crate) unsafe fn close(fd: RawFd) -> Result<()> {
+    // SAFETY: the caller owns the descriptor.
+    Errno::check(unsafe { syscall1(nr::close, fd as usize) }).map(drop)
+}
+
 #[cfg(not(feature = "std"))]
 mod own {
     use core::{fmt, marker::PhantomData, mem};
 
     use linux_raw_sys::general::F_DUPFD_CLOEXEC;
 
-    use crate::syscall::{self, Result};
+    use crate::arch::{nr, syscall3};
+    use crate::errno::{Errno, Result};
 
     /// The number of a file descriptor.
     pub type RawFd = i32;
@@ -102,9 +117,10 @@ mod own {
         /// * `EMFILE` if the process has reached its limit of descriptors.
         /// * `EBADF` if the descriptor is [`CWD`](super::CWD).
         pub fn try_clone_to_owned(&self) -> Result<OwnedFd> {
+            let (fd, command) = (self.0 as usize, F_DUPFD_CLOEXEC as usize);
             // SAFETY: the command takes a number, and the new descriptor is used nowhere else.
             unsafe {
-                let fd = syscall::fcntl(*self, F_DUPFD_CLOEXEC, FIRST as usize)?;
+                let fd = Errno::check(syscall3(nr::fcntl, fd, command, FIRST as usize))?;
                 Ok(OwnedFd::from_raw_fd(fd as RawFd))
             }
         }
@@ -131,7 +147,7 @@ mod own {
     impl Drop for OwnedFd {
         fn drop(&mut self) {
             // SAFETY: this value owns the descriptor, and does not use it again.
-            let _ = unsafe { crate::syscall::close_raw(self.0) };
+            let _ = unsafe { super::close(self.0) };
         }
     }
 

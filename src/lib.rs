@@ -74,6 +74,7 @@ pub mod alloc;
 mod arch;
 pub mod copy;
 mod decimal;
+mod errno;
 pub mod fd;
 #[cfg(test)]
 mod fuzz;

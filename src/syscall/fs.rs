@@ -5,12 +5,12 @@ use core::ffi::CStr;
 
 use linux_raw_sys::general::{LOCK_NB, O_LARGEFILE};
 
-use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::raw::{nr, syscall2, syscall3, syscall4, syscall5};
 use super::{
     Access, AtFlags, Errno, Flock, Mode, OFlags, RenameFlags, Result, Timespec, XattrFlags, as_arg,
     check_unit,
 };
-use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use crate::fd::{self, BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Returns a path as the kernel takes it.
 fn address(path: &CStr) -> usize {
@@ -72,18 +72,7 @@ pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Re
 ///   close, such as NFS.
 pub fn close(fd: OwnedFd) -> Result<()> {
     // SAFETY: `into_raw_fd` gave up the ownership, and the number is not used again.
-    unsafe { close_raw(fd.into_raw_fd()) }
-}
-
-/// Closes a descriptor by its number.
-///
-/// # Safety
-///
-/// * The caller owns the descriptor, and does not use it again.
-#[inline(never)]
-pub(crate) unsafe fn close_raw(fd: RawFd) -> Result<()> {
-    // SAFETY: the caller owns the descriptor.
-    check_unit(unsafe { syscall1(nr::close, fd as usize) })
+    unsafe { fd::close(fd.into_raw_fd()) }
 }
 
 /// Removes a name of a file, or with [`AtFlags::REMOVEDIR`] an empty directory.

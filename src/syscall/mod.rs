@@ -14,7 +14,6 @@
 //! [`SaFlags::RESTART`] and the kernel repeats the call; signal(7) lists the calls. No function here
 //! except [`write_all`] repeats a call.
 
-mod errno;
 mod flags;
 mod fs;
 mod io;
@@ -28,7 +27,7 @@ mod stat;
 mod system;
 mod time;
 
-pub use errno::Errno;
+pub use crate::errno::{Errno, Result};
 pub use flags::*;
 pub use fs::*;
 pub use io::*;
@@ -52,9 +51,6 @@ pub mod raw {
 }
 
 use crate::fd::{AsRawFd, BorrowedFd};
-
-/// The result of a system call.
-pub type Result<T> = core::result::Result<T, Errno>;
 
 /// Returns a descriptor as the kernel takes it: a sign-extended number in a register.
 fn as_arg(fd: BorrowedFd<'_>) -> usize {

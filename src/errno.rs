@@ -17,6 +17,9 @@ use crate::decimal::Decimal;
 #[repr(transparent)]
 pub struct Errno(u16);
 
+/// The result of a system call.
+pub type Result<T> = core::result::Result<T, Errno>;
+
 impl Errno {
     /// The largest error number that a system call returns.
     pub const MAX: u16 = 4095;
@@ -56,7 +59,7 @@ impl Errno {
     /// Splits the result of a raw call: −4095 to −1, seen as a signed number, is an error, and
     /// everything else is a value.
     #[inline]
-    pub(crate) const fn check(result: usize) -> Result<usize, Errno> {
+    pub(crate) const fn check(result: usize) -> Result<usize> {
         if result > (Errno::MAX as usize + 1).wrapping_neg() {
             Err(Errno(result.wrapping_neg() as u16))
         } else {
