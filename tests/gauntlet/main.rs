@@ -26,9 +26,12 @@ mod limits;
 mod mounts;
 mod odd_sources;
 mod options;
+mod output;
 mod place;
+mod preserve;
 mod process;
 mod refused;
+mod several;
 mod signals;
 mod sizes;
 mod sources;
@@ -138,8 +141,8 @@ fn main() -> ExitCode {
     };
     println!("# {}", place.title());
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        WHERE.set(place.unwrap_or_default());
+        let location = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        WHERE.set(location.unwrap_or_default());
     }));
     let (mut passed, mut failed, mut absent) = (0, 0, 0);
     for row in &rows {

@@ -295,14 +295,14 @@ fn is_sparse(path: &Path, len: u64, marks: &[(u64, Vec<u8>)]) -> io::Result<Opti
             for (offset, bytes) in marks {
                 // What of the mark is in this part is blanked, if it is right.
                 for (number, &byte) in bytes.iter().enumerate() {
-                    let place = (offset + number as u64).checked_sub(at);
-                    if let Some(found) = place.and_then(|place| buffer.get_mut(place as usize)) {
+                    let index = (offset + number as u64).checked_sub(at);
+                    if let Some(found) = index.and_then(|index| buffer.get_mut(index as usize)) {
                         *found ^= byte;
                     }
                 }
             }
-            if let Some(place) = buffer.iter().position(|&byte| byte != 0) {
-                return Ok(Some(format!("differs at byte {}", at + place as u64)));
+            if let Some(index) = buffer.iter().position(|&byte| byte != 0) {
+                return Ok(Some(format!("differs at byte {}", at + index as u64)));
             }
             at += buffer.len() as u64;
         }
