@@ -26,8 +26,8 @@ pub fn rows(rows: &mut Rows) {
     sync(rows);
     output::rows(rows);
     several::rows(rows);
-    rows.add("--method=clone", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--method=clone", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         for old in [false, true] {
             if old {
@@ -40,7 +40,7 @@ pub fn rows(rows: &mut Rows) {
                 t.becomes_as("dest", "source");
             } else {
                 // Where the file system has none, that is what was asked for.
-                assert_ne!(place.kind, "btrfs");
+                assert_ne!(test_fs.kind, "btrfs");
                 ran.fails_by_one_of(
                     &[Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL, Errno::XDEV, Errno::NOSYS]
                         .map(|errno| format!("cannot clone to 'dest': {}", cause(errno)))
@@ -52,15 +52,15 @@ pub fn rows(rows: &mut Rows) {
         }
     });
     for method in ["map", "write", "kernel"] {
-        rows.add(format!("--method={method} is the way it takes"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("--method={method} is the way it takes"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", pages((9 << 20) + 5));
             let arguments = ["-v", &format!("--method={method}"), "source", "dest"];
             let ran = t.run(arguments);
             let line =
                 |way| format!("'source' -> 'dest' (9437189 bytes, {way})\nCopied 9437189 bytes\n");
             // Without space that is reserved, the destination cannot be mapped safely.
-            let way = if method == "map" && !place.is_whole() && ran.out == line("write") {
+            let way = if method == "map" && !test_fs.is_whole() && ran.out == line("write") {
                 "write"
             } else {
                 method
@@ -73,8 +73,8 @@ pub fn rows(rows: &mut Rows) {
 }
 
 fn no_clobber(rows: &mut Rows) {
-    rows.add("-n: an existing destination is left", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-n: an existing destination is left", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("dest", "old");
         t.directory("dir");
@@ -92,8 +92,8 @@ fn no_clobber(rows: &mut Rows) {
             .fails("cannot open 'none': No such file or directory (ENOENT)");
         t.check();
     });
-    rows.add("-n: a new destination is made", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-n: a new destination is made", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.run(["-n", "source", "dest"]).copied(8);
         t.becomes("dest", "contents");
@@ -103,11 +103,11 @@ fn no_clobber(rows: &mut Rows) {
         let with = if no_names { ", without O_TMPFILE" } else { "" };
         rows.add(
             format!("-n: a destination that comes during the copy is left{with}"),
-            move |place| {
+            move |test_fs| {
                 native_only();
                 let mut left = 0;
                 for at in 0.. {
-                    let mut t = Trial::new(place);
+                    let mut t = Trial::new(test_fs);
                     t.file("source", noise(100_000));
                     let mut copy = t.mapcp(["-n", "source", "dest"]);
                     if no_names {
@@ -143,8 +143,8 @@ fn no_clobber(rows: &mut Rows) {
 }
 fn in_place(rows: &mut Rows) {
     for (what, old) in [("shorter", 10), ("as long", 9 << 20), ("longer", 30 << 20)] {
-        rows.add(format!("--in-place: a destination that is {what}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("--in-place: a destination that is {what}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", pages(9 << 20));
             t.file("dest", noise(old));
             t.hard_link("dest", "hard");
@@ -161,8 +161,8 @@ fn in_place(rows: &mut Rows) {
             }
         });
     }
-    rows.add("--in-place: holes over what was there", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--in-place: holes over what was there", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.sparse("source", 9 << 20, &[(0, b"start"), (5 << 20, b"middle")]);
         for way in WAYS {
             t.file("dest", vec![0xee; 20 << 20]);
@@ -171,11 +171,11 @@ fn in_place(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("--in-place: what cannot be mapped", |place| {
+    rows.add("--in-place: what cannot be mapped", |test_fs| {
         native_only();
         for size in [100, 300_000, 5 << 20] {
             for old in [0, 10, 9 << 20] {
-                let mut t = Trial::new(place);
+                let mut t = Trial::new(test_fs);
                 t.file("source", pages(size));
                 t.file("dest", noise(old));
                 for sparse in ["--sparse=auto", "--sparse=never"] {
@@ -189,8 +189,8 @@ fn in_place(rows: &mut Rows) {
             }
         }
     });
-    rows.add("--in-place: an empty source, a new destination, a missing source", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--in-place: an empty source, a new destination, a missing source", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "");
         t.file("dest", "old");
         t.run(["--in-place", "source", "dest"]).copied(0);
@@ -204,8 +204,8 @@ fn in_place(rows: &mut Rows) {
             .fails("cannot open 'none': No such file or directory (ENOENT)");
         t.check();
     });
-    rows.add("--in-place -p, and -n", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--in-place -p, and -n", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         preserve::set_times(&t.path("source"), 0);
         t.file("dest", "old");
@@ -223,8 +223,8 @@ fn in_place(rows: &mut Rows) {
 }
 
 fn sync(rows: &mut Rows) {
-    rows.add("--sync: each method, -j2, --in-place, a device", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--sync: each method, -j2, --in-place, a device", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         for way in WAYS {
             for more in [&["--sync"][..], &["--sync", "--in-place"]] {
@@ -236,8 +236,8 @@ fn sync(rows: &mut Rows) {
         t.run(["--sync", "source", "/dev/null"]).copied((9 << 20) + 5);
         t.check();
     });
-    rows.add("--sync: a directory that cannot be read is told of in time", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--sync: a directory that cannot be read is told of in time", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "new");
         t.directory("dir");
         t.file("dir/dest", "old");

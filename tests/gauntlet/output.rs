@@ -8,8 +8,8 @@ use crate::{
 };
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("-v, -q", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-v, -q", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(1000));
         t.file("a b\n", noise(10));
         t.directory("dir");
@@ -35,8 +35,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dir/a b\n", noise(10));
         t.check();
     });
-    rows.add("--progress=always", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--progress=always", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", pages(40 << 20));
         for way in WAYS {
             for option in ["--progress", "--progress=always"] {
@@ -58,8 +58,8 @@ pub fn rows(rows: &mut Rows) {
             }
         }
     });
-    rows.add("--progress: none where there is no terminal, or with =never", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--progress: none where there is no terminal, or with =never", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", pages(40 << 20));
         for option in ["--progress=auto", "--progress=never"] {
             t.run([option, "source", "dest"]).copied(40 << 20);
@@ -67,8 +67,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("--progress=always: an error has a line of its own", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--progress=always: an error has a line of its own", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let ran = t.run(["--progress=always", "source", "/dev/full"]);
         assert_eq!((ran.end, &*ran.out), (End::Exit(1), ""), "{ran:?}");

@@ -72,8 +72,8 @@ pub fn rows(rows: &mut Rows) {
             let with = if existing { "an existing destination" } else { "a new destination" };
             rows.add(
                 format!("{option}: mode, owner, times and attributes, {with}"),
-                move |place| {
-                    let mut t = Trial::new(place);
+                move |test_fs| {
+                    let mut t = Trial::new(test_fs);
                     t.file("source", noise(100_000));
                     let source = t.path("source");
                     if chown(&source, Some(12), Some(34)).is_err() {
@@ -89,7 +89,7 @@ pub fn rows(rows: &mut Rows) {
                             value,
                             XattrFlags::empty(),
                         ) {
-                            assert!(!["ext4", "xfs", "btrfs"].contains(&&*place.kind), "{errno}");
+                            assert!(!["ext4", "xfs", "btrfs"].contains(&&*test_fs.kind), "{errno}");
                         }
                     }
                     for way in WAYS {
@@ -109,8 +109,8 @@ pub fn rows(rows: &mut Rows) {
             );
         }
     }
-    rows.add("without -p: mode less the umask, no set-id bits, no times", |place| {
-        let mut t = Trial::new(place);
+    rows.add("without -p: mode less the umask, no set-id bits, no times", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let source = t.path("source");
         fs::set_permissions(&source, fs::Permissions::from_mode(0o6755)).unwrap();
@@ -133,8 +133,8 @@ pub fn rows(rows: &mut Rows) {
         assert_eq!(found.mode() & 0o7777, 0o750);
         assert!(found.mtime() > 1_700_000_000);
     });
-    rows.add("-p as another user: the owner stays, set-id bits go", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-p as another user: the owner stays, set-id bits go", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let source = t.path("source");
         fs::set_permissions(&source, fs::Permissions::from_mode(0o6755)).unwrap();
@@ -153,8 +153,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("-p as another user: the attributes of a file that is read-only", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-p as another user: the attributes of a file that is read-only", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let source = t.path("source");
         let path = source.as_os_str().as_bytes();
@@ -177,9 +177,9 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("-p from a file system with attributes to one without", |place| {
-        let elsewhere = place.elsewhere();
-        let mut t = Trial::new(place);
+    rows.add("-p from a file system with attributes to one without", |test_fs| {
+        let elsewhere = test_fs.elsewhere();
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let _ = setxattr(
             t.path("source").as_os_str().as_bytes(),

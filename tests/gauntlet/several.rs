@@ -7,8 +7,8 @@ use crate::{
 };
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("several sources", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.file("dir/b", "old");
         for (name, len) in [("a", 10), ("b", 20_000), ("c", 3 << 20)] {
@@ -20,8 +20,8 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("several sources, some of which fail", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources, some of which fail", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.directory("empty");
         t.file("a", noise(10));
@@ -37,8 +37,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dir/b", "b");
         t.check();
     });
-    rows.add("several sources, two of one name", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources, two of one name", |test_fs| {
+        let mut t = Trial::new(test_fs);
         for dir in ["dir", "one", "two"] {
             t.directory(dir);
         }
@@ -50,8 +50,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dir/x", "first");
         t.check();
     });
-    rows.add("several sources, two of one name, of which the first is missing", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources, two of one name, of which the first is missing", |test_fs| {
+        let mut t = Trial::new(test_fs);
         for dir in ["dir", "two"] {
             t.directory(dir);
         }
@@ -62,8 +62,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dir/x", "second");
         t.check();
     });
-    rows.add("several sources, the last name no directory", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources, the last name no directory", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("a", "1");
         t.file("b", "2");
         t.file("dest", "old");
@@ -72,8 +72,8 @@ pub fn rows(rows: &mut Rows) {
             .fails("cannot copy to 'none': No such file or directory (ENOENT)");
         t.check();
     });
-    rows.add("several sources, the directory itself among them", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources, the directory itself among them", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.file("dir/a", "1");
         t.file("b", "22");
@@ -82,8 +82,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dir/b", "22");
         t.check();
     });
-    rows.add("several sources, -v, -n", |place| {
-        let mut t = Trial::new(place);
+    rows.add("several sources, -v, -n", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.file("a", noise(10));
         t.file("b", noise(20));
@@ -94,8 +94,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dir/a", "a");
         t.check();
     });
-    rows.add("1000 sources", |place| {
-        let mut t = Trial::new(place);
+    rows.add("1000 sources", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.directory("from");
         let names: Vec<String> = (0..1000).map(|number| format!("from/file{number}")).collect();
