@@ -40,10 +40,13 @@ use baremap::{
         WaitFlags, WaitStatus, Whence, XattrFlags,
     },
 };
+use case::case;
 use child::{Failure, check, in_child, start, wait};
 use linux_raw_sys::{general as kernel, ioctl, prctl};
 use scratch::Scratch;
 
+#[path = "../common/case.rs"]
+mod case;
 #[path = "../common/child.rs"]
 mod child;
 #[path = "../common/scratch.rs"]
