@@ -1,6 +1,8 @@
 //! Maps of no bytes: they grow with their file, as memmap2's do, and keep what they were made
 //! with. memmap2 is the oracle.
 
+#[path = "common/case.rs"]
+mod case;
 #[path = "common/child.rs"]
 mod child;
 #[path = "common/kernel.rs"]
@@ -21,6 +23,7 @@ use baremap::{
     map::{Placed, Reservation, Ring},
     syscall::{self, Errno, MemfdFlags, Mode, OFlags, page_size},
 };
+use case::case;
 use child::{Failure, check, in_child};
 use kernel::{errno, mapping};
 
@@ -113,6 +116,7 @@ fn an_empty_file_grows() {
 #[test]
 fn a_map_from_the_end_of_a_file_grows() {
     for before in [1, 100, page_size(), page_size() + 1] {
+        let _case = case!(before);
         let file = memfd(&vec![1; before]);
         // SAFETY: nobody else has the file.
         let mut map =
@@ -128,6 +132,7 @@ fn a_map_from_the_end_of_a_file_grows() {
         assert_eq!(all[before..], vec![9; before + 5]);
         // And back, and once more.
         for len in [0, 3, 0, before + 5] {
+            let _case = case!(len);
             // SAFETY: nothing points into it.
             unsafe { map.remap(len, MAY_MOVE) }.unwrap();
             assert_eq!(map[..], vec![9; len]);
@@ -181,6 +186,7 @@ fn conversions_of_nothing_are_kept() {
 fn nothing_of_what_cannot_be_mapped_is_refused() {
     let (reader, _writer) = io::pipe().unwrap();
     for (file, wanted) in [(reader.as_raw_fd(), Errno::ENODEV), (i32::MAX, Errno::EBADF)] {
+        let _case = case!(file, wanted);
         // SAFETY: nothing is mapped.
         let ours = unsafe { MmapOptions::new().len(0).map(file) };
         assert_eq!(ours.map(drop), Err(wanted));

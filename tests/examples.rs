@@ -8,7 +8,11 @@ use std::{
     process::Command,
 };
 
-use common::{Scratch, copied, noise, outcome, program, run_program as run};
+use common::{
+    Scratch,
+    case::{self, case},
+    copied, noise, outcome, program, run_program as run,
+};
 use object::Architecture;
 
 #[test]
@@ -32,6 +36,7 @@ fn the_seeds_programs() {
 
     let source = dir.file("source", noise(100_001));
     for dest in ["dest", "source"] {
+        let _case = case!(dest);
         let mut copy = program("tiny-copy");
         assert_eq!(run(copy.arg(&source).arg(dir.path(dest))), copied(100_001));
         assert!(fs::read(dir.path(dest)).unwrap() == noise(100_001));

@@ -8,6 +8,7 @@
 
 pub mod again;
 pub mod bars;
+pub mod case;
 mod scratch;
 
 use std::{

@@ -37,6 +37,7 @@ fn on_a_full_disk(dir: &std::path::Path) {
     // From a place on that is no page's, the disk is full for the same pages.
     let part = part(&file, 5000, usize::MAX);
     for fault in [part.write_at(&bytes, 0), part.fill(7, 0, DISK), map.copy_to(0, &part, 0, DISK)] {
+        let _case = case!(fault);
         let fault = fault.unwrap_err();
         let missing = (DISK as u64 - 5000, DISK - 5000, Some(Errno::ENOSPC));
         assert_eq!((fault.offset(), fault.done(), fault.errno()), missing);

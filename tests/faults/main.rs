@@ -27,6 +27,7 @@ use baremap::{
 use common::{
     Scratch,
     again::{again, again_in},
+    case::{self, case},
 };
 
 mod exhaustion;

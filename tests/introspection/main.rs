@@ -7,6 +7,8 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each helper says it once")]
 
+#[path = "../common/case.rs"]
+mod case;
 #[path = "../common/child.rs"]
 mod child;
 #[path = "../common/scratch.rs"]
@@ -40,6 +42,7 @@ use baremap::{
         WaitStatus,
     },
 };
+use case::case;
 use child::{child, in_child};
 use linux_raw_sys::general as kernel;
 use proptest::prelude::*;

@@ -60,6 +60,7 @@ fn the_maps_of_a_process_are_those_that_its_text_tells() {
     // And the lines are those that the kernel writes, to the last blank.
     let mut maps = maps_of(child.pid()).unwrap();
     for line in lines {
+        let _case = case!(line);
         let mapping = maps.next().unwrap().unwrap();
         assert_eq!(mapping.to_string().trim_end(), line);
         assert_eq!(mapping.len(), mapping.end - mapping.start);
@@ -87,6 +88,7 @@ fn processes_that_are_none() {
     let mut new = maps_of(child.pid()).unwrap();
     child.end();
     for maps in [&mut begun, &mut new] {
+        let _case = case!(maps);
         assert_eq!(maps.next(), Err(Errno::ESRCH));
         assert_eq!(maps.next(), Ok(None));
     }
@@ -99,6 +101,7 @@ fn mappings_of_every_kind() {
     let self_text = || text_of(syscall::getpid());
     let newline = OsStr::from_bytes(b"two\nlines \xff");
     for (name, delete) in [(OsStr::new("plain"), false), (newline, false), (newline, true)] {
+        let _case = case!(name, delete);
         let file = scratch.open_file(name, vec![7; 3 * page()]);
         let map = MmapOptions::new().offset(page() as u64).map_raw(file.as_raw_fd()).unwrap();
         let metadata = file.metadata().unwrap();
@@ -108,6 +111,7 @@ fn mappings_of_every_kind() {
             wanted.extend(b" (deleted)");
         }
         for told in [at(maps().unwrap(), map.as_ptr()), at(self_text(), map.as_ptr())] {
+            let _case = case!(told);
             let mut mapping: Mapping<'_> = told.mapping;
             mapping.name = &told.name;
             assert_eq!(mapping.name, wanted);
@@ -157,6 +161,7 @@ fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
     let beginning = scratch.path(&name).into_os_string().into_encoded_bytes();
     // An older kernel is not asked, but tells it in its text as well.
     for (maps, empty) in [(query, linux() >= (6, 11)), (text, false)] {
+        let _case = case!(maps, empty);
         let list = all(maps);
         let find = |map: &MmapRaw| {
             list.iter().find(|told| told.mapping.start == map.as_ptr() as u64).unwrap()

@@ -130,6 +130,7 @@ fn a_range_that_is_not_mapped_is_an_error_and_the_last() {
     assert_eq!(nothing, [PageFlags::empty()]);
     // A range that does not end there goes on nowhere.
     for (start, len) in [(0, usize::MAX), (top, 1), (top - page(), page() + 1), (top, 2 * page())] {
+        let _case = case!(start, len);
         let mut runs = pagemap(ptr::without_provenance(start), len).unwrap();
         assert_eq!(errno(runs.next().unwrap().unwrap_err()), Errno::ENOMEM, "{start:x}, {len:x}");
         assert!(runs.next().is_none());
@@ -233,6 +234,7 @@ fn pages_are_populated_and_collapsed() {
     let map = small_pages(8);
     if linux() < (5, 14) {
         for advice in [Advice::PopulateRead, Advice::PopulateWrite, Advice::Collapse] {
+            let _case = case!(advice);
             assert_eq!(map.advise(advice).map_err(errno), Err(Errno::EINVAL));
         }
         return;
@@ -247,6 +249,7 @@ fn pages_are_populated_and_collapsed() {
     let file = scratch.open_file("file", vec![7; page()]);
     let map = MmapOptions::new().len(2 * page()).map_raw(file.as_raw_fd()).unwrap();
     for advice in [Advice::PopulateRead, Advice::PopulateWrite] {
+        let _case = case!(advice);
         assert_eq!(map.advise_range(advice, 0, page()).map_err(errno), Ok(()));
         assert_eq!(map.advise(advice).map_err(errno), Err(Errno::EFAULT));
     }

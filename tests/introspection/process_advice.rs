@@ -50,9 +50,11 @@ fn advice_for_another_process() {
     child.end();
     assert_eq!(advise(&ranges, Advice::Cold), Err(Errno::ESRCH));
     for pid in [child.pid(), syscall::Pid::MAX] {
+        let _case = case!(pid);
         assert_eq!(syscall::pidfd_open(pid, OFlags::empty()).map(drop), Err(Errno::ESRCH));
     }
     for (pid, flags) in [(0, OFlags::empty()), (syscall::getpid(), OFlags::APPEND)] {
+        let _case = case!(pid, flags);
         assert_eq!(syscall::pidfd_open(pid, flags).map(drop), Err(Errno::EINVAL));
     }
 }

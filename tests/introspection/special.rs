@@ -50,6 +50,7 @@ fn a_sealed_map_stays() {
     file.read_exact_at(&mut byte, 100).unwrap();
     assert_eq!(byte, [9]);
     for offset in [-100, 0] {
+        let _case = case!(offset);
         let start = sealed.as_mut_ptr().wrapping_offset(offset);
         let result = unsafe { syscall::munmap(start.wrapping_sub(start.addr() % page()), 1) };
         assert_eq!(result, Err(Errno::EPERM));
@@ -105,6 +106,7 @@ fn droppable_memory() {
     assert_eq!(errno(MmapRaw::map_droppable(usize::MAX).unwrap_err()), Errno::EOVERFLOW);
     // As an older kernel has it, to whom the type is not known, and one of 32 bits.
     for refusal in [Errno::EINVAL, Errno::new(524)] {
+        let _case = case!(refusal);
         refusing(kernel::__NR_mmap, vec![], refusal, || {
             assert_eq!(errno(MmapRaw::map_droppable(1).unwrap_err()), Errno::ENOSYS);
         });
@@ -125,6 +127,7 @@ fn secret_memory() {
     drop(unsafe { OwnedFd::from_raw_fd(oracle.unwrap() as RawFd) });
     assert_eq!(syscall::memfd_secret(OFlags::APPEND).map(drop), Err(Errno::EINVAL));
     for flags in [OFlags::empty(), OFlags::CLOEXEC] {
+        let _case = case!(flags);
         let file = syscall::memfd_secret(flags).unwrap();
         let closes = rustix::io::fcntl_getfd(theirs(&Number(&file))).unwrap()
             == rustix::io::FdFlags::CLOEXEC;

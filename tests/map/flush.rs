@@ -70,6 +70,7 @@ fn a_flush_waits_or_does_not() {
         assert_eq!(map.flush_with(all).map_err(errno), Err(Errno::EBADMSG));
         // Of a range those pages that have bytes of it, and no others.
         for (offset, len, pages) in [(0, 1, 1), (page - 1, 1, 1), (page - 1, 2, 2), (page, 9, 1)] {
+            let _case = case!(offset, len, pages);
             let (now, soon) = if pages == 1 { (Err(sync), Err(later)) } else { (Ok(()), Ok(())) };
             assert_eq!(whole.flush_range(offset, len).map_err(errno), now);
             assert_eq!(whole.flush_async_range(offset, len).map_err(errno), soon);

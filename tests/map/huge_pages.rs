@@ -61,6 +61,7 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
     let bits = Some(size.ilog2() as u8);
 
     for page_bits in [None, bits] {
+        let _case = case!(page_bits);
         let map = MmapOptions::new().huge(page_bits).len(size + 1).map_anon().map_err(errno);
         if !there_are_some {
             assert_eq!(map.map(drop), Err(Errno::ENOMEM));
@@ -81,6 +82,7 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
         assert!(mapping(at.wrapping_add(2 * size - 1)).unwrap().contains("hugepage"));
         drop(map);
         for at in [at, at.wrapping_add(size)] {
+            let _case = case!(at);
             assert!(mapping(at).is_none_or(|lines| !lines.contains("hugepage")));
         }
     }
@@ -119,6 +121,7 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
         MmapOptions::new().len(len).huge(Some(bits)).huge_fallback().map_anon()
     };
     for len in [1, page, size, size + 1, 5 * size] {
+        let _case = case!(len);
         let mut map = huge(len, bits).unwrap();
         assert_eq!((map.len(), map.as_ptr().addr() % size), (len, 0));
         map.fill(1);

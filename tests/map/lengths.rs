@@ -64,6 +64,7 @@ fn no_bytes_work() {
     let mapped =
         |file: &File| fs::read_to_string("/proc/self/maps").unwrap().contains(&inode(file));
     for map in &mut maps {
+        let _case = case!(map);
         assert!(map.is_empty() && map.iter().next().is_none());
         map.as_mut().fill(1);
         map.flush().unwrap();
@@ -75,6 +76,7 @@ fn no_bytes_work() {
         unsafe { map.remap(0, RemapOptions::new()) }.unwrap();
     }
     for map in maps {
+        let _case = case!(map);
         let map = map.make_read_only().unwrap().make_mut().unwrap().make_exec().unwrap();
         assert!(MmapRaw::from(map).is_empty());
     }
@@ -110,6 +112,7 @@ fn lengths_above_isize_max_are_refused() {
     let most = isize::MAX as usize;
     let file = zeros(1);
     for len in [most + 1, usize::MAX] {
+        let _case = case!(len);
         assert_eq!(errno(MmapMut::map_anon(len).unwrap_err()), Errno::EOVERFLOW);
         assert_eq!(errno(MmapRaw::map_secret(len).unwrap_err()), Errno::EOVERFLOW);
         let map = unsafe { MmapOptions::new().len(len).map(fd(&file)) };

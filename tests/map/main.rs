@@ -5,6 +5,8 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "the files are each test's own")]
 
+#[path = "../common/case.rs"]
+mod case;
 #[path = "../common/child.rs"]
 mod child;
 #[path = "../common/kernel.rs"]
@@ -23,6 +25,7 @@ use baremap::{
     map::{FileMap, FlushOptions, advise_process},
     syscall::{self, Errno, IoVec, page_size},
 };
+use case::case;
 use child::{Failure, check, in_child};
 use kernel::{errno, flagged, mapping};
 use rustix::fs::{MemfdFlags, SealFlags};

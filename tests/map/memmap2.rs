@@ -34,6 +34,7 @@ fn what_has_a_descriptor_can_be_mapped() {
     };
     let contents = fs::read("Cargo.toml").unwrap();
     for map in maps {
+        let _case = case!(map);
         assert_eq!(map.unwrap()[..], contents);
     }
     #[cfg(feature = "std")]
@@ -108,6 +109,7 @@ fn options_of_other_systems_and_of_pages_change_no_contents() {
     let mut options = MmapOptions::new();
     options.no_probe_handle().populate().no_reserve_swap().stack().huge(None);
     for len in [10_000, 1] {
+        let _case = case!(len);
         let map = unsafe { options.clone().len(len).map(fd(&file)) }.unwrap();
         assert_eq!(map[..], counted(10_000)[..len]);
     }
@@ -146,6 +148,7 @@ fn code_is_run() {
     let file = zeros(4096);
     let maps = [MmapMut::map_anon(4096), unsafe { MmapMut::map_mut(fd(&file)) }];
     for (map, exec) in maps.into_iter().zip([false, true]) {
+        let _case = case!(map, exec);
         let mut map = map.unwrap();
         // mov eax, 0xab; ret
         map[..6].copy_from_slice(&[0xb8, 0xab, 0, 0, 0, 0xc3]);
@@ -221,6 +224,7 @@ fn the_bytes_stay_where_they_are_when_a_map_moves() {
 fn a_map_grows_and_shrinks() {
     // 77: the map does not begin with a page.
     for offset in [0, 77] {
+        let _case = case!(offset);
         let len = 3 * page_size();
         let file = zeros(len as u64 + offset);
         let mut map =

@@ -8,6 +8,7 @@ fn only_sealed_files_are_safe() {
     let refused = |file: &File| Mmap::map_if_safe(fd(file)).unwrap_err();
     assert!(refused(&file).not_safe());
     for seals in [SealFlags::SHRINK, SealFlags::FUTURE_WRITE] {
+        let _case = case!(seals);
         seal(&file, seals);
         assert!(refused(&file).not_safe());
     }
@@ -24,6 +25,7 @@ fn only_sealed_files_are_safe() {
     assert_eq!(&Mmap::map_if_safe(fd(&file)).unwrap()[..], b"Hello, world!");
     // Not the bytes that could be added to the file.
     for (offset, len) in [(7, 7), (7, 100), (13, 1), (u64::MAX, 2)] {
+        let _case = case!(offset, len);
         let error = MmapOptions::new().offset(offset).len(len).map_if_safe(fd(&file)).unwrap_err();
         assert!(error.not_safe(), "{offset}, {len}");
         assert_eq!(Errno::from(error), Errno::EINVAL);

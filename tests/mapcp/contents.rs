@@ -6,6 +6,7 @@ use super::*;
 fn files_of_any_size_are_copied_byte_for_byte() {
     let dir = Scratch::new("sizes");
     for page in [4096, 16384, 65536] {
+        let _case = case!(page);
         for size in [0, 1, page - 1, page, page + 1, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, 9 << 20]
         {
             let source = dir.file("source", noise(size));
@@ -41,6 +42,7 @@ fn a_sparse_file_of_5_gib_stays_sparse() {
     assert_eq!(copy.metadata().unwrap().len(), size);
     assert!(copy.metadata().unwrap().blocks() * 512 < 1 << 20, "the holes are filled");
     for (offset, text) in marks {
+        let _case = case!(offset, text);
         let mut found = vec![0; text.len()];
         copy.read_exact_at(&mut found, offset).unwrap();
         assert_eq!(found, text);
@@ -85,6 +87,7 @@ fn a_file_is_not_copied_to_itself() {
     fs::hard_link(&file, dir.path("hard")).unwrap();
     symlink("file", dir.path("soft")).unwrap();
     for name in ["file", "hard", "soft"] {
+        let _case = case!(name);
         let dest = dir.path(name);
         let message = format!(
             "mapcp: cannot copy to '{}': it is the same file as the source\n",
@@ -102,6 +105,7 @@ fn what_cannot_be_mapped_is_read() {
     let dest = dir.path("dest");
     // The one says that it has no bytes, the other that it has a page of them.
     for file in ["/proc/version", "/sys/devices/system/cpu/possible"] {
+        let _case = case!(file);
         let contents = fs::read(file).unwrap();
         assert_eq!(mapcp(file, &dest), copied(contents.len() as u64));
         assert_eq!(fs::read(&dest).unwrap(), contents);
@@ -125,8 +129,11 @@ fn every_way_copies_the_same() {
     let dest = dir.path("dest");
     let quote = |path: &Path| format!("'{}'", path.display());
     for way in ["kernel", "map", "write"] {
+        let _case = case!(way);
         for jobs in ["-j1", "-j2", "-j5"] {
+            let _case = case!(jobs);
             for options in [&[][..], &["--in-place"], &["--sparse=never", "--sync"]] {
+                let _case = case!(options);
                 let mut copy = program("mapcp");
                 copy.args(["-v", "--method", way, jobs]).args(options).arg(&source).arg(&dest);
                 let (out, err, status) = run(&mut copy);

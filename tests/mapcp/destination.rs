@@ -30,6 +30,7 @@ fn an_existing_file_is_left_alone_or_written_to_in_place() {
     let dir = Scratch::new("existing");
     let source = dir.file("source", noise(300_000));
     for (old, options) in [(noise(1_000_000), "--in-place"), (noise(10), "--in-place")] {
+        let _case = case!(old, options);
         let dest = dir.file("dest", &old);
         fs::hard_link(&dest, dir.path("link")).unwrap();
         let mut copy = program("mapcp");
@@ -70,6 +71,7 @@ fn what_a_file_has_beside_its_contents_is_preserved() {
     let time = std::time::UNIX_EPOCH + moment;
     let times = fs::FileTimes::new().set_accessed(time).set_modified(time - moment / 2);
     for old in [None, Some("old")] {
+        let _case = case!(old);
         // Reading it changes one of them.
         File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
         let wanted = fs::metadata(&source).unwrap();
@@ -218,6 +220,7 @@ fn a_killed_copy_leaves_the_old_file_or_the_new_one() {
     let dest = dir.path("dest");
     let mut killed = 0;
     for round in 0..30 {
+        let _case = case!(round);
         fs::write(&dest, &old).unwrap();
         let mut copy = program("mapcp");
         let mut child = copy.arg(&source).arg(&dest).stdout(Stdio::null()).spawn().unwrap();

@@ -23,7 +23,9 @@ fn what_a_file_system_cannot_do_is_done_another_way() {
         (sc::nr::STATX, None, Errno::NOSYS), // before Linux 4.11
         (sc::nr::STATX, None, Errno::PERM),  // container runtimes that do not know it
     ] {
+        let _case = case!(call, flags, errno);
         for old in [None, Some("old contents")] {
+            let _case = case!(old);
             let _ = fs::remove_file(&dest);
             old.inspect(|old| fs::write(&dest, old).unwrap());
             let mut copy = program("mapcp");
@@ -52,6 +54,7 @@ fn shrinks(test: &str, fill: impl Fn(&Path)) {
     let (source, dest) = (dir.path("source"), dir.path("dest"));
     let large_pages = common::runner().is_some() && common::page_size() > 4096;
     for round in 0..40 {
+        let _case = case!(round);
         fill(&source);
         let mut copy = program("mapcp");
         copy.arg(&source).arg(&dest).stdout(Stdio::null()).stderr(Stdio::piped());

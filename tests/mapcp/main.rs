@@ -15,7 +15,11 @@ use std::{
     time::Duration,
 };
 
-use common::{Scratch, copied, noise, outcome, program, run_program as run};
+use common::{
+    Scratch,
+    case::{self, case},
+    copied, noise, outcome, program, run_program as run,
+};
 use object::Architecture;
 use proptest::prelude::*;
 use rustix::{fs::OFlags, io::Errno};

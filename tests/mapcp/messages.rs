@@ -34,6 +34,7 @@ fn errors_are_one_line_and_leave_nothing() {
             format!("copy to '{}': it is a dangling symbolic link", quote("dangling")),
         ),
     ] {
+        let _case = case!(source, dest, message);
         let expected = (String::new(), format!("mapcp: cannot {message}\n"), Some(1));
         assert_eq!(mapcp(dir.path(source), dir.path(dest)), expected);
     }
@@ -60,6 +61,7 @@ fn wrong_usage_is_status_2_and_help_is_0() {
         (&["--sparse", "always"], "--sparse takes auto or never, not 'always'"),
         (&["--progress=2"], "--progress takes auto, always or never, not '2'"),
     ] {
+        let _case = case!(arguments, message);
         let message = format!("mapcp: {message} (mapcp --help)\n");
         assert_eq!(run(program("mapcp").args(arguments)), (String::new(), message, Some(2)));
     }

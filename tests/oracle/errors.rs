@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn names_and_texts_of_errors() {
     for number in 0..=Errno::MAX {
+        let _case = case!(number);
         let ours = Errno::new(number);
         let oracle = syscalls::Errno::new(number.into());
         assert_eq!(ours.number(), number);
@@ -33,6 +34,7 @@ fn names_and_texts_of_errors() {
 #[test]
 fn an_error_of_the_standard_library_keeps_the_number() {
     for number in 1..=133 {
+        let _case = case!(number);
         let error = std::io::Error::from(Errno::new(number));
         let oracle = std::io::Error::from_raw_os_error(number.into());
         assert_eq!(error.raw_os_error(), Some(number.into()));

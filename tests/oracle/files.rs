@@ -137,6 +137,7 @@ fn offsets_beyond_4_gib() {
     use rustix::fs::SeekFrom;
     let starts = [0, 1, 5, 4096, 1 << 20, 1 << 32, FAR - 1, FAR, FAR + 2];
     for at in starts {
+        let _case = case!(at);
         let signed = at as i64;
         let data = number_of(rustix::fs::seek(oracle, SeekFrom::Data(at)));
         assert_eq!(syscall::lseek(fd, signed, Whence::DATA), data, "data from {at}");
@@ -153,6 +154,7 @@ fn offsets_beyond_4_gib() {
     assert!(data > 1 << 32 && data <= FAR, "{data}");
 
     for length in [FAR + 100, 1 << 32, 7] {
+        let _case = case!(length);
         assert_eq!(syscall::ftruncate(fd, length), Ok(()));
         assert_eq!(fs::metadata(scratch.path("file")).unwrap().len(), length);
     }

@@ -1,16 +1,16 @@
-//! Ring 2: the calls of this crate against those of others, on this machine's kernel.
+//! Compares the calls of this crate with those of other crates, on this machine's kernel.
 //!
-//! Every function of `baremap::syscall`, and `map::MmapOptions`, is called beside an
-//! oracle that shares no code with it: `sc` (raw calls), `rustix` (typed calls),
-//! `memmap2` (mappings), `syscalls` (names and texts of errors) and the standard library.
-//! The same arguments must give the same result, the same effect or the same errno.
+//! Every function of `baremap::syscall`, and `map::MmapOptions`, is called beside an oracle that shares no
+//! code with it: `sc` (raw calls), `rustix` (typed calls), `memmap2` (mappings), `libc` (constants),
+//! `syscalls` (names and texts of errors) and the standard library. Equal arguments must give equal
+//! results, equal effects or equal errors.
 //!
-//! A table of refused calls names the errno of the manual page as well, so that a row
-//! cannot pass because both sides fail for another reason than the one meant.
+//! A table of refused calls also names the error of the manual page, so that a row does not pass because
+//! both sides fail for another reason than the row is about.
 //!
-//! The tests are threads of one process. So they rely on no descriptor's number, look
-//! for no mapping in a range that they have given back, and each signal belongs to one
-//! test. What changes the whole process is done in a copy of it.
+//! The tests are threads of one process. They therefore rely on no descriptor's number, look for no
+//! mapping in a range that they have unmapped, and use signals that no other test uses. A test of what
+//! concerns the whole process runs in a child.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each section says it once")]
 
@@ -40,10 +40,13 @@ use baremap::{
         WaitFlags, WaitStatus, Whence, XattrFlags,
     },
 };
+use case::case;
 use child::{Failure, check, in_child, start, wait};
 use linux_raw_sys::{general as kernel, ioctl, prctl};
 use scratch::Scratch;
 
+#[path = "../common/case.rs"]
+mod case;
 #[path = "../common/child.rs"]
 mod child;
 #[path = "../common/scratch.rs"]

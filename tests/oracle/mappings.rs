@@ -44,6 +44,7 @@ fn a_mapping_has_the_contents_of_the_oracles() {
         (3 * page, Some(page)),
     ];
     for (offset, len) in table {
+        let _case = case!(offset, len);
         let (ours, oracle) = both_ways(&file, offset as u64, len);
         let (ours, oracle) = (ours.unwrap(), oracle.unwrap());
         assert_eq!(ours.len(), oracle.len(), "{offset}, {len:?}");

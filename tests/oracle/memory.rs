@@ -191,6 +191,7 @@ fn mincore_tells_touched_pages_from_others() {
 #[test]
 fn a_memfd_has_its_name_and_its_flags() {
     for flags in [MemfdFlags::empty(), MemfdFlags::CLOEXEC, MemfdFlags::ALLOW_SEALING] {
+        let _case = case!(flags);
         let fd = syscall::memfd_create(c"some name", flags).unwrap();
         let number = fd.as_fd().as_raw_fd();
         let link = fs::read_link(format!("/proc/self/fd/{number}")).unwrap();

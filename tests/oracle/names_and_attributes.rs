@@ -42,6 +42,7 @@ fn readlinkat_gives_as_much_as_there_is_room_for() {
     symlink("a longer target", scratch.path("link")).unwrap();
     let dir = scratch.open_dir();
     for room in 1..20 {
+        let _case = case!(room);
         let (mut ours, mut oracle) = ([b'-'; 20], [b'-'; 20]);
         let length = syscall::readlinkat(lend(number(&dir)), c"link", &mut ours[..room]);
         let told = rustix::fs::readlinkat_raw(rustix(number(&dir)), c"link", &mut oracle[..room]);
@@ -101,6 +102,7 @@ fn futimens_sets_both_times() {
     let scratch = Scratch::new("times");
     let file = scratch.open_file("file", "");
     for (accessed, modified) in [((1, 2), (3, 4)), ((3 << 32, 999_999_999), (-5, 0))] {
+        let _case = case!(accessed, modified);
         let time = |(sec, nsec)| Timespec { sec, nsec };
         let fd = lend(number(&file));
         assert_eq!(syscall::futimens(fd, time(accessed), time(modified)), Ok(()));
@@ -161,6 +163,7 @@ fn modes_and_owners_are_set() {
         (stat.uid(), stat.gid(), stat.mode() & 0o7777)
     };
     for mode in [0o000, 0o640, 0o1777, 0o4755, 0o666] {
+        let _case = case!(mode);
         assert_eq!(syscall::fchmod(lend(number(&file)), Mode::from_bits_retain(mode)), Ok(()));
         assert_eq!(look("ours").2, mode, "whatever the umask");
     }

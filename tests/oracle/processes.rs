@@ -159,6 +159,7 @@ fn wait_twice(pid: Pid) -> (WaitStatus, rustix::process::WaitIdStatus) {
 #[test]
 fn exit_statuses_arrive() {
     for (status, told) in [(0, 0), (1, 1), (77, 77), (255, 255), (0x1234, 0x34), (-1, 255)] {
+        let _case = case!(status, told);
         let (ours, oracle) = wait_twice(start(|| status));
         assert_eq!(ours, WaitStatus::Exited(told), "{status}");
         assert_eq!(oracle.exit_status(), Some(told), "{status}");
@@ -173,6 +174,7 @@ fn exit_statuses_arrive() {
 fn killing_signals_arrive() {
     // KILL, and one that this process ignores or handles, set back to what it does.
     for signal in [Signal::KILL, Signal::TERM, Signal::PIPE, Signal::ALRM] {
+        let _case = case!(signal);
         let pid = start(|| unsafe {
             let default = action(Disposition::Default, SaFlags::empty());
             check!(signal == Signal::KILL || syscall::rt_sigaction(signal, Some(&default)).is_ok());
@@ -316,8 +318,10 @@ fn getrandom_fills_all_that_it_is_given() {
     let none = GetrandomFlags::empty();
     assert_eq!(syscall::getrandom(&mut [], none), Ok(0));
     for flags in [none, GetrandomFlags::NONBLOCK, GetrandomFlags::INSECURE] {
+        let _case = case!(flags);
         let mut buffers = [[0_u8; 258]; 2];
         for buffer in &mut buffers {
+            let _case = case!(buffer);
             assert_eq!(syscall::getrandom(&mut buffer[1..257], flags), Ok(256), "{flags:?}");
             assert_eq!((buffer[0], buffer[257]), (0, 0), "not beyond");
             // 32 zeros in a row: one time in 2^256.
@@ -331,6 +335,7 @@ fn getrandom_fills_all_that_it_is_given() {
 fn sched_getaffinity_has_the_oracles_processors() {
     let (mut ours, mut oracle) = ([0_usize; 128], [0_usize; 128]);
     for thread in [0, syscall::gettid()] {
+        let _case = case!(thread);
         let filled = syscall::sched_getaffinity(thread, &mut ours).unwrap();
         let to = oracle.as_mut_ptr();
         let told = unsafe { sc::syscall!(SCHED_GETAFFINITY, thread, 1024, to) };
@@ -360,6 +365,7 @@ fn prlimit_has_the_oracles_limits() {
         (Resource::STACK, Oracle::Stack),
     ];
     for (resource, other) in table {
+        let _case = case!(resource, other);
         let limit = syscall::prlimit(0, resource, None).unwrap();
         let oracle = rustix::process::getrlimit(other);
         let none = u64::MAX;

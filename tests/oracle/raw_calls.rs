@@ -93,6 +93,7 @@ fn every_raw_argument_arrives_in_its_place() {
 #[test]
 fn a_call_that_does_not_exist_is_refused_whatever_its_arguments() {
     for count in 0..=6 {
+        let _case = case!(count);
         let arguments = &[1, 2, 3, 4, 5, 6][..count];
         assert_eq!(outcome(ours_raw(100_000, arguments)), Err(Errno::ENOSYS), "{count} arguments");
         assert_eq!(ours_raw(100_000, arguments), oracle_raw(100_000, arguments));

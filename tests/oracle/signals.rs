@@ -166,6 +166,7 @@ fn an_action_is_given_back_with_the_flags_that_were_set() {
 
     let signal = Signal(42);
     for flags in [SaFlags::empty(), SaFlags::RESTART | SaFlags::NODEFER, SaFlags::ONSTACK] {
+        let _case = case!(flags);
         let set = action(Disposition::Handler(nothing), flags);
         unsafe { syscall::rt_sigaction(signal, Some(&set)) }.unwrap();
         let back = unsafe { syscall::rt_sigaction(signal, None) }.unwrap();

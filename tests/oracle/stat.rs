@@ -243,6 +243,7 @@ fn large_device_numbers() {
 fn every_file_type_is_that_of_the_oracle() {
     let mut stat = syscall::fstat(lend(number(&File::open("/dev/null").unwrap()))).unwrap();
     for kind in 0..16 {
+        let _case = case!(kind);
         let mode = kind << 12 | 0o7777;
         stat.mode = Mode::from_bits_retain(mode);
         let expected = match rustix::fs::FileType::from_raw_mode(mode) {

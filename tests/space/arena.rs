@@ -43,6 +43,7 @@ fn an_arena_is_two_mappings() {
     let _fences = [first, last].map(|part| Placed::new(map(), part, 0).unwrap());
     let mut arena = Arena::from_reservation(middle).unwrap();
     for size in (1..64).chain((1..64).rev()).chain(1..64) {
+        let _case = case!(size);
         arena.resize(size * page).unwrap();
         arena.fill(1);
         assert_eq!(mappings(arena.as_ptr(), 64 * page).len(), 2);

@@ -19,6 +19,7 @@ fn code_is_written_and_then_executed() {
     let mut code = CodeMut::new(100).unwrap();
     let page = page_size();
     for number in 0..50 {
+        let _case = case!(number);
         for (offset, number) in [(0, number), (32, number + 40)] {
             let adder = adder(number);
             code[offset..][..adder.len()].copy_from_slice(&adder);

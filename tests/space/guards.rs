@@ -52,6 +52,7 @@ fn guards_where_the_kernel_makes_none() {
 fn guards_go_with_their_pages() {
     let (page, sink) = (page_size(), sink());
     for split_first in [false, true] {
+        let _case = case!(split_first);
         let mut first = Reservation::new(4 * page).unwrap();
         first.commit(0..4 * page).unwrap();
         let guard = first.as_ptr().wrapping_add(2 * page);

@@ -10,6 +10,7 @@ fn huge_or_normal(len: usize, bits: u8) -> baremap::map::Result<MmapMut> {
 fn huge_pages_or_what_may_become_some() {
     let size = 1 << 21;
     for len in [1, size - 1, size, 3 * size + 1] {
+        let _case = case!(len);
         let mut map = huge_or_normal(len, 21).unwrap();
         assert_eq!((map.len(), map.as_ptr().addr() % size), (len, 0));
         assert!(map.iter().all(|&byte| byte == 0));

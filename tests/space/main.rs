@@ -6,6 +6,8 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each test looks at its own memory")]
 
+#[path = "../common/case.rs"]
+mod case;
 #[path = "../common/child.rs"]
 mod child;
 #[path = "../common/kernel.rs"]
@@ -31,6 +33,7 @@ use baremap::{
         page_size,
     },
 };
+use case::case;
 use child::{Failure, check, child, in_child};
 use kernel::{errno, flagged, refusing};
 use proptest::prelude::*;

@@ -68,6 +68,7 @@ fn what_cannot_be_placed_comes_back() {
     let mut part = Reservation::new(2 * page).unwrap();
     part.commit(0..2 * page).unwrap().fill(1);
     for (pages, offset) in [(3, 0), (2, page), (1, 2 * page), (1, 1), (1, usize::MAX - page + 1)] {
+        let _case = case!(pages, offset);
         let mut map = MmapMut::map_anon(pages * page).unwrap();
         map[0] = 42;
         let error = Placed::new(map, &mut part, offset).unwrap_err();
@@ -90,6 +91,7 @@ fn a_map_of_several_mappings_stays_where_it_is() {
     let page = page_size();
     let mut part = Reservation::new(6 * page).unwrap();
     for (from, count) in [(0, 1), (1, 2), (3, 1)] {
+        let _case = case!(from, count);
         part.commit(0..6 * page).unwrap().fill(1);
         let mut map = MmapMut::map_anon(4 * page).unwrap();
         map.fill(7);

@@ -93,6 +93,7 @@ fn drive(steps: Vec<(usize, Step)>) {
     };
     let mut parts = vec![all];
     for (which, step) in steps {
+        let _case = case!(which, step);
         let Some(which) = which.checked_rem(parts.len()) else { break };
         let part = &mut parts[which];
         let first = (part.as_ptr().addr() - model.base) / page;
@@ -149,6 +150,7 @@ fn drive(steps: Vec<(usize, Step)>) {
                     Ok(placed) => {
                         assert!(count == 0 || at + count <= there);
                         for number in 0..count {
+                            let _case = case!(number);
                             let wanted = if of_file { number as u8 + 1 } else { 0 };
                             assert_eq!(placed[number * page], wanted);
                         }
@@ -274,6 +276,7 @@ fn no_bytes_and_too_many() {
 #[test]
 fn aligned_addresses() {
     for align in [1, page_size(), 1 << 21, 1 << 26] {
+        let _case = case!(align);
         let part = Reservation::aligned(3 * page_size() - 1, align).unwrap();
         assert_eq!((part.len(), part.as_ptr().addr() % align), (3 * page_size(), 0));
         assert_eq!(permissions(part.as_ptr(), part.len()), ["---p"; 3]);
@@ -298,6 +301,7 @@ fn aligned_addresses_leave_no_others() {
 fn memory_that_is_given_back_is_not_resident() {
     let page = page_size();
     for guard in [false, true] {
+        let _case = case!(guard);
         let mut part = Reservation::new(8 * page).unwrap();
         part.commit(0..8 * page).unwrap().fill(1);
         let resident = |part: &Reservation| {

@@ -39,6 +39,7 @@ fn a_ring_is_one_file_twice() {
     let maps = mappings(ring.readable().as_ptr(), 2 * page_size());
     assert_eq!(maps.len(), 2);
     for (range, permissions, name) in &maps {
+        let _case = case!(range, permissions, name);
         assert_eq!(range.len(), page_size());
         assert_eq!((permissions.as_str(), name.as_str()), ("rw-s", "/memfd:ring"));
         let start = ptr::without_provenance(range.start);

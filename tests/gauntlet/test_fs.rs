@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A directory on one file system, in which the rows make theirs.
-pub struct Place {
+pub struct TestFs {
     /// What the file system is called: `ext4`, say. Also of the one that was there.
     pub kind: String,
     dir: PathBuf,
@@ -29,9 +29,9 @@ pub struct Place {
     scratch: Scratch,
 }
 
-impl Place {
+impl TestFs {
     /// The directory `target` is on a file system (`here`); others are made.
-    pub fn new(kind: &str) -> Result<Place, String> {
+    pub fn new(kind: &str) -> Result<TestFs, String> {
         let scratch = Scratch::new("gauntlet");
         set_child_subreaper(Some(getpid())).unwrap();
         // What is mounted from here on nobody else sees, and ends with this process.
@@ -41,22 +41,22 @@ impl Place {
         });
         if kind == "here" {
             let dir = scratch.path("");
-            return Ok(Place { kind: type_of(&dir), dir, made: None, scratch });
+            return Ok(TestFs { kind: type_of(&dir), dir, made: None, scratch });
         }
         if let Err(errno) = own {
             if kind == "tmpfs" && type_of(Path::new("/dev/shm")) == "tmpfs" {
                 let dir = PathBuf::from(format!("/dev/shm/gauntlet-{}", std::process::id()));
                 fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
-                return Ok(Place { kind: kind.into(), dir, made: None, scratch });
+                return Ok(TestFs { kind: kind.into(), dir, made: None, scratch });
             }
             return Err(format!("a mount namespace: {errno}"));
         }
         let made = Volume::new(kind, 2 << 30, &scratch.path("volume"))?;
         let dir = made.dir.join("rows");
         fs::create_dir(&dir).map_err(|error| error.to_string())?;
-        let mut place = Place { kind: kind.into(), dir, made: Some(made), scratch };
-        place.kind = kind.into();
-        Ok(place)
+        let mut test_fs = TestFs { kind: kind.into(), dir, made: Some(made), scratch };
+        test_fs.kind = kind.into();
+        Ok(test_fs)
     }
 
     pub fn title(&self) -> String {
@@ -118,7 +118,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestFs {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.dir);
     }
