@@ -192,17 +192,13 @@ fn give_up_spare() {
     }
 }
 
-/// The number of faults on replaced pages after which the handler gives up.
-///
-/// A thread that finds a replaced page missing replaces it again, because the thread that recorded
-/// the offset may not have come to it yet. This happens at most once in each thread for each page
-/// that is newly missing. If it happens more often, the address of the fault is wrong, as some are
-/// under qemu-user.
-const REPEATS: u32 = 1 << 16;
+/// The number of faults on replaced pages for which the handler waits before it replaces them
+/// again, and then gives up.
+const PATIENCE: u32 = 1 << 16;
 
-/// Replaces the pages of a watched map by zero pages: from the page that contains `addr`, or from
-/// the first page that was missing before, to the end of the map. Returns whether there is such a
-/// map.
+/// Replaces the pages of a watched map by zero pages: from the page that contains `addr` to the
+/// end of the map, or to the pages that have been replaced before. Returns whether there is such
+/// a map.
 ///
 /// All pages to the end are replaced, and not only the missing one, because the caller of
 /// `with_slice` has no use for the bytes after a missing page, and because one large mapping does
@@ -220,21 +216,34 @@ pub(super) fn replace_with_zeros(addr: *mut u8) -> bool {
     // The offset is stored before the zero pages are mapped, so that a thread that reads zeros
     // finds it afterwards.
     let before = entry.lost.fetch_min(first, SeqCst);
-    if first < before {
+    let len = end - start;
+    let (first, end) = if first < before {
         entry.repeats.store(0, Relaxed);
-    } else if entry.repeats.fetch_add(1, Relaxed) >= REPEATS {
-        return false;
-    }
-    let map_zeros = |first: usize| {
+        (first, before.min(len))
+    } else {
+        // Another thread has recorded the offset, and is about to replace the page, or was when the
+        // process was forked. Zero pages that are written to are replaced once more only if that
+        // thread does not exist. Otherwise it does no harm, and happens at most once in each thread.
+        let repeats = entry.repeats.fetch_add(1, Relaxed);
+        if repeats >= 2 * PATIENCE {
+            return false; // The address of the fault is wrong, as some are under qemu-user.
+        }
+        if prot.contains(ProtFlags::WRITE) && repeats < PATIENCE {
+            syscall::sched_yield();
+            return true;
+        }
+        (before, len)
+    };
+    let map_zeros = |first: usize, end: usize| {
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
         let at = addr.with_addr(start + first);
         // SAFETY: the caller of `Watch::start` allows to replace these pages.
-        unsafe { syscall::mmap(at, end - start - first, prot, flags, None, 0) }.is_ok()
+        unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) }.is_ok()
     };
-    if !SPARE.load(Acquire).is_null() && map_zeros(first.min(before)) {
+    if !SPARE.load(Acquire).is_null() && map_zeros(first, end) {
         return true;
     }
     give_up_spare();
     entry.lost.fetch_min(0, SeqCst);
-    map_zeros(0)
+    map_zeros(0, len)
 }
