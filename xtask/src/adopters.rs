@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use crate::{cargo, replace, root};
+use crate::{cargo, command::run, replace, root};
 
 /// Crates of crates.io as they are there, with the features that have them map files.
 const ADOPTERS: &[(&str, &str, &[&str])] = &[
@@ -97,11 +97,6 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, text))
         .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
 }
 
 /// Runs the tests of a crate, with memmap2 or with baremap in its place.

@@ -4,6 +4,7 @@ mod adopters;
 #[path = "../../tests/common/bars.rs"]
 mod bars;
 mod bench;
+mod command;
 mod fetch;
 mod gauntlet;
 mod initramfs;
@@ -12,7 +13,8 @@ mod kernels;
 mod lowest;
 mod manual;
 mod matrix;
-mod peak;
+mod measurements;
+mod peak_rss;
 mod platforms;
 mod plot;
 mod power_cut;

@@ -2,7 +2,7 @@
 
 use plotters::{coord::Shift, prelude::*};
 
-use crate::bench::{C, CP, Cell, MAP, MAPCP, Measured, name};
+use crate::measurements::{C, CP, Cell, MAP, MAPCP, Measured, name};
 
 /// Ways to copy, as they are drawn: told apart by colour-blind people, too.
 const LINES: [(&str, RGBColor); 6] = [

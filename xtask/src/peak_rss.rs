@@ -10,7 +10,7 @@ use std::{
 
 /// Runs a program to its end, and gives the peaks of all its processes, added: in bytes, and
 /// more than the truth where they share memory.
-pub fn run(mut command: Command) -> Result<u64, String> {
+pub fn measure(mut command: Command) -> Result<u64, String> {
     // SAFETY: one system call, which uses no memory.
     unsafe {
         command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
