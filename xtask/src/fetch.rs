@@ -13,7 +13,7 @@ use std::{
 use crate::{
     install::{apt, package, retry},
     root,
-    rows::Kernel,
+    targets::Kernel,
 };
 
 /// A kernel's image.

@@ -9,11 +9,11 @@ use std::{
 };
 
 use crate::{
-    cargo, cross_rows,
+    cargo, cross_targets,
     install::{fuse_headers, install},
     report::Report,
     root,
-    rows::{HOST, MATRIX, Row},
+    targets::{HOST, MATRIX, Target},
 };
 
 /// What makes the file systems, and what the emulated columns run under.
@@ -60,9 +60,9 @@ pub fn gauntlet(words: &[&str]) -> Result<ExitCode, String> {
     prepare();
     let mut report = Report::default();
     report.step("build, release", cargo(&["build", "--release", "-p", "baremap"]));
-    let emulated: Vec<&Row> = emulated().collect();
+    let emulated: Vec<&Target> = emulated().collect();
     let build = ["build", "--release", "-p", "baremap", "--bins"];
-    report.step("build, other architectures", cross_rows(&build, emulated));
+    report.step("build, other architectures", cross_targets(&build, emulated));
     run(&mut report, words);
     Ok(report.finish())
 }
@@ -77,8 +77,8 @@ pub fn prepare() {
 }
 
 /// One of 32 bits, and one whose most significant byte comes first.
-fn emulated() -> impl Iterator<Item = &'static Row> {
-    MATRIX.iter().filter(|row| ["i686", "s390x"].contains(&row.name()))
+fn emulated() -> impl Iterator<Item = &'static Target> {
+    MATRIX.iter().filter(|target| ["i686", "s390x"].contains(&target.name()))
 }
 
 /// Runs every column, and prints the table.
@@ -127,14 +127,16 @@ fn columns(words: &[&str]) -> Vec<Column> {
             columns.push(column(kind, kind, HOST, None));
         }
     }
-    for row in emulated() {
-        columns.push(column(row.name(), "here", row.target, row.runners.first().copied()));
+    for target in emulated() {
+        columns.push(column(target.name(), "here", target.triple, target.runners.first().copied()));
         // Where this machine runs such programs itself, no emulator has a say in large offsets.
-        let native =
-            Command::new(row.dir().join("mapcp")).arg("--version").stdout(Stdio::null()).status();
+        let native = Command::new(target.dir().join("mapcp"))
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
         if words.is_empty() && native.is_ok_and(|status| status.success()) {
-            let name = format!("{} itself", row.name());
-            let mut native = column(&name, "here", row.target, None);
+            let name = format!("{} itself", target.name());
+            let mut native = column(&name, "here", target.triple, None);
             native
                 .arguments
                 .extend(["size", "holes:", "100 GiB", "random moments"].map(str::to_owned));
@@ -173,8 +175,8 @@ impl Column {
         let start = Instant::now();
         let mut test = cargo(&["test", "--quiet", "--test", "gauntlet", "--"]);
         test.args(&self.arguments).stdin(Stdio::null()).stderr(Stdio::inherit());
-        let row = MATRIX.iter().find(|row| row.target == self.target);
-        test.env("BAREMAP_DIR", row.expect("in the matrix").dir());
+        let target = MATRIX.iter().find(|target| target.triple == self.target);
+        test.env("BAREMAP_DIR", target.expect("in the matrix").dir());
         test.env_remove("BAREMAP_RUNNER");
         if let Some(runner) = self.runner {
             test.env("BAREMAP_RUNNER", runner);

@@ -13,46 +13,48 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross_rows, fetch, initramfs, install,
+    DEBIAN_RUSTC, cargo, cross_targets, fetch, initramfs, install,
     matrix::{Matrix, Outcome},
     report::Report,
     root,
-    rows::{HOST, Kernel, MATRIX, Row},
+    targets::{HOST, Kernel, MATRIX, Target},
 };
 
 /// Far more than any needs, on a machine that does much else.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
-    let known = |name: &str| MATRIX.iter().any(|row| row.name() == name && !row.kernels.is_empty());
+    let known = |name: &str| {
+        MATRIX.iter().any(|target| target.name() == name && !target.kernels.is_empty())
+    };
     if let Some(name) = names.iter().find(|name| !known(name)) {
         return Err(format!("no kernel for {name}"));
     }
-    let asked = |row: &Row| names.is_empty() || names.contains(&row.name());
-    let rows: Vec<&Row> = MATRIX.iter().filter(|row| asked(row)).collect();
-    install(&rows)?;
-    // Whoever updates the matrix wants all of these rows' lines.
-    let runners = rows.iter().filter(|_| update).flat_map(|row| row.emulators());
+    let asked = |target: &Target| names.is_empty() || names.contains(&target.name());
+    let targets: Vec<&Target> = MATRIX.iter().filter(|target| asked(target)).collect();
+    install(&targets)?;
+    // Whoever updates the matrix wants all of these targets' lines.
+    let runners = targets.iter().filter(|_| update).flat_map(|target| target.emulators());
     install::install([DEBIAN_RUSTC].into_iter().chain(runners))?;
 
     let mut report = Report::default();
     let mut matrix = Matrix::default();
     let program = ["build", "--release", "-p", "baremap-examples", "--bin", "conformance"];
-    let host = rows.iter().find(|row| row.target == HOST);
+    let host = targets.iter().find(|target| target.triple == HOST);
     if host.is_some() {
         let mut build = cargo(&program);
         build.args(["--bin", "init", "--bin", "words"]);
         report.step("build, x86_64", build);
     }
-    if rows.iter().any(|row| row.target != HOST) {
-        report.step("build, other architectures", cross_rows(&program, rows.iter().copied()));
+    if targets.iter().any(|target| target.triple != HOST) {
+        report.step("build, other architectures", cross_targets(&program, targets.iter().copied()));
     }
     if update {
-        for row in &rows {
-            matrix.run_under_emulators(&mut report, row);
+        for target in &targets {
+            matrix.run_under_emulators(&mut report, target);
         }
     }
-    boot(&rows, &mut report, &mut matrix);
+    boot(&targets, &mut report, &mut matrix);
     if let Some(host) = host {
         boot_init(host, &mut report);
     }
@@ -60,29 +62,29 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
     Ok(report.finish())
 }
 
-/// Installs the emulators of these rows' kernels.
-pub fn install(rows: &[&Row]) -> Result<(), String> {
-    let kernels = rows.iter().flat_map(|row| row.kernels);
+/// Installs the emulators of these targets' kernels.
+pub fn install(targets: &[&Target]) -> Result<(), String> {
+    let kernels = targets.iter().flat_map(|target| target.kernels);
     install::install(kernels.map(|kernel| kernel.emulator()))
 }
 
-/// Boots all kernels of these rows.
-pub fn boot(rows: &[&Row], report: &mut Report, matrix: &mut Matrix) {
-    for row in rows {
-        for kernel in row.kernels {
-            let what = format!("{} on {}", row.name(), kernel.flavour());
+/// Boots all kernels of these targets.
+pub fn boot(targets: &[&Target], report: &mut Report, matrix: &mut Matrix) {
+    for target in targets {
+        for kernel in target.kernels {
+            let what = format!("{} on {}", target.name(), kernel.flavour());
             println!("\n=== boot {what}");
             let files =
                 fetch::emulator(kernel).and_then(|emulator| Ok((emulator, fetch::kernel(kernel)?)));
             let start = Instant::now();
-            match files.and_then(|(emulator, image)| boot_one(row, kernel, &emulator, &image)) {
+            match files.and_then(|(emulator, image)| boot_one(target, kernel, &emulator, &image)) {
                 Ok(outcome) => {
                     let Outcome { release, passed, failed, .. } = &outcome;
-                    let name = format!("{:12} Linux {release}, {}", row.name(), outcome.pages());
+                    let name = format!("{:12} Linux {release}, {}", target.name(), outcome.pages());
                     println!("{name}: {passed} passed, {failed} failed");
                     report.add(&name, start, *passed, *failed);
                     if *failed == 0 {
-                        matrix.add(row, kernel.flavour(), release, &outcome);
+                        matrix.add(target, kernel.flavour(), release, &outcome);
                     }
                 }
                 Err(error) => {
@@ -95,19 +97,19 @@ pub fn boot(rows: &[&Row], report: &mut Report, matrix: &mut Matrix) {
 }
 
 fn boot_one(
-    row: &Row,
+    target: &Target,
     kernel: &Kernel,
     emulator: &Path,
     image: &Path,
 ) -> Result<Outcome, Box<dyn Error>> {
-    let name = format!("{}-{}", row.name(), kernel.flavour());
-    let files = vec![("init".to_owned(), fs::read(row.dir().join("conformance"))?)];
+    let name = format!("{}-{}", target.name(), kernel.flavour());
+    let files = vec![("init".to_owned(), fs::read(target.dir().join("conformance"))?)];
     let (status, text) = run_kernel(kernel, emulator, image, &name, files, "")?;
     let outcome = Outcome::read(&text).and_then(|outcome| {
         if text.contains("Kernel panic") {
             Err("the kernel panics".to_owned())
-        } else if outcome.failed == 0 && status != Some(row.status) {
-            Err(format!("the emulator's status is not {}", row.status))
+        } else if outcome.failed == 0 && status != Some(target.status) {
+            Err(format!("the emulator's status is not {}", target.status))
         } else {
             Ok(outcome)
         }
@@ -117,12 +119,13 @@ fn boot_one(
 
 /// Boots `examples/init.rs` as the guide in `docs/freestanding.md` does, with another example as
 /// the program that it runs.
-pub fn boot_init(row: &Row, report: &mut Report) {
+pub fn boot_init(target: &Target, report: &mut Report) {
     let start = Instant::now();
     println!("\n=== boot init");
-    let result = row.kernels.first().ok_or("no kernel".into()).and_then(|kernel| {
+    let result = target.kernels.first().ok_or("no kernel".into()).and_then(|kernel| {
         let (emulator, image) = (fetch::emulator(kernel)?, fetch::kernel(kernel)?);
-        let program = |at: &str, name| fs::read(row.dir().join(name)).map(|p| (at.to_owned(), p));
+        let program =
+            |at: &str, name| fs::read(target.dir().join(name)).map(|p| (at.to_owned(), p));
         let files = vec![program("init", "init")?, program("bin/main", "words")?];
         let arguments = "-- /bin/main /proc/version";
         let (status, text) = run_kernel(kernel, &emulator, &image, "init", files, arguments)?;

@@ -19,8 +19,8 @@ mod platforms;
 mod plot;
 mod power_cut;
 mod report;
-mod rows;
 mod size;
+mod targets;
 mod template;
 mod test;
 mod vm;
@@ -31,11 +31,11 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use rows::{HOST, Row};
+use targets::{HOST, Target};
 
 const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
-       cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
+       cargo xtask gauntlet [WORD...]            faults made real: the targets with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in docs/architectures.md instead of comparing it
        cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2
@@ -100,21 +100,21 @@ fn cross(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Builds programs of these rows, all but this machine's.
-fn cross_rows<'a>(arguments: &[&str], rows: impl IntoIterator<Item = &'a Row>) -> Command {
+/// Builds programs of these targets, all but this machine's.
+fn cross_targets<'a>(arguments: &[&str], targets: impl IntoIterator<Item = &'a Target>) -> Command {
     let mut build = cross(arguments);
-    for row in rows.into_iter().filter(|row| row.target != HOST) {
-        link_with_lld(&mut build, row);
+    for target in targets.into_iter().filter(|target| target.triple != HOST) {
+        link_with_lld(&mut build, target);
     }
     build
 }
 
 /// Adds a target, whose programs rustup's own lld links.
-fn link_with_lld(build: &mut Command, row: &Row) {
-    build.args(["--target", row.target]);
-    let name = row.target.to_uppercase().replace('-', "_");
+fn link_with_lld(build: &mut Command, target: &Target) {
+    build.args(["--target", target.triple]);
+    let name = target.triple.to_uppercase().replace('-', "_");
     build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
-    let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
+    let flags = format!("-Clinker-flavor=ld.lld {}", target.flags);
     build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error, fs, path::Path, process::Command, time::Instant};
 
-use crate::{report::Report, root, rows::MATRIX, rows::Row};
+use crate::{report::Report, root, targets::MATRIX, targets::Target};
 
 /// The page that holds the matrix.
 const PAGE: &str = "docs/architectures.md";
@@ -69,8 +69,8 @@ pub struct Matrix {
 }
 
 /// How the line of an architecture and an emulator, or a kernel's flavour, begins.
-fn key(row: &Row, under: &str) -> String {
-    format!("| {} | {under} |", row.name())
+fn key(target: &Target, under: &str) -> String {
+    format!("| {} | {under} |", target.name())
 }
 
 /// Runs the cases under an emulator of system calls.
@@ -85,16 +85,16 @@ pub fn run(program: &Path, runner: &str) -> Result<Outcome, Box<dyn Error>> {
 }
 
 impl Matrix {
-    /// Adds what passes under this row's emulators of system calls.
-    pub fn run_under_emulators(&mut self, report: &mut Report, row: &Row) {
-        for runner in row.runners {
+    /// Adds what passes under this target's emulators of system calls.
+    pub fn run_under_emulators(&mut self, report: &mut Report, target: &Target) {
+        for runner in target.runners {
             let start = Instant::now();
-            let what = format!("cases, {} under {runner}", row.name());
-            match run(&row.dir().join("conformance"), runner) {
+            let what = format!("cases, {} under {runner}", target.name());
+            match run(&target.dir().join("conformance"), runner) {
                 Ok(outcome) => {
                     report.add(&what, start, outcome.passed, outcome.failed);
                     if outcome.failed == 0 {
-                        self.add(row, runner, "", &outcome);
+                        self.add(target, runner, "", &outcome);
                     }
                 }
                 Err(error) => {
@@ -108,13 +108,13 @@ impl Matrix {
     /// Adds a line. `linux` is the kernel's version.
     ///
     /// Only the first two numbers of that are shown.
-    pub fn add(&mut self, row: &Row, under: &str, linux: &str, outcome: &Outcome) {
+    pub fn add(&mut self, target: &Target, under: &str, linux: &str, outcome: &Outcome) {
         let linux: Vec<&str> = linux.splitn(3, '.').take(2).collect();
         let linux = linux.join(".");
         let Outcome { passed, differ, .. } = outcome;
         // The number depends on where the emulator puts things, and varies from run to run.
         let differ = if *differ == 0 { "" } else { " (some differ)" };
-        let key = key(row, under);
+        let key = key(target, under);
         let line = format!("{key} {linux} | {} | {passed}{differ} |\n", outcome.pages());
         self.ran.insert(key, line);
     }
@@ -140,12 +140,12 @@ impl Matrix {
         let (before, old, after) =
             parts.ok_or_else(|| format!("{PAGE} has no place for the matrix"))?;
 
-        // In the order of the rows; where nothing ran, as it was.
+        // In the order of the targets; where nothing ran, as it was.
         let mut new = HEAD.to_owned();
-        for row in MATRIX {
-            let flavours = row.kernels.iter().map(|kernel| kernel.flavour());
-            for under in row.runners.iter().copied().chain(flavours) {
-                let key = key(row, under);
+        for target in MATRIX {
+            let flavours = target.kernels.iter().map(|kernel| kernel.flavour());
+            for under in target.runners.iter().copied().chain(flavours) {
+                let key = key(target, under);
                 let old = old.split_inclusive('\n').find(|line| line.starts_with(&key));
                 let ran = self.ran.get(&key).map(String::as_str);
                 // Debian's kernels grow older: their version alone makes no difference.

@@ -3,7 +3,7 @@
 
 use std::{process::Command, time::Instant};
 
-use crate::{cargo, install::rust_targets, report::Report, rows::HOST};
+use crate::{cargo, install::rust_targets, report::Report, targets::HOST};
 
 /// Targets with another libc than this machine's. None of it may be needed.
 const SUPPORTED: &[&str] = &["aarch64-linux-android", "x86_64-unknown-linux-musl"];

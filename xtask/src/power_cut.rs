@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{cargo, install, root, rows::MODULAR};
+use crate::{cargo, install, root, targets::MODULAR};
 
 /// The page that `--update` writes.
 const PAGE: &str = "docs/power-cut.md";

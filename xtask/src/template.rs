@@ -16,7 +16,7 @@ use crate::{
     matrix::{self, Outcome},
     report::Report,
     root,
-    rows::{MATRIX, Row},
+    targets::{MATRIX, Target},
 };
 
 /// The targets whose programs are linked with rustup's `core`.
@@ -49,15 +49,15 @@ pub fn template() -> Result<ExitCode, String> {
 
 /// Installs what is missing, and runs every step.
 pub fn run(report: &mut Report) -> Result<(), String> {
-    install::install(rows().flat_map(Row::emulators))?;
+    install::install(targets().flat_map(Target::emulators))?;
     install::rust_targets(&[TARGETS, MUSL_TARGETS].concat())?;
     first_program(report);
     conformance(report);
     Ok(())
 }
 
-fn rows() -> impl Iterator<Item = &'static Row> {
-    MATRIX.iter().filter(|row| TARGETS.contains(&row.target))
+fn targets() -> impl Iterator<Item = &'static Target> {
+    MATRIX.iter().filter(|target| TARGETS.contains(&target.triple))
 }
 
 /// Follows the first steps of `docs/freestanding.md`.
@@ -141,15 +141,15 @@ fn conformance(report: &mut Report) {
         build.args(["--bin", program]);
     }
     build.arg("--target-dir").arg(&dir);
-    for row in rows() {
-        link_with_lld(&mut build, row);
+    for target in targets() {
+        link_with_lld(&mut build, target);
     }
     report.step("build, rustup's core", build);
-    for row in rows() {
+    for target in targets() {
         let start = Instant::now();
-        let what = format!("cases, {} with rustup's core", row.name());
-        let program = dir.join(row.target).join("release/conformance");
-        let runner = row.runners.first().copied().unwrap_or_default();
+        let what = format!("cases, {} with rustup's core", target.name());
+        let program = dir.join(target.triple).join("release/conformance");
+        let runner = target.runners.first().copied().unwrap_or_default();
         match matrix::run(&program, runner) {
             Ok(Outcome { passed, failed, .. }) => report.add(&what, start, passed, failed),
             Err(error) => {

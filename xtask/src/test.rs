@@ -6,14 +6,14 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_rows, gauntlet,
+    DEBIAN_RUSTC, cargo, cross, cross_targets, gauntlet,
     install::{install, rust_targets},
     kernels, lowest,
     matrix::Matrix,
     platforms,
     report::Report,
     root,
-    rows::{HOST, MATRIX, Row},
+    targets::{HOST, MATRIX, Target},
     template,
 };
 
@@ -24,8 +24,8 @@ const PROGRAM_TESTS: &[&str] =
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 pub fn test(update: bool) -> Result<ExitCode, String> {
-    let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
-    let emulators = MATRIX.iter().flat_map(Row::emulators);
+    let booted: Vec<&Target> = MATRIX.iter().filter(|target| target.boots_in_test).collect();
+    let emulators = MATRIX.iter().flat_map(Target::emulators);
     install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
     // One column of the gauntlet is among the tests.
     gauntlet::prepare();
@@ -87,22 +87,24 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     template::run(&mut report)?;
 
     let all = ["build", "--release", "-p", "baremap", "-p", "baremap-examples", "--bins"];
-    report.step("build, other architectures", cross_rows(&all, MATRIX));
+    report.step("build, other architectures", cross_targets(&all, MATRIX));
 
     // Inline assembly is stable there, and so is all that the library needs.
-    for row in MATRIX.iter().filter(|row| row.target != HOST && !row.target.starts_with("mips")) {
+    for target in
+        MATRIX.iter().filter(|target| target.triple != HOST && !target.triple.starts_with("mips"))
+    {
         let library = ["rustc", "--release", "--lib", "-p", "baremap"];
-        let mut stable = cross_rows(&library, [row]);
+        let mut stable = cross_targets(&library, [target]);
         stable.args(["--", "-Zallow-features="]);
-        report.step(&format!("library without feature gates, {}", row.name()), stable);
+        report.step(&format!("library without feature gates, {}", target.name()), stable);
     }
 
-    for row in MATRIX {
-        for runner in row.runners {
-            let what = format!("programs, {} under {runner}", row.target);
-            report.step(&what, programs(&row.dir(), Some(runner)));
+    for target in MATRIX {
+        for runner in target.runners {
+            let what = format!("programs, {} under {runner}", target.triple);
+            report.step(&what, programs(&target.dir(), Some(runner)));
         }
-        matrix.run_under_emulators(&mut report, row);
+        matrix.run_under_emulators(&mut report, target);
     }
 
     let mut build = cross(&all);
@@ -112,7 +114,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("programs, x86_64-target.json", programs(&dir, None));
 
     kernels::boot(&booted, &mut report, &mut matrix);
-    if let Some(host) = MATRIX.iter().find(|row| row.target == HOST) {
+    if let Some(host) = MATRIX.iter().find(|target| target.triple == HOST) {
         kernels::boot_init(host, &mut report);
     }
     matrix.finish(&mut report, update);

@@ -17,7 +17,7 @@ use std::{
 
 use object::{Object, ObjectSection};
 
-use crate::{fetch, initramfs, root, rows::Kernel};
+use crate::{fetch, initramfs, root, targets::Kernel};
 
 /// Begins the lines of the script that are for the host. The kernel's messages are none.
 pub const MARK: &str = "@@ ";

@@ -16,7 +16,7 @@ use super::{
     run, write_log::WriteLog,
 };
 use crate::{
-    rows::Kernel,
+    targets::Kernel,
     vm::{Disk, Guest, MARK, Vm},
 };
 
