@@ -1,8 +1,7 @@
-//! `cargo xtask bench`: mapcp beside other ways to copy a file, each as a process of its own.
+//! `cargo xtask bench` compares mapcp with other programs that copy a file, each as a process.
 //!
-//! What is compared takes turns: every program in every round, in an order that changes, so
-//! that whatever else the machine does meets them all. Figures are medians of the rounds, and
-//! ratios are of medians.
+//! Every program runs in every round, in an order that changes, so that other load on the machine
+//! affects all of them alike. Figures are medians of the rounds, and ratios are ratios of medians.
 
 mod measure;
 mod tables;
@@ -10,7 +9,7 @@ mod tables;
 use std::{fs, path::Path, process::ExitCode, ptr, time::Instant};
 
 use crate::{
-    measurements::{Before, Cell, GIB, KIB, LARGEST, MIB, Machine, size},
+    measurements::{Before, Cell, GIB, KIB, LARGEST, MIB, Machine, parse_size},
     plot, replace, root,
 };
 
@@ -41,10 +40,10 @@ pub fn bench(words: &[&str]) -> Result<ExitCode, String> {
     for word in words {
         match *word {
             "--quick" => quick = true,
-            _ => sizes.push(size(word).ok_or_else(|| format!("{word}: no size"))?),
+            _ => sizes.push(parse_size(word).ok_or_else(|| format!("{word}: no size"))?),
         }
     }
-    // A part is for trying; only the whole is written down.
+    // The documents are written only if everything was measured.
     let whole = !quick && sizes.is_empty();
     if sizes.is_empty() {
         sizes = if quick { QUICK_SIZES.to_vec() } else { SIZES.to_vec() };
@@ -63,7 +62,8 @@ pub fn bench(words: &[&str]) -> Result<ExitCode, String> {
     for test_fs in [&disk, &memory] {
         let room = available(&test_fs.dir)?;
         let largest = sizes.iter().copied().max().unwrap_or_default();
-        // All sources, and the largest twice more: the old destination and the new.
+        // There must be room for all sources, and for two more files of the largest size: the old
+        // destination and the new one.
         if room < sizes.iter().sum::<u64>() + 2 * largest {
             return Err(format!("{}: too little room", test_fs.dir.display()));
         }

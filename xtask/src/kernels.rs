@@ -1,7 +1,7 @@
-//! `cargo xtask kernels`: the conformance program as the first process of real kernels.
+//! `cargo xtask kernels` boots real kernels, whose first process is the program `conformance`.
 //!
-//! The console decides: a kernel that panics ends its emulator as properly as one that
-//! was told to turn the machine off.
+//! Success is read from the console, because an emulator has the same exit status whether the
+//! kernel panicked or powered the machine off.
 
 use std::{
     error::Error,
@@ -20,7 +20,7 @@ use crate::{
     targets::{HOST, Kernel, MATRIX, Target},
 };
 
-/// Far more than any needs, on a machine that does much else.
+/// Far more than any kernel needs, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
@@ -33,7 +33,7 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
     let asked = |target: &Target| names.is_empty() || names.contains(&target.name());
     let targets: Vec<&Target> = MATRIX.iter().filter(|target| asked(target)).collect();
     install(&targets)?;
-    // Whoever updates the matrix wants all of these targets' lines.
+    // An update of the matrix needs the lines of the emulators, too.
     let runners = targets.iter().filter(|_| update).flat_map(|target| target.emulators());
     install::install([DEBIAN_RUSTC].into_iter().chain(runners))?;
 
@@ -62,7 +62,7 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
     Ok(report.finish())
 }
 
-/// Installs the emulators of these targets' kernels.
+/// Installs the system emulators of these targets' kernels.
 pub fn install(targets: &[&Target]) -> Result<(), String> {
     let kernels = targets.iter().flat_map(|target| target.kernels);
     install::install(kernels.map(|kernel| kernel.emulator()))
@@ -118,7 +118,7 @@ fn boot_one(
 }
 
 /// Boots `examples/init.rs` as the guide in `docs/freestanding.md` does, with another example as
-/// the program that it runs.
+/// the program that it starts.
 pub fn boot_init(target: &Target, report: &mut Report) {
     let start = Instant::now();
     println!("\n=== boot init");
@@ -132,7 +132,7 @@ pub fn boot_init(target: &Target, report: &mut Report) {
         let lines = ["linux 1", "init: exit status 0"];
         let missing = lines.iter().find(|&&expected| !text.lines().any(|line| line == expected));
         match missing {
-            // It turns the machine off, and is the first process that does not end.
+            // The first process powers the machine off. If it ended, the kernel would panic.
             None if status == Some(0) && !text.contains("Kernel panic") => Ok(()),
             None => Err(with_console("it does not turn the machine off", status, &text).into()),
             Some(line) => Err(with_console(&format!("no line `{line}`"), status, &text).into()),
@@ -152,8 +152,8 @@ fn with_console(error: &str, status: Option<i32>, text: &str) -> String {
     format!("{error}; the emulator's status: {status:?}\n{last}")
 }
 
-/// Runs a kernel until it ends, with these files and arguments. Returns the emulator's status,
-/// if it ends in time, and what the console showed.
+/// Runs a kernel with these files and arguments until it ends or the time is over. Returns the
+/// emulator's exit status, or `None` if the time was over, and the text on the console.
 fn run_kernel(
     kernel: &Kernel,
     emulator: &Path,
@@ -176,7 +176,7 @@ fn run_kernel(
         .arg(image)
         .arg("-initrd")
         .arg(initramfs);
-    // A kernel that panics ends at once, and says little else.
+    // With `panic=-1`, a kernel that panics ends at once. With `quiet`, it prints little else.
     emulator.args(["-append", &format!("{} panic=-1 quiet {arguments}", kernel.append)]);
     emulator.args(["-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"]);
     emulator.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);

@@ -1,4 +1,4 @@
-//! The figures of `cargo xtask bench`, and how they are written.
+//! The figures of `cargo xtask bench`, and how they are formatted.
 
 use std::{fs, process::Command, thread};
 
@@ -10,7 +10,7 @@ pub const MIB: u64 = 1 << 20;
 
 pub const GIB: u64 = 1 << 30;
 
-/// The largest, that of `LARGEST_ROUNDS` rounds of two programs.
+/// The largest size, with which only mapcp and cp are measured.
 pub const LARGEST: u64 = 8 * GIB;
 
 pub const LARGE: u64 = 64 * MIB;
@@ -23,12 +23,12 @@ pub const MAPCP: &str = "mapcp";
 
 pub const MAP: &str = "mapcp --method=map -j1";
 
-/// How things are when a copy begins.
+/// The state of the destination and of the page cache when a copy begins.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Before {
     Absent,
     Present,
-    /// There is no destination, and the source is on the disk alone.
+    /// There is no destination, and the source is not in the page cache.
     Cold,
 }
 
@@ -42,12 +42,12 @@ impl Before {
     }
 }
 
-/// What was measured of one way in one cell.
+/// The results of one program in one cell.
 pub struct Measured {
     pub name: &'static str,
-    /// Seconds in each round in which it ran.
+    /// The seconds of each round in which the program ran.
     pub times: Vec<f64>,
-    /// The largest resident set, in bytes.
+    /// The peak resident set, in bytes.
     pub memory: u64,
 }
 
@@ -58,7 +58,7 @@ impl Measured {
         times
     }
 
-    /// Seconds.
+    /// Returns the median of the times, in seconds.
     pub fn median(&self) -> f64 {
         quantile(&self.sorted(), 0.5)
     }
@@ -68,7 +68,7 @@ pub fn quantile(sorted: &[f64], part: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * part).round() as usize]
 }
 
-/// One size on one file system.
+/// The results for one size on one file system.
 pub struct Cell {
     /// The type of the file system.
     pub fs: String,
@@ -82,16 +82,16 @@ impl Cell {
         self.measured.iter().find(|measured| measured.name == name)
     }
 
-    /// How many times as long `other` took.
+    /// Returns how many times as long as `ours` the program `other` took.
     pub fn ratio(&self, ours: &str, other: &str) -> Option<f64> {
         Some(self.get(other)?.median() / self.get(ours)?.median())
     }
 }
 
-/// All that was measured.
+/// All results.
 pub struct Measurements {
     pub cells: Vec<Cell>,
-    /// Remarks that stand beside the figures.
+    /// Remarks that are printed beside the figures.
     pub notes: Vec<String>,
 }
 
@@ -117,7 +117,7 @@ impl Machine {
         let kernel = output(Command::new("uname").arg("-r"))?;
         Ok(Machine {
             date: output(Command::new("date").args(["-u", "+%F"]))?,
-            // What a distribution adds says little.
+            // The suffix of a distribution is left out.
             kernel: kernel.split('-').next().unwrap_or_default().to_owned(),
             model: model.map_or("", |(_, model)| model).trim().to_owned(),
             processors: processors(),
@@ -138,8 +138,8 @@ pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The bytes of a name like `64KiB`.
-pub fn size(name: &str) -> Option<u64> {
+/// Returns the bytes of a size such as `64KiB`.
+pub fn parse_size(name: &str) -> Option<u64> {
     let digits = name.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let unit = match name[digits.len()..].trim() {
         "" | "B" => 1,
@@ -151,7 +151,7 @@ pub fn size(name: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit).filter(|&size| size > 0)
 }
 
-pub fn name(size: u64) -> String {
+pub fn format_size(size: u64) -> String {
     match size {
         0..KIB => format!("{size} B"),
         KIB..MIB => format!("{} KiB", size / KIB),
@@ -160,14 +160,14 @@ pub fn name(size: u64) -> String {
     }
 }
 
-/// Seconds, with three digits that count.
-pub fn time(seconds: f64) -> String {
+/// Formats seconds with three significant digits.
+pub fn format_time(seconds: f64) -> String {
     let (value, unit) = if seconds < 1e-3 { (seconds * 1e6, "µs") } else { (seconds * 1e3, "ms") };
     let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
     format!("{value:.digits$} {unit}")
 }
 
-/// Our own names are commands.
-pub fn code(name: &str) -> String {
+/// Formats a program's name. The names of mapcp are commands.
+pub fn format_program(name: &str) -> String {
     if name.starts_with(MAPCP) { format!("`{name}`") } else { name.to_owned() }
 }

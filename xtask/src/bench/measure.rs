@@ -1,4 +1,4 @@
-//! Measures copies, each as a process of its own.
+//! Measures copies, each as a process.
 
 use std::{
     fs::{self, File},
@@ -16,26 +16,26 @@ use crate::{
     install,
     measurements::{
         Before, C, CP, Cell, GIB, KIB, LARGE, LARGEST, MAP, MAPCP, MIB, Measured, Measurements,
-        code, name, processors, time,
+        format_program, format_size, format_time, processors,
     },
     peak_rss, root,
 };
 
 const LARGEST_ROUNDS: usize = 3;
 
-/// From this size on what a copy left to be written to the disk, and in memory, would slow the
-/// next one. (Below, it is more that nothing is left in the processor's caches by then.)
+/// From this size on, dirty pages of a copy and a lack of free memory would slow the next copy.
+/// Smaller copies are slowed more by flushing, which empties the processor's caches.
 const SETTLED: u64 = 4 * MIB;
 
-/// A way to copy.
+/// A program to compare.
 #[derive(Clone)]
 struct Peer {
     name: &'static str,
     program: PathBuf,
     options: Vec<&'static str>,
-    /// Runs in every so many rounds.
+    /// The program runs in every `every`th round.
     every: usize,
-    /// From this size on.
+    /// The smallest size that the program copies.
     from: u64,
 }
 
@@ -43,8 +43,8 @@ impl Peer {
     fn command(&self, source: &Path, dest: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.options).arg(source).arg(dest);
-        // Cargo's environment has library directories, through which a dynamic program would
-        // look for its own.
+        // Cargo's environment names library directories, in which a dynamic program would search
+        // first.
         command.env_clear().env("PATH", "/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
@@ -65,7 +65,7 @@ pub struct TestFs {
 impl TestFs {
     pub fn new(dir: PathBuf) -> Result<TestFs, String> {
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        // One may be mounted over another.
+        // Several file systems may be mounted at one path. The last is the visible one.
         let names = output(Command::new("findmnt").args(["-no", "FSTYPE", "-T"]).arg(&dir))?;
         let name = names.lines().last().unwrap_or_default().to_owned();
         Ok(TestFs { name, dir })
@@ -79,7 +79,7 @@ impl TestFs {
         self.dir.join("dest")
     }
 
-    /// Makes a file without holes, no two pages of which are the same.
+    /// Creates a file without holes, no two pages of which are equal.
     pub fn make_source(&self, size: u64) -> Result<(), String> {
         let path = self.source(size);
         let fill = || {
@@ -105,7 +105,7 @@ impl TestFs {
 
     fn sync(&self) {
         let dir = File::open(&self.dir).expect("ours");
-        // SAFETY: no memory is involved.
+        // SAFETY: the call accesses no memory.
         unsafe { libc::syncfs(dir.as_raw_fd()) };
     }
 }
@@ -133,7 +133,7 @@ pub struct Bench {
     pub measurements: Measurements,
 }
 
-/// Builds and installs what is compared.
+/// Builds and installs the programs to compare.
 fn peers(notes: &mut Vec<String>) -> Result<Vec<Peer>, String> {
     install::packages(&["gcc", "rsync"])?;
     let target = root().join("target");
@@ -155,7 +155,7 @@ fn peers(notes: &mut Vec<String>) -> Result<Vec<Peer>, String> {
     let mut peers = vec![
         peer(CP, Path::new("/usr/bin/cp"), &[], 1, 0),
         peer(C, &program, &[], 1, 0),
-        // It would skip a file of the same size and time.
+        // By default, rsync skips a destination of the same size and time.
         peer("rsync", Path::new("/usr/bin/rsync"), &["--whole-file", "--ignore-times"], 3, 0),
     ];
     let xcp = dir.join("bin/xcp");
@@ -185,7 +185,7 @@ fn peers(notes: &mut Vec<String>) -> Result<Vec<Peer>, String> {
         ("mapcp --method=kernel", &["--method=kernel"], 0),
         ("mapcp --method=clone", &["--method=clone"], 0),
     ] {
-        // These two have bars, and the others are for comparison.
+        // The first two have bars to reach. The others are for comparison.
         let every = if [MAPCP, MAP].contains(&name) { 1 } else { 3 };
         peers.push(peer(name, &mapcp, options, every, from));
     }
@@ -196,7 +196,8 @@ fn peers(notes: &mut Vec<String>) -> Result<Vec<Peer>, String> {
         if jobs <= processors {
             peers.push(peer(name, &mapcp, &[option], 3, LARGE));
         } else {
-            notes.push(format!("{} is not measured: {processors} processors", code(name)));
+            notes
+                .push(format!("{} is not measured: {processors} processors", format_program(name)));
         }
     }
     Ok(peers)
@@ -223,7 +224,8 @@ impl Bench {
         if self.quick { (rounds / 3).max(5) } else { rounds }
     }
 
-    /// Those that run in a cell: on the disk and without a destination the whole choice of them.
+    /// Returns the programs that run in a cell: all of them on the disk without a destination, and
+    /// fewer elsewhere.
     fn peers(&self, test_fs: &TestFs, before: Before, size: u64) -> Vec<Peer> {
         let few: &[&str] = match before {
             Before::Cold => &[CP, C, MAPCP],
@@ -253,7 +255,7 @@ impl Bench {
                 println!("|---|---|");
             }
             let figures = cell.measured.iter().map(|measured| {
-                let mut figure = format!("{} {}", measured.name, time(measured.median()));
+                let mut figure = format!("{} {}", measured.name, format_time(measured.median()));
                 if measured.name.starts_with(MAPCP) {
                     for other in [CP, C] {
                         if let Some(ratio) = cell.ratio(measured.name, other) {
@@ -264,13 +266,14 @@ impl Bench {
                 figure
             });
             let figures: Vec<String> = figures.collect();
-            println!("| {} | {} |", name(size), figures.join("; "));
+            println!("| {} | {} |", format_size(size), figures.join("; "));
             self.measurements.cells.push(cell);
         }
         Ok(())
     }
 
-    /// Measures one size: a first run of each way, which is checked, and then the rounds.
+    /// Measures one size: a first run of each program, whose result is checked, and then the
+    /// rounds.
     fn cell(&mut self, test_fs: &TestFs, before: Before, size: u64) -> Result<Cell, String> {
         let (source, dest) = (test_fs.source(size), test_fs.dest());
         let mut measured = Vec::new();
@@ -291,12 +294,13 @@ impl Bench {
                 }
                 Err(message) if peer.name == MAPCP => return Err(message),
                 Err(message) => {
-                    // It is not tried again. The cause comes last in the message.
+                    // A program that failed is not tried again. The cause comes last in its
+                    // message.
                     self.peers.retain(|other| other.name != peer.name);
                     let cause = message.rsplit(": ").next().unwrap_or_default();
                     self.measurements
                         .notes
-                        .push(format!("{} is not measured: {cause}", code(peer.name)));
+                        .push(format!("{} is not measured: {cause}", format_program(peer.name)));
                 }
             }
         }
@@ -320,7 +324,7 @@ impl Bench {
         Ok(Cell { fs: test_fs.name.clone(), before, size, measured })
     }
 
-    /// What is done outside the measured time.
+    /// Prepares a copy, outside of the measured time.
     fn prepare(
         &self,
         test_fs: &TestFs,
@@ -330,7 +334,7 @@ impl Bench {
     ) -> Result<(), String> {
         let dest = test_fs.dest();
         if before == Before::Present {
-            // The one before left a whole file: on the disk it is there for some time already.
+            // An existing destination has usually reached the disk some time ago.
             let dest = File::open(&dest).and_then(|file| file.sync_all());
             dest.map_err(|error| error.to_string())?;
         } else {
@@ -344,7 +348,8 @@ impl Bench {
         }
         if before == Before::Cold {
             fs::write("/proc/sys/vm/drop_caches", "3").map_err(|error| error.to_string())?;
-            // The file is cold, and not the program.
+            // The program itself is brought back into the page cache, and only the source stays out
+            // of it.
             let (small, copy) = (test_fs.dir.join("small"), test_fs.dir.join("small-copy"));
             fs::write(&small, "s").map_err(|error| error.to_string())?;
             timed(peer.command(&small, &copy))?;
@@ -354,12 +359,14 @@ impl Bench {
         Ok(())
     }
 
-    /// mapcp and cp alone, with a file that is larger than what the others are measured with.
+    /// Measures mapcp and cp alone, with a file larger than all others.
     pub fn largest(&mut self, test_fs: &TestFs) -> Result<(), String> {
         let memory = meminfo("MemAvailable:")?;
         if available(&test_fs.dir)? < 2 * LARGEST + GIB || memory < 2 * LARGEST + GIB {
             let fs = &test_fs.name;
-            self.measurements.notes.push(format!("{} on {fs}: too little room", name(LARGEST)));
+            self.measurements
+                .notes
+                .push(format!("{} on {fs}: too little room", format_size(LARGEST)));
             return Ok(());
         }
         test_fs.make_source(LARGEST)?;
@@ -372,24 +379,24 @@ impl Bench {
     }
 }
 
-/// Lets whoever else uses the processors wait, if we may.
+/// Gives this process and its children precedence over others, if permitted.
 ///
-/// Among ordinary processes who runs is left to run for milliseconds, whatever the priorities: a
-/// small copy would be measured by that. A large one waits for threads of the kernel, and these
-/// must not wait for it.
+/// An ordinary process keeps its processor for milliseconds, whatever the priorities, which is
+/// longer than a small copy. A large copy waits for threads of the kernel, which must not wait for
+/// it.
 fn take_precedence(size: u64) {
     let (policy, sched_priority) =
         if size <= MIB { (libc::SCHED_RR, 1) } else { (libc::SCHED_OTHER, 0) };
-    // SAFETY: the structure is read.
+    // SAFETY: the kernel reads the structure.
     unsafe {
         libc::sched_setscheduler(0, policy, &libc::sched_param { sched_priority });
         libc::setpriority(libc::PRIO_PROCESS, 0, -20);
     }
 }
 
-/// Uses memory, in large pages and in small ones, and gives it back: then there is so much that
-/// nobody has to be asked for. The host of a virtual machine takes back what is not used, and to
-/// ask it again would cost whoever comes first more than a copy does.
+/// Uses memory, in large pages and in small ones, and frees it, so that free memory is available
+/// for the copy. The host of a virtual machine takes unused memory back, and the first process to
+/// use it again would wait for longer than a copy takes.
 fn take_memory(len: u64) -> Result<(), String> {
     [libc::MADV_HUGEPAGE, libc::MADV_NOHUGEPAGE]
         .into_iter()
@@ -397,7 +404,7 @@ fn take_memory(len: u64) -> Result<(), String> {
 }
 
 fn take_pages(len: usize, pages: libc::c_int) -> Result<(), String> {
-    // SAFETY: the kernel chooses a test_fs, and nobody else knows of it.
+    // SAFETY: the kernel chooses the address, and no other code uses the mapping.
     let done = unsafe {
         let (prot, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -412,7 +419,7 @@ fn take_pages(len: usize, pages: libc::c_int) -> Result<(), String> {
     if done { Ok(()) } else { Err(format!("memory: {}", io::Error::last_os_error())) }
 }
 
-/// Seconds from the process's start to its end.
+/// Returns the seconds from the start of a process to its end.
 fn timed(mut command: Command) -> Result<f64, String> {
     let start = Instant::now();
     let status = command.status();
@@ -423,7 +430,7 @@ fn timed(mut command: Command) -> Result<f64, String> {
     }
 }
 
-/// Whether two files have the same bytes.
+/// Returns whether two files have equal contents.
 fn same(a: &Path, b: &Path) -> io::Result<bool> {
     let (mut a, mut b) = (File::open(a)?, File::open(b)?);
     if a.metadata()?.len() != b.metadata()?.len() {
@@ -440,14 +447,14 @@ fn same(a: &Path, b: &Path) -> io::Result<bool> {
     }
 }
 
-/// How many bytes a file system has room for.
+/// Returns the free bytes of a file system.
 pub fn available(dir: &Path) -> Result<u64, String> {
     let table = output(Command::new("df").args(["--block-size=1", "--output=avail"]).arg(dir))?;
     let number = table.lines().last().and_then(|line| line.trim().parse().ok());
     number.ok_or_else(|| format!("df {}: {table}", dir.display()))
 }
 
-/// In bytes.
+/// Returns a value of `/proc/meminfo`, in bytes.
 fn meminfo(key: &str) -> Result<u64, String> {
     let table = fs::read_to_string("/proc/meminfo").map_err(|error| error.to_string())?;
     let line = table.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix(" kB"));

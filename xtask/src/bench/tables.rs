@@ -1,15 +1,15 @@
-//! The tables of `cargo xtask bench`: the bars with what was measured, and the figures for README.md,
-//! docs/benchmarks.md and docs/bench.json.
+//! The tables of `cargo xtask bench`: the bars and the measured ratios, and the figures for
+//! `README.md`, `docs/benchmarks.md` and `docs/bench.json`.
 
 use crate::measurements::{
-    Before, C, CP, Cell, GIB, KIB, LARGE, LARGEST, MAP, MAPCP, MIB, Machine, Measurements, code,
-    name, quantile, time,
+    Before, C, CP, Cell, GIB, KIB, LARGE, LARGEST, MAP, MAPCP, MIB, Machine, Measurements,
+    format_program, format_size, format_time, quantile,
 };
 
-/// How many times faster than another a way shall be.
+/// The factor by which a program should be faster than another.
 struct Bar {
     before: &'static [Before],
-    /// On the disk, or else in memory.
+    /// Whether the bar is for the disk. Otherwise it is for a file system in memory.
     disk: bool,
     sizes: (u64, u64),
     ours: &'static str,
@@ -47,7 +47,8 @@ const BARS: [Bar; 12] = [
 
 const MOST_MEMORY: u64 = 64 * MIB;
 
-/// How much longer than in the smallest of `LINEAR` a byte may take in the largest.
+/// The most by which the time per byte may grow from the smaller size of `LINEAR` to the larger
+/// one.
 const MOST_GROWTH: f64 = 1.25;
 
 const LINEAR: (u64, u64) = (16 * MIB, LARGEST);
@@ -57,11 +58,11 @@ fn verdict(holds: bool) -> &'static str {
 }
 
 fn range((from, to): (u64, u64)) -> String {
-    format!("{} to {}", name(from), name(to))
+    format!("{} to {}", format_size(from), format_size(to))
 }
 
 impl Measurements {
-    /// The table of what is asked for, and what was measured.
+    /// Returns the table of the bars and the measured ratios.
     pub fn bars(&self, disk: &str, memory: &str) -> String {
         let mut table = "| what | sizes | where | bar | measured, worst first | |\n\
             |---|---|---|---|---|---|\n"
@@ -79,11 +80,12 @@ impl Measurements {
                     Some(&(worst, _)) => verdict(worst >= bar.at_least),
                     None => "not measured",
                 };
-                let figures =
-                    ratios.iter().map(|&(ratio, size)| format!("{ratio:.2} ({})", name(size)));
+                let figures = ratios
+                    .iter()
+                    .map(|&(ratio, size)| format!("{ratio:.2} ({})", format_size(size)));
                 table += &format!(
                     "| {} by {} | {} | {fs}, {} | {:.1} | {} | {holds} |\n",
-                    code(bar.ours),
+                    format_program(bar.ours),
                     bar.other,
                     range(bar.sizes),
                     before.name(),
@@ -102,8 +104,8 @@ impl Measurements {
                 "| resident memory, MiB | all | all | at most {} | {:.1} ({} of {}) | {} |\n",
                 MOST_MEMORY / MIB,
                 most as f64 / MIB as f64,
-                code(name_of),
-                name(size),
+                format_program(name_of),
+                format_size(size),
                 verdict(most <= MOST_MEMORY)
             );
         }
@@ -120,21 +122,22 @@ impl Measurements {
             table += &format!(
                 "| time of a byte, in {} by in {} | | {fs}, absent | at most {MOST_GROWTH} | \
                  {figure} | {holds} |\n",
-                name(LINEAR.1),
-                name(LINEAR.0),
+                format_size(LINEAR.1),
+                format_size(LINEAR.0),
             );
         }
         table
     }
 
-    /// What README.md shows: the plot, and a table of the peers that its readers know.
+    /// Returns the section of `README.md`: a plot, and a table of the programs that its readers
+    /// know.
     pub fn summary(&self, machine: &Machine, cells: &[&Cell]) -> String {
         let plot = "![Throughput by file size](docs/throughput.svg)";
         let table = table(cells, &[CP, C, MAPCP]);
         format!("{}\n\n{plot}\n\n{table}", machine.sentence())
     }
 
-    /// What docs/benchmarks.md shows.
+    /// Returns the section of `docs/benchmarks.md`.
     pub fn section(&self, machine: &Machine, cells: &[&Cell], bars: &str) -> String {
         let mut text = machine.sentence();
         text += "\n\n![Throughput by file size](throughput.svg)\n\n\
@@ -175,19 +178,19 @@ impl Measurements {
     }
 }
 
-/// The medians of these programs for each size, and how many times as fast `mapcp` is as GNU cp
-/// and as the exercise.
+/// Returns a table of the medians of these programs for each size, and of the factors by which
+/// mapcp is faster than GNU cp and than the exercise in C.
 fn table(cells: &[&Cell], peers: &[&str]) -> String {
     let fs = cells.first().map_or("", |cell| &cell.fs);
     let mut text = format!("On {fs}, SOURCE in the page cache, no DEST:\n\n| size |");
-    peers.iter().for_each(|peer| text += &format!(" {} |", code(peer)));
+    peers.iter().for_each(|peer| text += &format!(" {} |", format_program(peer)));
     text += " by GNU cp | by 49-1 in C |\n|---|---|---|";
     peers.iter().for_each(|_| text += "---|");
     text += "\n";
     for cell in cells {
-        text += &format!("| {} |", name(cell.size));
+        text += &format!("| {} |", format_size(cell.size));
         for peer in peers {
-            let figure = cell.get(peer).map(|measured| time(measured.median()));
+            let figure = cell.get(peer).map(|measured| format_time(measured.median()));
             text += &format!(" {} |", figure.unwrap_or_default());
         }
         for other in [CP, C] {
