@@ -1,5 +1,5 @@
-//! The page size where a filter refuses the calls by which it can be found. Nothing else in
-//! this program asks for it: it is found anew in each child.
+//! The page size under a filter that refuses the calls by which it is found. No other test is in
+//! this program, so that each child finds the page size anew.
 
 use std::{collections::BTreeMap, ptr};
 
@@ -7,7 +7,7 @@ use baremap::syscall::{self, Errno, MapFlags, ProtFlags, WaitFlags, WaitStatus};
 use linux_raw_sys::general::{__NR_mincore, __NR_msync, __NR_openat, __NR_prctl};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-/// Checks the page size, and what `mincore` writes, in a child that is refused `calls`.
+/// Checks the page size, and how much `mincore` writes, in a child that is refused `calls`.
 fn check(calls: &[u32], errno: Errno, page_size: usize) {
     let refusal = SeccompAction::Errno(errno.number().into());
     let arch = std::env::consts::ARCH.try_into().unwrap();
@@ -31,7 +31,7 @@ fn child(filter: &BpfProgram, page_size: usize) -> i32 {
     if seccompiler::apply_filter(filter).is_err() {
         return 1;
     }
-    // There is room for the answer about one page.
+    // The buffer passed to the call has room for one page.
     let mut answer = [0xaa; 256];
     let result = syscall::mincore(map, length, &mut answer[..1]);
     if answer.iter().any(|&byte| byte != 0xaa) {
@@ -53,8 +53,8 @@ fn a_filter_does_not_change_the_page_size() {
     }
 }
 
-/// With the standard library, its libc knows without a call. Without it, there is nothing left
-/// to ask, and the smallest page size of all is taken: with it no answer is too long.
+/// With the standard library, the libc knows the page size without a call. Otherwise the smallest
+/// page size of all is assumed, because it makes no answer longer than expected.
 #[test]
 fn without_any_answer_the_page_size_is_not_too_large() {
     let expected = if cfg!(feature = "std") { rustix::param::page_size() } else { 4096 };
