@@ -26,7 +26,10 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    // `tests/file_systems.rs` mounts them.
+    let file_systems = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+    let programs = [DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(file_systems);
+    install(programs.chain(emulators))?;
     // One column of the gauntlet is among the tests.
     gauntlet::prepare();
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
