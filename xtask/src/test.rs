@@ -28,8 +28,8 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     let emulators = MATRIX.iter().flat_map(Row::emulators);
     // `tests/file_systems.rs` mounts them.
     let file_systems = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
-    let programs = [DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(file_systems);
-    install(programs.chain(emulators))?;
+    let tools = [DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(file_systems);
+    install(tools.chain(emulators))?;
     // One column of the gauntlet is among the tests.
     gauntlet::prepare();
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
