@@ -1,9 +1,9 @@
 //! The map that is a slice for its whole life: what it shows, checks and shares, alone and beside
 //! ten thousand others.
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
-#[path = "common/kernel.rs"]
-mod kernel;
 
 use std::{
     fs::File,
@@ -157,7 +157,7 @@ fn a_child_has_the_map() {
     let scratch = Scratch::new("guarded-fork");
     let file = create(&scratch, "file", &contents());
     let map = guarded(&file);
-    let status = kernel::child(|| {
+    let status = child::child(|| {
         let before = map[0];
         let truncated = file.set_len(0);
         i32::from(before == 1 && truncated.is_ok() && map[0] == 0 && map.check().is_err())

@@ -123,7 +123,7 @@ numbers! {
 
 // `src/syscall` uses one name for both widths.
 #[cfg(target_pointer_width = "32")]
-pub use {
+pub use self::{
     clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep, fcntl64 as fcntl,
     ppoll_time64 as ppoll, utimensat_time64 as utimensat,
 };

@@ -2,11 +2,11 @@
 
 use core::ffi::CStr;
 
-use super::dest::{chown_like, first};
+use super::text::first;
 use super::{Action, Cause, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
-use crate::syscall::{self, Errno, Mode, XattrFlags};
+use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
 
 /// Copies the source's owner, extended attributes, access list, permissions and times to the copy.
 #[cold]
@@ -33,6 +33,17 @@ pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
     syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))?;
     // Last, because the copy goes on where the file system ignores this.
     set_mode(to, mode)
+}
+
+/// Sets a file's owner and group to those in `other`. Returns whether they were different before.
+#[inline(never)]
+pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> syscall::Result<bool> {
+    let own = syscall::fstat(file)?;
+    if (own.uid, own.gid) == (other.uid, other.gid) {
+        return Ok(false);
+    }
+    syscall::fchown(file, Some(other.uid), Some(other.gid))?;
+    Ok(true)
 }
 
 /// Sets a file's permissions, and checks that the file has them afterwards.

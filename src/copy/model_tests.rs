@@ -257,7 +257,7 @@ fn fuzz_last_component() {
     let make = |random: &mut Random| CString::new(random.text(10, b"/.a")).unwrap();
     fuzz("last component", make, |path| {
         let name = last(path);
-        let Some((dir, rest)) = super::dest::split(path) else {
+        let Some((dir, rest)) = super::text::split(path) else {
             return assert_eq!((name, path.as_c_str()), (c"", c""));
         };
         // The name has no slash, and both parts together are the path. After a slash, the name is
