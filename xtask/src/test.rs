@@ -26,7 +26,10 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Target> = MATRIX.iter().filter(|target| target.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Target::emulators);
-    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    // `tests/file_systems.rs` mounts them.
+    let file_systems = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+    let tools = [DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(file_systems);
+    install(tools.chain(emulators))?;
     // The tests include one column of the gauntlet, whose programs are installed here.
     gauntlet::prepare();
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
