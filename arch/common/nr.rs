@@ -71,6 +71,8 @@ numbers! {
     pread64 __NR_pread64,
     prlimit64 __NR_prlimit64,
     process_madvise __NR_process_madvise,
+    process_vm_readv __NR_process_vm_readv,
+    process_vm_writev __NR_process_vm_writev,
     pwrite64 __NR_pwrite64,
     read __NR_read,
     readlinkat __NR_readlinkat,

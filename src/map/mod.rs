@@ -44,7 +44,7 @@ mod space;
 pub use error::{ConversionError, Error, MapIfSafeError, Result};
 #[cfg(feature = "std")]
 pub use guarded::Cursor;
-pub use guarded::{Chunks, Fault, FileMap, guard};
+pub use guarded::{Chunks, Fault, FileMap, GuardedMmap, guard};
 pub use inspection::{
     Mapping, Maps, PageFlags, Pagemap, Residency, Run, maps, maps_of, pagemap, residency,
 };

@@ -455,7 +455,7 @@ impl MmapOptions {
         let len = match self.len {
             Some(len) => len,
             None => {
-                let rest = size(stat)?.checked_sub(self.offset).ok_or(Errno::EINVAL)?;
+                let rest = size(file, stat)?.checked_sub(self.offset).ok_or(Errno::EINVAL)?;
                 rest.try_into().map_err(|_| Errno::EOVERFLOW)?
             }
         };
