@@ -5,7 +5,7 @@
  * repository is the guide.
  *
  * Results. A function that returns int or ssize_t returns a negative error number of the kernel, such
- * as -EFAULT, if it fails. errno is not changed. No function ends the process.
+ * as -EFAULT, if it fails. errno is not used.
  *
  * Out-parameters. A value is stored at an address that is passed only if the function succeeds. If the
  * address is not valid, the function returns -EFAULT. Other pointers must be valid, unless the
@@ -26,6 +26,22 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/**
+ * The library installs its signal handler when it is first needed. The default.
+ */
+#define BAREMAP_POLICY_INSTALL 0
+
+/**
+ * The library installs no signal handler, because a handler of the program calls
+ * baremap_on_fault(). Without such a handler, a fault kills the process.
+ */
+#define BAREMAP_POLICY_DELEGATE 1
+
+/**
+ * The library installs no signal handler, and access that needs one fails with -EPERM.
+ */
+#define BAREMAP_POLICY_FORBID 2
 
 /**
  * A mapped file that other processes may change and truncate.
@@ -59,6 +75,26 @@ typedef struct baremap_residency baremap_residency;
  * the functions return -EFAULT.
  */
 typedef struct baremap_ring baremap_ring;
+
+/**
+ * A mapped file that is read through a pointer, and survives a truncation of the file.
+ *
+ * If a thread accesses a page that is missing, because the file was truncated or its disk failed,
+ * that page and all pages after it are replaced by zero pages. The access then reads zeros, and
+ * baremap_watch_check() returns an error from then on. Call it before an effect that cannot be
+ * undone, such as output, and before a result is used.
+ *
+ * Bytes that are output are copied first, then the map is checked, and then the copy is output:
+ * otherwise a page can get lost between the check and the output.
+ *
+ * While the map is used, nobody may change its bytes, extend the file after a truncation, or
+ * truncate it within a page: such changes are not detected, as with any other mapping.
+ *
+ * Any number of threads may use one map at the same time, except for baremap_watch_refresh() and
+ * baremap_watch_close(), during which no other thread uses it. A thread that blocks SIGBUS is
+ * killed by an access to a missing page.
+ */
+typedef struct baremap_watch baremap_watch;
 
 /**
  * A mapping of a process.
@@ -174,7 +210,25 @@ ssize_t baremap_write(void *to, const void *from, size_t len);
 ssize_t baremap_copy(void *to, const void *from, size_t len);
 
 /**
- * Installs the signal handler for SIGBUS and SIGSEGV. A no-op if it was installed before.
+ * Copies `len` bytes like baremap_copy(), by a system call, which works where no signal handler can
+ * run: in a thread that blocks SIGBUS, and where the policy forbids a handler. Returns the number
+ * of bytes before the first one that is missing.
+ *
+ * A call takes some microseconds. Source: process_vm_readv(2), on the process itself.
+ *
+ * Errors:
+ *
+ * * -EFAULT if the first byte cannot be read or written.
+ * * -EINVAL if `len` is more than SSIZE_MAX.
+ * * -ENOSYS if the kernel was built without CONFIG_CROSS_MEMORY_ATTACH, and under qemu-user.
+ * * -EPERM, or another error of the filter, if a seccomp filter forbids the call.
+ */
+ssize_t baremap_read_blocked(void *to, const void *from, size_t len);
+
+/**
+ * Installs the signal handler for SIGBUS and SIGSEGV, unless it is installed. Returns 0, or 1 if
+ * another handler was installed later for one of the signals. Faults are then errors only if that
+ * handler chains to this library's handler or calls baremap_on_fault().
  *
  * The other functions install the handler when they are first used. A program calls this function
  * to choose the moment: before a seccomp filter forbids rt_sigaction(2), or before the program
@@ -185,10 +239,61 @@ ssize_t baremap_copy(void *to, const void *from, size_t len);
  *
  * Errors:
  *
+ * * -EPERM if the policy is BAREMAP_POLICY_FORBID.
  * * -EPERM, or another error of the filter, if a seccomp filter forbids rt_sigaction(2) or
  *   rt_sigprocmask(2).
  */
 int baremap_install(void);
+
+/**
+ * Returns whether the handler of this library receives SIGBUS and SIGSEGV first.
+ *
+ * It asks the kernel, by two system calls. The result is false before the handler is installed,
+ * and after another handler was installed for one of the signals.
+ */
+bool baremap_installed(void);
+
+/**
+ * Installs the signal handler again if another handler has taken one of the signals since.
+ *
+ * The handler then receives the signals first. What it does not handle goes to the other handler,
+ * and if that one chains back to this one, to the handler that was there before. No chain of
+ * handlers becomes a circle.
+ *
+ * Errors:
+ *
+ * * -EPERM if the policy is BAREMAP_POLICY_FORBID, and -EBUSY if it is BAREMAP_POLICY_DELEGATE.
+ * * -EBUSY if four different handlers have taken the signal before.
+ * * -EPERM, or another error of the filter, if a seccomp filter forbids rt_sigaction(2) or
+ *   rt_sigprocmask(2).
+ */
+int baremap_reinstall(void);
+
+/**
+ * Sets who handles the signals of faults: one of the BAREMAP_POLICY_ constants. Call it before
+ * other functions are used.
+ *
+ * Errors:
+ *
+ * * -EBUSY if the handler is installed, and `policy` is not BAREMAP_POLICY_INSTALL.
+ * * -EINVAL if there is no such policy.
+ * * An error of rt_sigprocmask(2) if a seccomp filter forbids it.
+ */
+int baremap_set_policy(int policy);
+
+/**
+ * Handles the signal of a fault, and returns whether it was one of this library. For signal
+ * handlers of the program.
+ *
+ * A handler that is installed after the library's, or in its place, calls this function first with
+ * its three arguments, and returns at once if the result is true: the access that faulted then
+ * continues. If the result is false, nothing has changed, and the handler does what it does for
+ * all other faults.
+ *
+ * Install such a handler for SIGBUS and SIGSEGV, with the flags SA_SIGINFO and SA_ONSTACK, and with
+ * all signals in its mask. The function is async-signal-safe, and never chains to another handler.
+ */
+bool baremap_on_fault(int signal, siginfo_t *info, void *context);
 
 /**
  * Lists the mappings of a process, or of this process if `process` is zero. Stores the list in
@@ -347,6 +452,38 @@ ssize_t baremap_map_write_at(const struct baremap_map *map,
                              uint64_t offset);
 
 /**
+ * Reads up to `len` bytes from `offset` on like baremap_map_read_at(), by a system call, which works
+ * in a thread that blocks SIGBUS. Returns the number of bytes.
+ *
+ * The bytes are read by pread(2), which takes about a microsecond.
+ *
+ * Errors:
+ *
+ * * The errors of baremap_map_read_at().
+ */
+ssize_t baremap_map_read_at_blocked(const struct baremap_map *map,
+                                    void *buffer,
+                                    size_t len,
+                                    uint64_t offset);
+
+/**
+ * Writes up to `len` bytes from `offset` on like baremap_map_write_at(), by a system call, which
+ * works in a thread that blocks SIGBUS. Returns the number of bytes.
+ *
+ * The bytes are written by process_vm_writev(2), which takes some microseconds.
+ *
+ * Errors:
+ *
+ * * The errors of baremap_map_write_at().
+ * * -ENOSYS if the kernel was built without CONFIG_CROSS_MEMORY_ATTACH, and under qemu-user.
+ * * -EPERM, or another error of the filter, if a seccomp filter forbids the call.
+ */
+ssize_t baremap_map_write_at_blocked(const struct baremap_map *map,
+                                     const void *bytes,
+                                     size_t len,
+                                     uint64_t offset);
+
+/**
  * Searches for a byte from `offset` on. Returns 1 and stores the offset of its first occurrence in
  * `*found`, or returns 0 if there is none.
  *
@@ -398,6 +535,17 @@ int baremap_map_set_len(struct baremap_map *map, uint64_t len);
  * * -EFAULT if the advice is MADV_POPULATE_READ or MADV_POPULATE_WRITE, and a page is missing.
  */
 int baremap_map_advise(const struct baremap_map *map, int advice);
+
+/**
+ * Advises the kernel how `len` bytes of the map from `offset` on will be used. The range is
+ * expanded to whole pages. A no-op if `len` is zero.
+ *
+ * Errors:
+ *
+ * * -EINVAL if the range is not inside the map.
+ * * The errors of baremap_map_advise().
+ */
+int baremap_map_advise_range(const struct baremap_map *map, int advice, size_t offset, size_t len);
 
 /**
  * Writes the changed pages of the map back to the disk, and waits for it.
@@ -591,6 +739,97 @@ void baremap_ring_free(struct baremap_ring *ring);
 extern void *malloc(size_t size);
 
 extern void free(void *memory);
+
+/**
+ * Opens a file for reading, and maps all of it. Stores the map in `*watch`.
+ *
+ * Errors:
+ *
+ * * The errors of baremap_map_open().
+ */
+int baremap_watch_open(const char *path, struct baremap_watch **watch);
+
+/**
+ * Maps all of a file for reading. Stores the map in `*watch`. The map uses a duplicate of `fd`,
+ * which the caller may close.
+ *
+ * Errors:
+ *
+ * * The errors of baremap_map_from_fd().
+ */
+int baremap_watch_from_fd(int fd, struct baremap_watch **watch);
+
+/**
+ * Maps `len` bytes of a file for reading from the offset `start` on, or fewer if the file ends
+ * before. Stores the map in `*watch`.
+ *
+ * `start` need not be page-aligned. The map is empty if `start` is past the end of the file. The
+ * map uses a duplicate of `fd`.
+ *
+ * Errors:
+ *
+ * * The errors of baremap_map_range().
+ */
+int baremap_watch_range(int fd, uint64_t start, size_t len, struct baremap_watch **watch);
+
+/**
+ * Returns the address of the first byte. NULL if `watch` is NULL. No byte can be accessed if the
+ * map is empty.
+ */
+const void *baremap_watch_ptr(const struct baremap_watch *watch);
+
+/**
+ * Returns the length of the map in bytes: that of the file when it was mapped or refreshed last.
+ * Zero if `watch` is NULL.
+ */
+size_t baremap_watch_len(const struct baremap_watch *watch);
+
+/**
+ * Checks that all bytes that were read so far were those of the file. Returns 0 if no page has
+ * been replaced by zeros before the call.
+ *
+ * After an error, `*offset` is the offset of the first replaced page, unless `offset` is NULL.
+ *
+ * Errors:
+ *
+ * * -EFAULT if a page was missing because the file was truncated, or if `offset` is neither NULL
+ *   nor a valid address.
+ * * -EIO or another error of pread(2) if the disk failed.
+ * * -EINVAL if `watch` is NULL.
+ */
+int baremap_watch_check(const struct baremap_watch *watch, uint64_t *offset);
+
+/**
+ * Maps the file again with its present length, and returns the new length in bytes.
+ *
+ * The map has another address afterwards, and shows the file again where pages were missing. After
+ * an error the map is unchanged.
+ *
+ * Errors:
+ *
+ * * -EMFILE if the process has reached its limit of descriptors.
+ * * -ENOMEM if there is not enough address space or memory.
+ * * -EOVERFLOW if the map would be longer than SSIZE_MAX.
+ * * -EINVAL if `watch` is NULL, or if the file is open for writing, and the length of a file on
+ *   hugetlbfs is not a multiple of the huge page size.
+ */
+ssize_t baremap_watch_refresh(struct baremap_watch *watch);
+
+/**
+ * Advises the kernel how the map will be used: one of the MADV_ constants of madvise(2) that do
+ * not change the contents of a file. A no-op if the map is empty.
+ *
+ * Errors:
+ *
+ * * The errors of baremap_map_advise().
+ */
+int baremap_watch_advise(const struct baremap_watch *watch, int advice);
+
+/**
+ * Unmaps the file, closes the descriptor of the map, and frees the map. A no-op if `watch` is
+ * NULL.
+ */
+void baremap_watch_close(struct baremap_watch *watch);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -15,6 +15,7 @@ mod map;
 mod reservation;
 mod ring;
 mod support;
+mod watch;
 
 use core::ffi::{CStr, c_char};
 

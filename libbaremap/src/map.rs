@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int, c_void};
 
 use baremap::{
-    fd::{BorrowedFd, CWD, FromRawFd, OwnedFd},
+    fd::{BorrowedFd, CWD},
     map::{Advice, Fault, FileMap},
     syscall::{self, Errno, Mode, OFlags},
 };
@@ -28,14 +28,15 @@ pub unsafe extern "C" fn baremap_map_open(
     path: *const c_char,
     map: *mut *mut baremap_map,
 ) -> c_int {
-    let open = || {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        // SAFETY: the kernel checks the address.
-        let file = unsafe { syscall::openat_raw(CWD, path, flags, Mode::empty())? };
-        FileMap::new(file).map(baremap_map)
-    };
     // SAFETY: the program is in C and has no references.
-    unsafe { give(open(), map) }
+    unsafe { give(open(path).map(baremap_map), map) }
+}
+
+pub fn open(path: *const c_char) -> Result<FileMap, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    // SAFETY: the kernel checks the address, and the caller does not change the path meanwhile.
+    let file = unsafe { syscall::openat_raw(CWD, path, flags, Mode::empty())? };
+    Ok(FileMap::from_fd(file)?)
 }
 
 /// Maps all of a file. Stores the map in `*map`.
@@ -60,7 +61,7 @@ pub unsafe extern "C" fn baremap_map_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_from_fd(fd: c_int, map: *mut *mut baremap_map) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(map_range(fd, 0, usize::MAX), map) }
+    unsafe { give(map_range(fd, 0, usize::MAX).map(baremap_map), map) }
 }
 
 /// Maps `len` bytes of a file from the offset `start` on, or fewer if the file ends before. Stores
@@ -80,20 +81,15 @@ pub unsafe extern "C" fn baremap_map_range(
     map: *mut *mut baremap_map,
 ) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(map_range(fd, start, len), map) }
+    unsafe { give(map_range(fd, start, len).map(baremap_map), map) }
 }
 
-fn map_range(fd: c_int, start: u64, len: usize) -> Result<baremap_map, Errno> {
+pub fn map_range(fd: c_int, start: u64, len: usize) -> Result<FileMap, Errno> {
     if fd < 0 {
         return Err(Errno::EBADF);
     }
-    // SAFETY: the kernel checks whether the descriptor is open, and the duplicate is used nowhere
-    // else.
-    let file = unsafe {
-        let file = syscall::fcntl(BorrowedFd::borrow_raw(fd), 1030, 3)?;
-        OwnedFd::from_raw_fd(file as c_int)
-    };
-    FileMap::map_range(file, start, len).map(baremap_map)
+    // SAFETY: the kernel checks whether the descriptor is open, and the map has a duplicate.
+    FileMap::map_range(unsafe { BorrowedFd::borrow_raw(fd) }, start, len)
 }
 
 /// Returns the length of the map in bytes: that of the file when it was mapped or refreshed last.
@@ -168,6 +164,60 @@ pub unsafe extern "C" fn baremap_map_write_at(
     }))
 }
 
+/// Reads up to `len` bytes from `offset` on like baremap_map_read_at(), by a system call, which works
+/// in a thread that blocks SIGBUS. Returns the number of bytes.
+///
+/// The bytes are read by pread(2), which takes about a microsecond.
+///
+/// Errors:
+///
+/// * The errors of baremap_map_read_at().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baremap_map_read_at_blocked(
+    map: Option<&baremap_map>,
+    buffer: *mut c_void,
+    len: usize,
+    offset: u64,
+) -> ssize_t {
+    count(get(map).and_then(|map| {
+        if len == 0 {
+            return Ok(0);
+        }
+        let len = checked(buffer, len)?;
+        // SAFETY: the caller passes a buffer of `len` bytes.
+        let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) };
+        done(map.0.read_at_without_signals(buffer, offset))
+    }))
+}
+
+/// Writes up to `len` bytes from `offset` on like baremap_map_write_at(), by a system call, which
+/// works in a thread that blocks SIGBUS. Returns the number of bytes.
+///
+/// The bytes are written by process_vm_writev(2), which takes some microseconds.
+///
+/// Errors:
+///
+/// * The errors of baremap_map_write_at().
+/// * -ENOSYS if the kernel was built without CONFIG_CROSS_MEMORY_ATTACH, and under qemu-user.
+/// * -EPERM, or another error of the filter, if a seccomp filter forbids the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baremap_map_write_at_blocked(
+    map: Option<&baremap_map>,
+    bytes: *const c_void,
+    len: usize,
+    offset: u64,
+) -> ssize_t {
+    count(get(map).and_then(|map| {
+        if len == 0 {
+            return Ok(0);
+        }
+        let len = checked(bytes, len)?;
+        // SAFETY: the caller passes `len` bytes.
+        let bytes = unsafe { core::slice::from_raw_parts(bytes.cast(), len) };
+        done(map.0.write_at_without_signals(bytes, offset))
+    }))
+}
+
 /// Searches for a byte from `offset` on. Returns 1 and stores the offset of its first occurrence in
 /// `*found`, or returns 0 if there is none.
 ///
@@ -231,10 +281,24 @@ pub unsafe extern "C" fn baremap_map_set_len(map: Option<&mut baremap_map>, len:
 /// * -EFAULT if the advice is MADV_POPULATE_READ or MADV_POPULATE_WRITE, and a page is missing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_advise(map: Option<&baremap_map>, advice: c_int) -> c_int {
-    status(get(map).and_then(|map| {
-        let known = ADVICE.iter().find(|&&known| known as u32 == advice as u32);
-        map.0.advise(*known.ok_or(Errno::EINVAL)?)
-    }))
+    status(get(map).and_then(|map| map.0.advise(self::advice(advice)?)))
+}
+
+/// Advises the kernel how `len` bytes of the map from `offset` on will be used. The range is
+/// expanded to whole pages. A no-op if `len` is zero.
+///
+/// Errors:
+///
+/// * -EINVAL if the range is not inside the map.
+/// * The errors of baremap_map_advise().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baremap_map_advise_range(
+    map: Option<&baremap_map>,
+    advice: c_int,
+    offset: usize,
+    len: usize,
+) -> c_int {
+    status(get(map).and_then(|map| map.0.advise_range(self::advice(advice)?, offset, len)))
 }
 
 /// Writes the changed pages of the map back to the disk, and waits for it.
@@ -279,6 +343,12 @@ const ADVICE: &[Advice] = &[
     Advice::PopulateWrite,
     Advice::Collapse,
 ];
+
+/// Returns advice by its number. `EINVAL` if the library does not know it.
+pub fn advice(number: c_int) -> Result<Advice, Errno> {
+    let mut known = ADVICE.iter().copied();
+    known.find(|&advice| advice as u32 == number as u32).ok_or(Errno::EINVAL)
+}
 
 /// Returns the length of a buffer from which a slice may be made. `EINVAL` if it is too long, and
 /// `EFAULT` for a null pointer.

@@ -47,11 +47,11 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<usize, Er
     if len > isize::MAX as usize {
         return Err(Errno::EINVAL);
     }
-    guard::install()?;
     // SAFETY: the caller meets these requirements.
     match unsafe { guard::copy(from, to, len) } {
         Ok(()) => Ok(len),
-        Err(left) if left == len => Err(Errno::EFAULT),
+        // The handler may not be installed, which has an error of its own.
+        Err(left) if left == len => Err(guard::install().err().unwrap_or(Errno::EFAULT)),
         Err(left) => Ok(len - left),
     }
 }
@@ -62,9 +62,17 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<usize, Er
 ///
 /// * The program has no reference to the memory of a `T` at `to`.
 pub unsafe fn store<T>(to: *mut T, value: T) -> Result<(), Errno> {
+    let (to, from, len) = (to.cast(), (&raw const value).cast(), size_of::<T>());
     // SAFETY: the caller has no reference to the memory at `to`, and `value` is owned.
-    let done = unsafe { copy(to.cast(), (&raw const value).cast(), size_of::<T>())? };
-    if done == size_of::<T>() { Ok(()) } else { Err(Errno::EFAULT) }
+    let done = unsafe {
+        match copy(to, from, len) {
+            Err(Errno::EFAULT) => return Err(Errno::EFAULT),
+            // There is no signal handler, because the program forbids it.
+            Err(_) => guard::copy_without_signals(from, to, len)?,
+            Ok(done) => done,
+        }
+    };
+    if done == len { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
 // Values for C are in the memory of malloc(3), so that valgrind and address sanitizers report one

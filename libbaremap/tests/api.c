@@ -4,6 +4,7 @@
 #include <baremap.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,12 @@ static void copies(void)
     CHECK(baremap_copy(NULL, buffer, 1), -EFAULT);
     CHECK(baremap_copy(NULL, NULL, 0), 0);
     CHECK(baremap_read(buffer, mapped, SIZE_MAX), -EINVAL);
+    CHECK(baremap_read_blocked(buffer, mapped, SIZE_MAX), -EINVAL);
+    CHECK(baremap_read_blocked(buffer, mapped + page - 10, 20), 10);
+    CHECK(memcmp(buffer, "bbbbbbbbbb", 10), 0);
+    CHECK(baremap_read_blocked(buffer, mapped + page, 20), -EFAULT);
+    CHECK(baremap_read_blocked(NOWHERE, buffer, 20), -EFAULT);
+    CHECK(baremap_read_blocked(NULL, NULL, 0), 0);
     munmap(mapped, 2 * page);
     free(buffer);
     close(fd);
@@ -105,6 +112,20 @@ static void maps_of_files(void)
     CHECK(baremap_map_read_at(map, buffer, 100, page), -EFAULT);
     CHECK(baremap_map_write_at(map, "b", 1, page), -EFAULT);
     CHECK(baremap_map_find(map, 'b', 0, &found), -EFAULT);
+    /* The whole page is in the map, and in the file. */
+    CHECK(baremap_map_advise_range(map, MADV_WILLNEED, page - 1, 1), 0);
+    CHECK(baremap_map_advise_range(map, MADV_WILLNEED, 2 * page, 1), -EINVAL);
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    CHECK(baremap_map_read_at_blocked(map, buffer, 100, page - 10), 10);
+    CHECK(baremap_map_read_at_blocked(map, buffer, 100, page), -EFAULT);
+    CHECK(baremap_map_read_at_blocked(map, buffer, 100, 2 * page), 0);
+    CHECK(baremap_map_write_at_blocked(map, "bb", 2, page - 1), 1);
+    CHECK(baremap_map_write_at_blocked(map, "bb", 2, page), -EFAULT);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    CHECK(baremap_map_read_at(map, buffer, 1, page - 1), 1);
+    CHECK(buffer[0], 'b');
     CHECK(baremap_map_refresh(map), page);
     CHECK(baremap_map_read_at(map, buffer, 100, page), 0);
     CHECK(baremap_map_set_len(map, 3 * page), 0);
@@ -116,7 +137,7 @@ static void maps_of_files(void)
     close(fd);
     CHECK(baremap_map_len(map), 20);
     CHECK(baremap_map_read_at(map, buffer, 100, 0), 20);
-    CHECK(memcmp(buffer, "aaaaaaaaaa\0\0\0\0\0\0\0\0\0\0", 20), 0);
+    CHECK(memcmp(buffer, "aaaaaaaaab\0\0\0\0\0\0\0\0\0\0", 20), 0);
     CHECK(baremap_map_refresh(map), 20);
     baremap_map_close(map);
 
@@ -134,6 +155,81 @@ static void maps_of_files(void)
     CHECK(baremap_map_advise(NULL, MADV_NORMAL), -EINVAL);
     CHECK(baremap_map_flush(NULL), -EINVAL);
     baremap_map_close(NULL);
+}
+
+static void watches(void)
+{
+    baremap_watch *watch = NULL;
+    uint64_t offset = 0;
+    CHECK(baremap_watch_open("/nonexistent", &watch), -ENOENT);
+    CHECK(baremap_watch_open(NOWHERE, &watch), -EFAULT);
+    CHECK(baremap_watch_from_fd(-1, &watch), -EBADF);
+    int fd = file(3 * page);
+    CHECK(baremap_watch_from_fd(fd, NOWHERE), -EFAULT);
+    CHECK(baremap_watch_from_fd(fd, &watch), 0);
+    CHECK(baremap_watch_len(watch), 3 * page);
+    CHECK(baremap_watch_advise(watch, MADV_RANDOM), 0);
+    CHECK(baremap_watch_advise(watch, MADV_DONTNEED), -EINVAL);
+    const char *bytes = baremap_watch_ptr(watch);
+    CHECK(memchr(bytes, 'b', 3 * page) == NULL, 1);
+    CHECK(baremap_watch_check(watch, NULL), 0);
+    CHECK(ftruncate(fd, page), 0);
+    CHECK(bytes[page - 1], 'a');
+    CHECK(baremap_watch_check(watch, &offset), 0);
+    CHECK(memchr(bytes, 0, 3 * page) == bytes + page, 1);
+    CHECK(baremap_watch_check(watch, NULL), -EFAULT);
+    CHECK(baremap_watch_check(watch, &offset), -EFAULT);
+    CHECK(offset, page);
+    CHECK(baremap_watch_check(watch, NOWHERE), -EFAULT);
+    CHECK(baremap_watch_refresh(watch), page);
+    CHECK(baremap_watch_check(watch, NULL), 0);
+    CHECK(*(const char *)baremap_watch_ptr(watch), 'a');
+    baremap_watch_close(watch);
+    CHECK(baremap_watch_range(fd, page - 7, 100, &watch), 0);
+    CHECK(baremap_watch_len(watch), 7);
+    baremap_watch_close(watch);
+    CHECK(baremap_watch_range(fd, 9 * page, 100, &watch), 0);
+    CHECK(baremap_watch_len(watch), 0);
+    CHECK(baremap_watch_check(watch, NULL), 0);
+    baremap_watch_close(watch);
+    close(fd);
+    CHECK(baremap_watch_open("/proc/self/exe", &watch), 0);
+    CHECK(memcmp(baremap_watch_ptr(watch), "\177ELF", 4), 0);
+    baremap_watch_close(watch);
+    baremap_watch_close(NULL);
+    CHECK(baremap_watch_ptr(NULL) == NULL, 1);
+    CHECK(baremap_watch_len(NULL), 0);
+    CHECK(baremap_watch_check(NULL, NULL), -EINVAL);
+    CHECK(baremap_watch_refresh(NULL), -EINVAL);
+    CHECK(baremap_watch_advise(NULL, MADV_NORMAL), -EINVAL);
+}
+
+/* Who has the signals, before any other function is called. */
+static void policies(void)
+{
+    char byte;
+    baremap_ring *ring = NULL;
+    baremap_map *map = NULL;
+    CHECK(baremap_installed(), 0);
+    CHECK(baremap_set_policy(3), -EINVAL);
+    CHECK(baremap_set_policy(BAREMAP_POLICY_FORBID), 0);
+    CHECK(baremap_install(), -EPERM);
+    CHECK(baremap_reinstall(), -EPERM);
+    CHECK(baremap_read(&byte, &page, 1), -EPERM);
+    CHECK(baremap_read_blocked(&byte, &page, 1), 1);
+    CHECK(baremap_map_open("/proc/self/exe", &map), -EPERM);
+    /* Out-parameters need no handler. */
+    CHECK(baremap_ring_new(1, NOWHERE), -EFAULT);
+    CHECK(baremap_ring_new(1, &ring), 0);
+    baremap_ring_free(ring);
+    CHECK(baremap_set_policy(BAREMAP_POLICY_DELEGATE), 0);
+    CHECK(baremap_install(), 0);
+    CHECK(baremap_installed(), 0);
+    CHECK(baremap_reinstall(), -EBUSY);
+    CHECK(baremap_set_policy(BAREMAP_POLICY_INSTALL), 0);
+    CHECK(baremap_install(), 0);
+    CHECK(baremap_installed(), 1);
+    CHECK(baremap_set_policy(BAREMAP_POLICY_FORBID), -EBUSY);
 }
 
 static void rings(void)
@@ -299,8 +395,10 @@ int main(void)
     grow_stack();
     page = (size_t)sysconf(_SC_PAGESIZE);
     CHECK(strcmp(baremap_version(), VERSION), 0);
+    policies();
     copies();
     maps_of_files();
+    watches();
     rings();
     reservations();
     inspections();

@@ -54,7 +54,7 @@ fn the_shared_library_exports_the_functions_of_the_header_and_needs_no_library()
     assert!(entry(DT_SONAME).is_some());
     assert!(entry(DT_NEEDED).is_none());
     let flags = entry(DT_FLAGS_1).map_or(0, |entry| entry.d_val(endian));
-    assert_ne!(flags & u64::from(DF_1_NODELETE.0), 0, "dlclose would unmap the signal handler");
+    assert_ne!(flags & DF_1_NODELETE.0, 0, "dlclose would unmap the signal handler");
 }
 
 #[test]
