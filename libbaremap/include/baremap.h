@@ -21,7 +21,6 @@
 #ifndef BAREMAP_H
 #define BAREMAP_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -286,14 +285,14 @@ int baremap_set_policy(int policy);
  * handlers of the program.
  *
  * A handler that is installed after the library's, or in its place, calls this function first with
- * its three arguments, and returns at once if the result is true: the access that faulted then
- * continues. If the result is false, nothing has changed, and the handler does what it does for
- * all other faults.
+ * its three arguments, of which `info` is a `siginfo_t *`. It returns at once if the result is
+ * true: the access that faulted then continues. If the result is false, nothing has changed, and
+ * the handler does what it does for all other faults.
  *
  * Install such a handler for SIGBUS and SIGSEGV, with the flags SA_SIGINFO and SA_ONSTACK, and with
  * all signals in its mask. The function is async-signal-safe, and never chains to another handler.
  */
-bool baremap_on_fault(int signal, siginfo_t *info, void *context);
+bool baremap_on_fault(int signal, void *info, void *context);
 
 /**
  * Lists the mappings of a process, or of this process if `process` is zero. Stores the list in

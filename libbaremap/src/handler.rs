@@ -4,13 +4,10 @@ use core::ffi::{c_int, c_void};
 
 use baremap::{
     map::guard::{self, Installation, Policy},
-    syscall::{Errno, SigInfo},
+    syscall::Errno,
 };
 
 use crate::support::{item, status};
-
-#[allow(non_camel_case_types, reason = "the name in C")]
-type siginfo_t = SigInfo;
 
 /// The library installs its signal handler when it is first needed. The default.
 pub const BAREMAP_POLICY_INSTALL: c_int = 0;
@@ -91,18 +88,18 @@ pub extern "C" fn baremap_set_policy(policy: c_int) -> c_int {
 /// handlers of the program.
 ///
 /// A handler that is installed after the library's, or in its place, calls this function first with
-/// its three arguments, and returns at once if the result is true: the access that faulted then
-/// continues. If the result is false, nothing has changed, and the handler does what it does for
-/// all other faults.
+/// its three arguments, of which `info` is a `siginfo_t *`. It returns at once if the result is
+/// true: the access that faulted then continues. If the result is false, nothing has changed, and
+/// the handler does what it does for all other faults.
 ///
 /// Install such a handler for SIGBUS and SIGSEGV, with the flags SA_SIGINFO and SA_ONSTACK, and with
 /// all signals in its mask. The function is async-signal-safe, and never chains to another handler.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_on_fault(
     signal: c_int,
-    info: *mut siginfo_t,
+    info: *mut c_void,
     context: *mut c_void,
 ) -> bool {
     // SAFETY: the caller is a signal handler with these arguments.
-    unsafe { guard::on_fault(signal, info, context) }
+    unsafe { guard::on_fault(signal, info.cast(), context) }
 }

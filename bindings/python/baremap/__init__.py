@@ -19,13 +19,15 @@ def _load():
         path = beside if os.path.exists(beside) else "libbaremap.so.0"
     library = ctypes.CDLL(path)
     size, handle = ctypes.c_size_t, ctypes.c_void_p
+    access = [handle, ctypes.c_void_p, size, ctypes.c_uint64]
     for name, result, arguments in [
         ("install", ctypes.c_int, []),
         ("map_range", ctypes.c_int, [ctypes.c_int, ctypes.c_uint64, size, ctypes.c_void_p]),
         ("map_len", size, [handle]),
-        ("map_read_at", ctypes.c_ssize_t, [handle, ctypes.c_void_p, size, ctypes.c_uint64]),
-        ("map_write_at", ctypes.c_ssize_t, [handle, ctypes.c_void_p, size, ctypes.c_uint64]),
-        ("map_find", ctypes.c_int, [handle, ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p]),
+        ("map_read_at", ctypes.c_ssize_t, access),
+        ("map_read_at_blocked", ctypes.c_ssize_t, access),
+        ("map_write_at", ctypes.c_ssize_t, access),
+        ("map_write_at_blocked", ctypes.c_ssize_t, access),
         ("map_refresh", ctypes.c_ssize_t, [handle]),
         ("map_flush", ctypes.c_int, [handle]),
         ("map_close", None, [handle]),
@@ -36,9 +38,11 @@ def _load():
 
 
 _library = _load()
+_READ = _library.baremap_map_read_at, _library.baremap_map_read_at_blocked
+_WRITE = _library.baremap_map_write_at, _library.baremap_map_write_at_blocked
 
 # The number of bytes that a search copies out of a map at a time.
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
 
 
 class BusError(OSError):
@@ -97,7 +101,7 @@ class GuardedMmap:
         # It is held during every call, so that no thread closes a map that another one uses. A
         # signal handler may interrupt the thread that holds it.
         self._lock = threading.RLock()
-        self._access = access
+        self._mode = access
         self._position = 0
         handle = ctypes.c_void_p()
         length = length or ctypes.c_size_t(-1).value
@@ -109,33 +113,48 @@ class GuardedMmap:
         with self._lock:
             if self._handle is None:
                 raise ValueError("mmap closed or invalid")
-            _check(_library.baremap_install())
             return _check(function(self._handle, *arguments), offset)
+
+    def _access(self, functions, address, count, offset):
+        """Calls the first of two functions, or the second one if a fault would not be an error.
+
+        That is so if another signal handler was installed since, such as that of faulthandler,
+        which would take the fault for a crash. The second function works by a system call.
+        """
+        function = functions[_check(_library.baremap_install())]
+        return self._call(function, address, count, offset, offset=offset)
+
+    def _read_some(self, offset, count):
+        """Returns up to `count` bytes, all of which are inside the map: those before the first
+        missing one. Raises the exception if that is the first byte.
+        """
+        if count == 0:
+            len(self)  # Raises the exception of a closed map.
+            return b""
+        buffer = bytearray(count)
+        to = ctypes.byref(ctypes.c_char.from_buffer(buffer))
+        done = self._access(_READ, to, count, offset)
+        return bytes(buffer) if done == count else bytes(memoryview(buffer)[:done])
 
     def _read_at(self, offset, count):
         """Returns `count` bytes, all of which are inside the map."""
-        buffer = bytearray(count)
-        done = 0
-        while done < count:
-            to = ctypes.byref((ctypes.c_char * 0).from_buffer(buffer, done))
-            call = _library.baremap_map_read_at
-            read = self._call(call, to, count - done, offset + done, offset=offset + done)
-            if read == 0:
+        data = self._read_some(offset, count)
+        while len(data) < count:
+            rest = self._read_some(offset + len(data), count - len(data))
+            if not rest:
                 break
-            done += read
-            del to
-        return bytes(buffer[:done]) if done < count else bytes(buffer)
+            data += rest
+        return data
 
     def _write_at(self, offset, data):
         """Writes bytes to a range that is inside the map."""
-        if self._access != ACCESS_WRITE:
+        if self._mode != ACCESS_WRITE:
             raise TypeError("mmap can't modify a readonly memory map.")
         data = bytes(data)
         done = 0
         while done < len(data):
             rest = data[done:] if done else data
-            call = _library.baremap_map_write_at
-            wrote = self._call(call, rest, len(rest), offset + done, offset=offset + done)
+            wrote = self._access(_WRITE, rest, len(rest), offset + done)
             if wrote == 0:
                 break
             done += wrote
@@ -198,12 +217,12 @@ class GuardedMmap:
         sub = bytes(sub)
         start, end = self._range(start, end)
         while end - start >= len(sub):
-            chunk = self._read_at(start, min(end - start, max(_CHUNK, 2 * len(sub))))
+            chunk = self._read_some(start, min(end - start, max(_CHUNK, 2 * len(sub))))
+            if len(chunk) < len(sub):
+                chunk = self._read_at(start, len(sub))
             index = chunk.find(sub)
             if index >= 0:
                 return start + index
-            if len(chunk) < len(sub) or start + len(chunk) >= end:
-                break
             start += len(chunk) - len(sub) + 1
         return -1
 
@@ -249,12 +268,14 @@ class GuardedMmap:
 
     def readline(self):
         """Reads a line from the position on, with its newline."""
-        found = ctypes.c_uint64()
-        call = _library.baremap_map_find
-        newline, start = ord("\n"), self._position
-        if self._call(call, newline, start, ctypes.byref(found), offset=start):
-            return self.read(found.value + 1 - start)
-        return self.read()
+        end, size = self._position, len(self)
+        while end < size:
+            chunk = self._read_some(end, min(_CHUNK, size - end))
+            newline = chunk.find(b"\n")
+            end += len(chunk) if newline < 0 else newline + 1
+            if newline >= 0:
+                break
+        return self.read(max(end - self._position, 0))
 
     def write(self, data):
         """Writes bytes at the position, and returns their number."""
@@ -328,5 +349,5 @@ class GuardedMmap:
     def __repr__(self):
         if self.closed:
             return f"<{type(self).__name__} closed=True>"
-        access = "ACCESS_WRITE" if self._access == ACCESS_WRITE else "ACCESS_READ"
+        access = "ACCESS_WRITE" if self._mode == ACCESS_WRITE else "ACCESS_READ"
         return f"<{type(self).__name__} access={access}, length={len(self)}, pos={self._position}>"

@@ -72,7 +72,7 @@ def test_find(make):
 
 def test_find_across_chunks(make):
     with open(make.path, "wb") as file:
-        file.write(b"x" * ((1 << 16) - 3) + b"needle" + b"x" * (1 << 17) + b"needle" + b"x" * 9)
+        file.write(b"x" * ((1 << 14) - 3) + b"needle" + b"x" * (1 << 17) + b"needle" + b"x" * 9)
     one, data = make(), make.path.read_bytes()
     assert one.find(b"needle", 0) == data.find(b"needle")
     assert one.rfind(b"needle", 0) == data.rfind(b"needle")
