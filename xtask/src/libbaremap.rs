@@ -35,6 +35,12 @@ pub fn libbaremap(words: &[&str], update: bool) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Installs the library below a directory.
+pub fn install_to(prefix: &Path) -> Result<(), String> {
+    let prefix = prefix.to_str().ok_or("a path that is not UTF-8")?;
+    install(&Options { prefix: Some(prefix), ..Options::default() })
+}
+
 #[derive(Default)]
 struct Options<'a> {
     /// The directory in which the library is used.

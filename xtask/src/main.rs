@@ -4,6 +4,7 @@ mod adopters;
 #[path = "../../tests/common/bars.rs"]
 mod bars;
 mod bench;
+mod bindings;
 mod fetch;
 mod gauntlet;
 mod initramfs;
@@ -39,6 +40,7 @@ Usage: cargo xtask test [--update]               every test
        --update writes the matrix in docs/architectures.md instead of comparing it
        cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2
        --update writes the table in docs/coming-from-memmap2.md
+       cargo xtask bindings                      the libraries for C and Python
        cargo xtask libbaremap [--update]         the header of the library for C
        --update writes it instead of comparing it
        cargo xtask libbaremap --prefix DIR [--libdir DIR] [--destdir DIR] [--target TARGET]
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
         ["adopters", ref names @ ..] => adopters::adopters(names, update),
+        ["bindings"] if !update => bindings::bindings(),
         ["libbaremap", ref words @ ..] => libbaremap::libbaremap(words, update),
         ["manual"] => manual::manual(update),
         ["power-cut", ref words @ ..] => power_cut::power_cut(words, update),
