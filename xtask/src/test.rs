@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_targets, gauntlet,
+    DEBIAN_RUSTC, bindings, cargo, cross, cross_targets, gauntlet,
     install::{install, rust_targets},
     kernels, lowest,
     matrix::Matrix,
@@ -35,6 +35,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
     platforms::install()?;
+    bindings::install()?;
     let mut report = Report::default();
     let mut matrix = Matrix::default();
 
@@ -82,6 +83,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("tests, tools", {
         cargo(&["test", "--no-fail-fast", "-p", "baremap-build", "-p", "xtask"])
     });
+    bindings::test(&mut report);
     report.step("tests, std, address sanitizer", sanitized());
     report.step("random input", fuzz());
     report.step("build, release", cargo(&[&programs_alone[..], &["--release"]].concat()));
