@@ -20,6 +20,7 @@ mod compressed;
 mod dests;
 mod disk;
 mod durable;
+mod fallbacks;
 mod fuse;
 mod hugetlbfs;
 mod limits;
@@ -86,6 +87,7 @@ fn rows() -> Vec<Row> {
     changes::rows(&mut rows);
     signals::rows(&mut rows);
     refused::rows(&mut rows);
+    fallbacks::rows(&mut rows);
     command_line::rows(&mut rows);
     options::rows(&mut rows);
     let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
