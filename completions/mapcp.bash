@@ -13,7 +13,7 @@ _mapcp() {
     if [[ -n $words && $before == --* && $before != -- ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "-n --no-clobber -p --preserve --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "-n --no-clobber -p --preserve --atomic --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -1,6 +1,7 @@
 # Written by cargo xtask manual --update.
 complete -c mapcp -s n -l no-clobber -d 'do not overwrite DEST'
 complete -c mapcp -s p -l preserve -d 'keep permissions, owner, times and attributes'
+complete -c mapcp -l atomic -d 'fail if DEST cannot be replaced in one step'
 complete -c mapcp -l in-place -d 'write into an existing DEST, do not replace it'
 complete -c mapcp -l sparse -x -a 'auto never' -d 'auto: holes stay holes; never: zeros'
 complete -c mapcp -l method -x -a 'auto clone kernel map write' -d 'auto, clone, kernel, map or write'

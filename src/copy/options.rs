@@ -19,6 +19,14 @@ pub struct Options {
     /// set-ID bits are dropped. Attributes that the caller may not read or set, and attributes
     /// that the destination's file system does not support, are left out without an error.
     pub preserve: bool,
+    /// Fails if the destination cannot be replaced, or created, in one step.
+    ///
+    /// Without this option, the copy writes the data under the destination's name if the file
+    /// system or a policy permits nothing else, such as a file system without renaming, an
+    /// append-only directory, or a file that is a mount point. Another process may then see a part
+    /// of the data, and a failed copy leaves an existing destination partly overwritten.
+    /// [`Copied::in_place`](super::Copied::in_place) says whether this happened.
+    pub atomic: bool,
     /// Writes into an existing destination instead of replacing it.
     ///
     /// The destination keeps its inode, hard links and attributes, and has the length of the copy

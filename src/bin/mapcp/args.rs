@@ -34,7 +34,7 @@ pub enum When {
 
 /// The options, each as its letter, or a digit for an option without a letter, and its name.
 const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
-    1in-place 2sync 3sparse 4method 5progress";
+    1in-place 2sync 3sparse 4method 5progress 6atomic";
 
 /// The values of options, each as a letter and the value.
 const VALUES: &[u8] = b"aauto nnever Aalways cclone kkernel mmap wwrite";
@@ -114,7 +114,15 @@ impl Settings {
             (b'p', _) => &mut self.options.preserve,
             (b'v', _) => &mut self.verbose,
             (b'q', _) => &mut self.quiet,
-            (b'1', _) => &mut self.options.in_place,
+            // The last of these two options counts.
+            (b'1', _) => {
+                self.options.atomic = false;
+                &mut self.options.in_place
+            }
+            (b'6', _) => {
+                self.options.in_place = false;
+                &mut self.options.atomic
+            }
             (b'2', _) => &mut self.options.sync,
             (b'5', _) => return self.set_value(option, b"always"),
             _ => return Err(UsageError { what: "unknown option ", text }),
