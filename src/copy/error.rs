@@ -97,6 +97,18 @@ actions! {
     ReadAttributes = "read the attributes of",
     /// Sets an extended attribute or the access list of the copy.
     SetAttribute = "set an attribute of",
+    /// Reads the names in a directory of the source, using `getdents64(2)`.
+    ReadDirectory = "read the directory",
+    /// Reads the target of a symbolic link of the source.
+    ReadLink = "read the symbolic link",
+    /// Creates a directory of the copy.
+    CreateDirectory = "create the directory",
+    /// Creates a symbolic link, a FIFO, a socket or a device.
+    Create = "create",
+    /// Creates a hard link to the source, or to an earlier copy of the source.
+    Link = "create the hard link",
+    /// Sets the owner of a symbolic link, a FIFO, a socket or a device.
+    SetOwner = "set the owner of",
 }
 
 /// Says why an [`Action`] failed.
@@ -125,6 +137,15 @@ pub enum Cause {
     /// The same command has already copied another source with this name to this directory.
     /// Only `mapcp` reports this cause.
     JustCopied,
+    /// Another process replaced the file, or moved the directory, during the copy.
+    Replaced,
+    /// The destination is inside of the source directory.
+    IntoItself,
+    /// The destination exists and is not a directory, but the source is.
+    NotADirectory,
+    /// A relative symbolic link to the source would lead elsewhere, because it is in another
+    /// directory than the working directory.
+    RelativeLink,
 }
 
 /// The number of the first cause that is not an errno. It is greater than every errno.
@@ -145,6 +166,10 @@ impl Cause {
             Cause::Ignored => OTHER + 6,
             Cause::EndsEarly => OTHER + 7,
             Cause::OtherLength => OTHER + 8,
+            Cause::Replaced => OTHER + 9,
+            Cause::IntoItself => OTHER + 10,
+            Cause::NotADirectory => OTHER + 11,
+            Cause::RelativeLink => OTHER + 12,
         }
     }
 
@@ -160,7 +185,11 @@ impl Cause {
             Some(5) => Cause::JustCopied,
             Some(6) => Cause::Ignored,
             Some(7) => Cause::EndsEarly,
-            Some(_) => Cause::OtherLength,
+            Some(8) => Cause::OtherLength,
+            Some(9) => Cause::Replaced,
+            Some(10) => Cause::IntoItself,
+            Some(11) => Cause::NotADirectory,
+            Some(_) => Cause::RelativeLink,
         }
     }
 }
@@ -197,6 +226,10 @@ impl fmt::Display for Cause {
             Cause::Worker => "a worker process was killed",
             Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source with this name was copied there",
+            Cause::Replaced => "it was replaced or moved during the copy",
+            Cause::IntoItself => "it would be copied into itself",
+            Cause::NotADirectory => "it exists and is not a directory",
+            Cause::RelativeLink => "a relative symbolic link would lead elsewhere",
         })
     }
 }

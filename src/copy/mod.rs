@@ -30,13 +30,15 @@ mod plan;
 mod signals;
 mod temporary;
 mod text;
+mod tree;
 mod workers;
 
 use core::{ffi::CStr, num::NonZeroU32};
 
 pub use error::{Action, Cause, Error, Path, Quoted};
-pub use options::{Method, Options, ProcessControl};
+pub use options::{Method, Options, Preserve, ProcessControl};
 pub use text::last;
+pub use tree::{Content, Done, Follow, Observer, TreeCopy, TreeOptions, Update, What};
 
 use crate::fd::{AsFd, BorrowedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
@@ -196,6 +198,18 @@ fn copy_paths<'a>(
     let mut scratch = dest::Scratch::new();
     let mut to = Destination::new(c"");
     to.find(&mut copied.path, last(path), &mut scratch)?;
+    copy_file(options, &from, &to, copied, progress)
+}
+
+/// Copies an open file to a destination that was looked up.
+#[inline(never)]
+fn copy_file(
+    options: &Options,
+    from: &Source<'_>,
+    to: &Destination<'_>,
+    copied: &mut Copied<'_>,
+    progress: ProgressFn<'_>,
+) -> Outcome<()> {
     if let Some(existing) = to.stat() {
         if existing.is_same_file(&from.stat) {
             return Err(dest(Action::CopyTo, Cause::SameFile));
@@ -204,15 +218,15 @@ fn copy_paths<'a>(
             return Ok(());
         }
     }
-    let mut copy = Copy { options, to: &to, copied, progress, ignored: Ok(()) };
+    let mut copy = Copy { options, to, copied, progress, ignored: Ok(()) };
     match to.stat().map(Stat::file_type) {
         Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
-        Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
+        Some(FileType::Regular) if options.in_place => return copy.in_place(from),
         Some(FileType::Regular) => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
-        Some(_) => return copy.device(&from),
+        Some(_) => return copy.device(from),
         None => {}
     }
-    copy.replace(&from, Kind::Unnamed)
+    copy.replace(from, Kind::Unnamed)
 }
 
 /// The file that is copied, with the metadata from the start of the copy.
@@ -303,8 +317,9 @@ impl Copy<'_, '_> {
             data::set_length(to, self.copied.bytes)?;
             data::check_length(to, self.copied.bytes)?;
         }
-        if self.options.preserve
-            && let Err(failure) = attributes::preserve(from, to)
+        let what = self.options.preserve - Preserve::LINKS;
+        if !what.is_empty()
+            && let Err(failure) = attributes::preserve(from, to, what)
         {
             // ntfs-3g, and vfat mounted `quiet`, accept and ignore a change of the permissions.
             // The data is copied all the same, and the failure reported at the end.

@@ -13,6 +13,7 @@
 //! A call that a signal handler interrupts fails with `EINTR`. No function except [`write_all`]
 //! repeats the call.
 
+mod directory;
 mod errno;
 mod flags;
 mod fs;
@@ -27,6 +28,7 @@ mod stat;
 mod system;
 mod time;
 
+pub use directory::*;
 pub use errno::Errno;
 pub use flags::*;
 pub use fs::*;

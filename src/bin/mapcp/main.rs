@@ -7,12 +7,13 @@
 mod args;
 mod bloom_filter;
 mod progress;
+mod tree;
 
 use core::{ffi::CStr, fmt};
 
 use args::{Settings, UsageError};
 use baremap::{
-    copy::{self, Action, Cause, Error, Path, ProcessControl},
+    copy::{self, Action, Cause, Error, Path, ProcessControl, TreeCopy},
     fd::CWD,
     rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
@@ -39,23 +40,29 @@ fn main(start: Start) -> ExitCode {
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
     // The arguments are parsed twice, because the program has no allocator to keep a list of names.
-    let (mut count, mut last) = (0, c"");
+    let (mut count, mut last) = (0u64, c"");
     let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
         Err(wrong) => return usage(format_args!("{wrong}")),
     };
     // SAFETY: this program has one thread, waits for no children of its own, does not use
     // MADV_DONTFORK or MADV_WIPEONFORK, and relies on no signal's action.
-    settings.options.process = Some(unsafe { ProcessControl::new() });
+    settings.tree.file.process = Some(unsafe { ProcessControl::new() });
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
-    if count < 2 {
+    // With -t, all operands are sources.
+    let sources = if settings.target.is_some() { count } else { count.saturating_sub(1) };
+    let last = settings.target.unwrap_or(last);
+    if sources == 0 {
         return usage(format_args!("SOURCE and DEST are required"));
     }
-    let sources = count - 1;
-    let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
+    if settings.no_target && (sources > 1 || settings.target.is_some()) {
+        return usage(format_args!("-T takes one SOURCE and DEST"));
+    }
+    let options = tree::options(&settings);
+    let mut totals = Totals::new(settings);
     if sources > 1
         && let Err(errno) = check_directory(last)
     {
@@ -63,16 +70,26 @@ fn main(start: Start) -> ExitCode {
         totals.fail(Error { action: Action::CopyTo, path, cause: errno.into() });
         return totals.result;
     }
+    let mut tree = match settings.is_tree.then(|| tree::prepare(&options, &settings, last)) {
+        None => None,
+        Some(Ok(tree)) => Some(tree),
+        Some(Err(error)) => {
+            totals.fail(error);
+            return totals.result;
+        }
+    };
 
     let mut names = BloomFilter::new();
     let mut number = 0;
     let _ = arguments(start, &mut |source| {
         if number < sources {
             let name = copy::last(source);
-            if sources > 1 && names.may_have(name) && is_earlier(start, name, number) {
+            let is_known = sources > 1 && names.may_have(name) && is_earlier(start, name, number);
+            // Directories with one name are merged.
+            if is_known && !(tree.is_some() && check_directory(source).is_ok()) {
                 let path = Path { base: last, name: Some(name) };
                 totals.fail(Error { action: Action::CopyTo, path, cause: Cause::JustCopied });
-            } else if totals.copy(source, last) {
+            } else if totals.copy(tree.as_mut(), source, last) {
                 names.add(name);
             }
         }
@@ -86,7 +103,7 @@ fn main(start: Start) -> ExitCode {
 fn arguments(
     start: Start,
     operand: &mut dyn FnMut(&'static CStr),
-) -> Result<Settings, UsageError<'static>> {
+) -> Result<Settings<'static>, UsageError<'static>> {
     let mut arguments = start.args();
     let _own_name = arguments.next();
     args::parse(&mut arguments, operand)
@@ -112,21 +129,46 @@ fn check_directory(path: &CStr) -> syscall::Result<()> {
 }
 
 /// The options, what has been copied so far, and the exit status.
-struct Totals {
-    settings: Settings,
+struct Totals<'a> {
+    settings: Settings<'a>,
+    /// Whether the sources may be directories.
+    is_tree: bool,
+    progress: Progress,
     files: u64,
     bytes: u64,
+    failures: u64,
     result: ExitCode,
 }
 
-impl Totals {
+impl<'a> Totals<'a> {
+    fn new(settings: Settings<'a>) -> Totals<'a> {
+        let is_tree = settings.tree.recursive;
+        let progress = Progress::new(settings.progress);
+        let result = ExitCode::SUCCESS;
+        Totals { settings, is_tree, progress, files: 0, bytes: 0, failures: 0, result }
+    }
+
+    /// Copies one source, by `tree` if the options ask for more than a regular file. Returns whether
+    /// it succeeded.
+    #[inline(never)]
+    fn copy(&mut self, tree: Option<&mut TreeCopy<'_>>, source: &CStr, dest: &CStr) -> bool {
+        let Some(tree) = tree else { return self.copy_file(source, dest) };
+        let before = self.failures;
+        if !self.is_tree {
+            self.progress = Progress::new(self.settings.progress);
+        }
+        tree.copy(source, self);
+        self.progress.clear();
+        self.failures == before
+    }
+
     /// Copies one file, and prints a line for it if that was asked for. Returns whether it
     /// succeeded.
     #[inline(never)]
-    fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
+    fn copy_file(&mut self, source: &CStr, dest: &CStr) -> bool {
         let mut progress = Progress::new(self.settings.progress);
-        let mut watch = |done, total| progress.show(done, total);
-        let copied = copy::copy(&self.settings.options, source, dest, &mut watch);
+        let mut watch = |done, total| progress.show(done, total, None);
+        let copied = copy::copy(&self.settings.tree.file, source, dest, &mut watch);
         progress.clear();
         let copied = match copied {
             Ok(copied) => copied,
@@ -155,7 +197,7 @@ impl Totals {
     /// Prints the totals, and returns the exit status.
     fn finish(mut self, sources: u64) -> ExitCode {
         let bytes = Decimal::new(self.bytes);
-        if (sources, self.files) == (1, 1) {
+        if (sources, self.files, self.is_tree) == (1, 1, false) {
             self.print(format_args!("Copied {bytes} bytes\n"));
         } else if sources > 1 || self.result == ExitCode::SUCCESS {
             // If the only source failed, its error message is all there is to say.
