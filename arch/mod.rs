@@ -83,4 +83,6 @@ architectures! {
 }
 
 #[doc(hidden)]
-pub use common::{fixup_address, guarded_copy, kernel_sigaction, nr, program_counter, signal_mask};
+pub use common::{
+    context_link, fixup_address, guarded_copy, kernel_sigaction, nr, program_counter, signal_mask,
+};

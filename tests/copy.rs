@@ -143,7 +143,7 @@ fn threads_copy_at_the_same_time() {
                 if number % 2 == 0 {
                     refuse_unnamed_files();
                 }
-                let source = path(&dir.file(&format!("source{number}"), [number; 100_000]));
+                let source = path(&dir.file(format!("source{number}"), [number; 100_000]));
                 for _ in 0..20 {
                     let copied = copy::copy(&Options::default(), &source, &dest, &mut |_, _| {});
                     if let Err(error) = copied {

@@ -3,6 +3,9 @@
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "the test says what is allocated")]
 
+#[path = "common/case.rs"]
+mod case;
+
 use std::{
     alloc::{GlobalAlloc, Layout},
     fs,
@@ -13,6 +16,7 @@ use baremap::{
     map::residency,
     syscall::{self, page_size},
 };
+use case::case;
 
 const LARGE: usize = 128 << 10;
 
@@ -93,6 +97,7 @@ fn large_memory_that_became_several_mappings_grows() {
 fn large_memory_that_is_aligned_is_given_back() {
     let allocator = Allocator::new();
     for align in [2 * page_size(), 1 << 20, 1 << 26] {
+        let _case = case!(align);
         let layout = |size| Layout::from_size_align(size, align).unwrap();
         let size = (64 << 20) + 1;
         unsafe {

@@ -24,6 +24,7 @@ use baremap::{
 use common::{
     Scratch,
     again::{again, again_in},
+    case::{self, case},
 };
 
 /// Installs a handler by the C library, of which baremap knows nothing.
@@ -136,6 +137,7 @@ fn masks_of_a_fault(case: usize, guarded: bool) {
     let beyond = empty.metadata().unwrap().len().next_multiple_of(page_size() as u64);
     let fd = empty.into_raw_fd();
     for (prot, offset) in [(libc::PROT_READ, beyond), (libc::PROT_NONE, 0)] {
+        let _case = case!(prot, offset);
         let (size, flags) = (page_size(), libc::MAP_PRIVATE);
         // SAFETY: replaces nothing; the handler answers the fault.
         unsafe {

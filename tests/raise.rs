@@ -1,8 +1,8 @@
 //! `raise` beside a handler that forks: it interrupts `raise` at any moment, and both
 //! processes go on.
 
-#[path = "common/kernel.rs"]
-mod kernel;
+#[path = "common/child.rs"]
+mod child;
 
 use std::{
     ffi::c_int,
@@ -88,12 +88,12 @@ fn storm(raise: Raise) -> u32 {
 
 #[test]
 fn a_copy_made_within_raise_has_its_own_signal() {
-    let status = kernel::child(|| i32::from(storm(raise) != 0));
+    let status = child::child(|| i32::from(storm(raise) != 0));
     assert_eq!(status, WaitStatus::Exited(0), "a signal was lost, or went to another process");
 }
 
 #[test]
 fn a_copy_made_within_rt_tgsigqueueinfo_has_its_own_signal() {
-    let status = kernel::child(|| i32::from(storm(queue) != 0));
+    let status = child::child(|| i32::from(storm(queue) != 0));
     assert_eq!(status, WaitStatus::Exited(0), "a signal was lost, or went to another process");
 }

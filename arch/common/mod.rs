@@ -336,6 +336,19 @@ pub unsafe fn signal_mask(context: *mut c_void) -> *const kernel_sigset_t {
     unsafe { context.byte_add(super::SIGNAL_MASK).cast() }
 }
 
+/// Returns the address of the field `uc_link` in the context of a signal handler.
+///
+/// It is the second word of the context on every architecture. The kernel stores a null pointer
+/// there when it calls a handler, and does not read it when the handler returns.
+///
+/// # Safety
+///
+/// * `context` is the third argument of a handler that is running.
+pub unsafe fn context_link(context: *mut c_void) -> *mut *mut c_void {
+    // SAFETY: the kernel's `struct ucontext` begins with `unsigned long uc_flags`.
+    unsafe { context.byte_add(size_of::<usize>()).cast() }
+}
+
 /// The offsets of the second and the third piece of the copy from the start of
 /// `fixups_and_copy`.
 type Fixups = [u32; 2];

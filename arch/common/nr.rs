@@ -78,6 +78,8 @@ numbers! {
     pread64 __NR_pread64,
     prlimit64 __NR_prlimit64,
     process_madvise __NR_process_madvise,
+    process_vm_readv __NR_process_vm_readv,
+    process_vm_writev __NR_process_vm_writev,
     pwrite64 __NR_pwrite64,
     read __NR_read,
     readlinkat __NR_readlinkat,
@@ -129,7 +131,7 @@ numbers! {
 
 // `src/syscall` uses one name for both widths.
 #[cfg(target_pointer_width = "32")]
-pub use {
+pub use self::{
     clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep, fcntl64 as fcntl,
     ppoll_time64 as ppoll, utimensat_time64 as utimensat,
 };

@@ -48,7 +48,7 @@ use temporary::{Kind, Name, Temporary};
 /// Describes a completed copy: its length, method and path.
 #[derive(Clone, Copy, Debug)]
 pub struct Copied<'a> {
-    /// The length of the copy in bytes.
+    /// The length of the copy in bytes. Unspecified if `method` is `None`.
     pub bytes: u64,
     /// The method that copied the data. `None` if the destination existed already and was left
     /// unchanged because of [`Options::no_clobber`].
@@ -59,18 +59,28 @@ pub struct Copied<'a> {
 
 /// A callback that receives the number of bytes copied so far, and the total if it is known.
 ///
-/// The copy calls it periodically from the calling thread.
+/// The calling thread calls it after each piece of up to 2 MiB that this process has copied, and at
+/// the end. The number includes the pieces of worker processes. The callback is not called for an
+/// empty file. The total is `None` for [`Method::Read`], which reads up to the end of the source.
+/// If the copy falls back to another method, the number starts at zero again.
 pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 
 /// Copies the contents of the file `source` to `dest`, and replaces `dest` atomically.
 ///
-/// * If `dest` does not exist, the copy gets the source's permission bits, without the set-user-ID
-///   and set-group-ID bits, as modified by the umask.
+/// * If `dest` does not exist, the copy gets the source's permission bits, without the set-user-ID,
+///   set-group-ID and sticky bits, as modified by the umask.
 /// * If `dest` is a regular file, the copy replaces it and keeps its permissions, access list and
-///   owner, but not its hard links and extended attributes. [`Options::in_place`] keeps these.
-/// * If `dest` is a symbolic link to a regular file, the copy replaces the target of the link.
-/// * If `dest` is a directory, the copy gets the [`last`] component of `source` as its name there.
+///   owner, but not its set-user-ID, set-group-ID and sticky bits, hard links and extended
+///   attributes. [`Options::in_place`] keeps hard links and attributes.
+/// * If `dest` is a symbolic link to a regular file, the copy replaces the target of the link. This
+///   includes `/dev/stdout` if standard output is a file: its descriptor still refers to the old
+///   file.
+/// * If `dest` is a directory, the copy gets the [`last`] component of `source` as its name in the
+///   directory.
 /// * If `dest` is a device or a FIFO, the data is written to it.
+///
+/// A symbolic link `source` is followed. The call waits if `source` is a FIFO that nothing writes
+/// to, or `dest` a FIFO that nothing reads from.
 ///
 /// A new file belongs to the caller. If several copies to one destination run at the same time, the
 /// destination is the complete copy that was published last.
@@ -98,7 +108,8 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///   `RLIMIT_FSIZE`, the kernel also sends `SIGXFSZ`, which ends the process unless it is blocked
 ///   or ignored.
 /// * `EPIPE` if `dest` is a FIFO whose reader has closed it. The kernel also sends `SIGPIPE`, which
-///   ends the process unless it is blocked or ignored. The standard library ignores it.
+///   ends the process unless the signal is blocked or ignored. The standard library ignores
+///   `SIGPIPE`.
 /// * [`Cause::SameFile`] if `source` and `dest` are the same file.
 /// * [`Cause::DanglingLink`] if `dest` is a symbolic link whose target does not exist.
 /// * [`Cause::Shrunk`] if `source` is truncated during the copy.

@@ -21,13 +21,19 @@ pub struct Options {
     pub preserve: Preserve,
     /// Writes into an existing destination instead of replacing it.
     ///
-    /// The destination keeps its inode, hard links and attributes. If the copy fails, the
-    /// destination is partly overwritten. A destination that does not exist is created as without
-    /// this option.
+    /// The destination keeps its inode, hard links and attributes, and has the length of the copy
+    /// afterwards. If the copy fails, the destination is partly overwritten. The caller needs
+    /// permission to read the destination as well as to write to it. If the destination does not
+    /// exist, a new file is created.
     pub in_place: bool,
     /// Allocates blocks of zeros in the destination for the holes of the source.
     pub fill_holes: bool,
     /// Selects the method that copies the data. `None` chooses the fastest one.
+    ///
+    /// If a selected method fails, so does the copy, with these exceptions: [`Method::Map`] can fall
+    /// back to [`Method::Write`], and with [`fill_holes`](Self::fill_holes), a file with holes is
+    /// copied by [`Method::Read`] if space cannot be preallocated. Devices, FIFOs and empty files
+    /// are always copied by [`Method::Read`].
     pub method: Option<Method>,
     /// Sets the number of processes that copy one large file. Numbers above 64 count as 64.
     ///
@@ -85,7 +91,7 @@ impl ProcessControl {
     /// * The process has one thread.
     /// * No memory that the program uses is unmapped or zeroed in a child process
     ///   (`MADV_DONTFORK`, `MADV_WIPEONFORK`).
-    /// * The program does not wait for children of its own.
+    /// * The program does not wait for child processes, because it could receive a worker's status.
     /// * The program does not rely on the action of any signal to stay `SIG_DFL`.
     #[must_use]
     pub const unsafe fn new() -> ProcessControl {
@@ -111,8 +117,10 @@ pub enum Method {
     Write,
     /// Reads the source into a buffer and writes the buffer to the destination.
     ///
-    /// With no method set, the copy uses this one for devices, FIFOs, empty files, files that
-    /// cannot be mapped, and files that end before the size that their file system reports.
+    /// The copy always uses this method for devices, FIFOs, and files that report a size of zero,
+    /// such as empty files and most files in `/proc`. If no method is set, the copy also uses it
+    /// for files that cannot be mapped, and for files that end before the size that their file
+    /// system reports.
     Read,
 }
 

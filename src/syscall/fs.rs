@@ -5,12 +5,12 @@ use core::ffi::CStr;
 
 use linux_raw_sys::general::{LOCK_NB, O_LARGEFILE};
 
-use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::raw::{nr, syscall2, syscall3, syscall4, syscall5};
 use super::{
     Access, AtFlags, Errno, Flock, Mode, OFlags, RenameFlags, Result, Timespec, XattrFlags, as_arg,
     check_unit,
 };
-use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use crate::fd::{self, BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Returns a path as the kernel takes it.
 pub(super) fn address(path: &CStr) -> usize {
@@ -42,7 +42,7 @@ pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 
 /// Opens a file by its path, which is relative to a directory.
 ///
-/// [`CWD`] stands for the working directory. An absolute path ignores `dir`.
+/// [`CWD`] stands for the working directory. `dir` is ignored if the path is absolute.
 ///
 /// `mode` gives the permissions of a new file, less the umask, and is ignored if no file is
 /// created. Files of 2 GiB and more open on every architecture.
@@ -72,18 +72,7 @@ pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Re
 ///   close, such as NFS.
 pub fn close(fd: OwnedFd) -> Result<()> {
     // SAFETY: `into_raw_fd` gave up the ownership, and the number is not used again.
-    unsafe { close_raw(fd.into_raw_fd()) }
-}
-
-/// Closes a descriptor by its number.
-///
-/// # Safety
-///
-/// * The caller owns the descriptor, and does not use it again.
-#[inline(never)]
-pub(crate) unsafe fn close_raw(fd: RawFd) -> Result<()> {
-    // SAFETY: the caller owns the descriptor.
-    check_unit(unsafe { syscall1(nr::close, fd as usize) })
+    unsafe { fd::close(fd.into_raw_fd()) }
 }
 
 /// Removes a name of a file, or with [`AtFlags::REMOVEDIR`] an empty directory.
@@ -130,8 +119,8 @@ pub fn renameat2(
 
 /// Renames a file and replaces a file that has the new name.
 ///
-/// This is the older call, which more seccomp filters allow. loongarch64 and riscv do not have
-/// it; there it is [`renameat2`] without flags.
+/// This is the older call, which more seccomp filters allow. loongarch64 and riscv do not have this
+/// call; on these architectures the function calls [`renameat2`] without flags.
 ///
 /// # Errors
 ///
@@ -284,6 +273,8 @@ pub fn fchownat(
 
 /// Sets a file's owner and group; `None` leaves the owner or the group unchanged.
 ///
+/// `u32::MAX` is not an identifier: the kernel takes it for `None`.
+///
 /// # Errors
 ///
 /// * `EPERM` if the caller may not make this change.
@@ -305,6 +296,8 @@ pub fn fchown(fd: BorrowedFd<'_>, owner: Option<u32>, group: Option<u32>) -> Res
 ///
 /// * `EPERM` if the caller neither owns the file nor is privileged.
 /// * `EINVAL` if `nsec` is none of these values and not between 0 and 999 999 999.
+/// * `ENOSYS` before Linux 5.1 on 32-bit architectures, whose older kernels have times of 32 bits
+///   only.
 #[doc(alias = "utimensat")]
 pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> Result<()> {
     let times = [accessed, modified];
@@ -378,8 +371,8 @@ pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usiz
 ///
 /// # Errors
 ///
-/// * `EOPNOTSUPP` if the file system does not support extended attributes, or not the namespace
-///   in `name`.
+/// * `EOPNOTSUPP` if the file system does not support extended attributes, or does not support the
+///   namespace in `name`.
 /// * `EPERM` if the caller may not set the attribute.
 /// * `ENOSPC` if the file system has no space for the value.
 /// * `EEXIST` if [`XattrFlags::CREATE`] is set and the attribute exists.
@@ -399,8 +392,8 @@ pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlag
 /// # Errors
 ///
 /// * `ENODATA` if the file does not have the attribute.
-/// * `EOPNOTSUPP` if the file system does not support extended attributes, or not the namespace
-///   in `name`.
+/// * `EOPNOTSUPP` if the file system does not support extended attributes, or does not support the
+///   namespace in `name`.
 #[doc(alias = "removexattr")]
 pub fn fremovexattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: the name is a C string.
@@ -434,7 +427,7 @@ pub fn flock(fd: BorrowedFd<'_>, lock: Flock) -> Result<()> {
 /// # Safety
 ///
 /// * `argument` is what the request takes.
-/// * If that is a pointer, it points to memory of the size, alignment and contents that the
+/// * If `argument` is a pointer, it points to memory of the size, alignment and contents that the
 ///   request asks for, and the kernel may change the memory as the request documents.
 pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result<usize> {
     // SAFETY: the caller meets this function's requirements.
@@ -452,7 +445,7 @@ pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result
 /// # Safety
 ///
 /// * `argument` is what the command takes.
-/// * If that is a pointer, it points to memory of the size, alignment and contents that the
+/// * If `argument` is a pointer, it points to memory of the size, alignment and contents that the
 ///   command asks for, and the kernel may change the memory as the command documents.
 /// * If the command returns a new descriptor, the caller owns it.
 pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result<usize> {

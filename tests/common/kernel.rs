@@ -1,24 +1,15 @@
-//! What tests ask of the kernel about this process, and what they do in a copy of it.
+//! What tests ask the kernel about this process, and threads for which it refuses calls.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{fs, ops::Range, thread};
 
-use baremap::syscall::{self, Errno, WaitFlags, WaitStatus};
+use baremap::syscall::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 /// The kernel's number for any error of the library.
 pub fn errno(error: impl Into<Errno>) -> Errno {
     error.into()
-}
-
-/// Ends a copy of this process as `body` says, and tells how it ended.
-pub fn child(body: impl FnOnce() -> i32) -> WaitStatus {
-    // SAFETY: the copy allocates nothing and takes no lock.
-    match unsafe { syscall::fork() }.unwrap() {
-        None => syscall::exit_group(body()),
-        Some(pid) => syscall::waitid(Some(pid), WaitFlags::EXITED).unwrap().unwrap().1,
-    }
 }
 
 /// Runs something in a thread for which the kernel refuses a call, or those of them to which

@@ -8,16 +8,17 @@
 
 pub mod again;
 pub mod bars;
+pub mod case;
+mod scratch;
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::OnceLock,
 };
+
+pub use scratch::Scratch;
 
 use object::{Architecture, Object};
 
@@ -115,55 +116,21 @@ pub fn release(name: &str) -> PathBuf {
     dir.with_file_name("release").join(name)
 }
 
-/// An empty directory for one test.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new(test: &str) -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{test}-{}-{count}", std::process::id());
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        Scratch(dir)
-    }
-
-    /// The path of a file in it.
-    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// A new file in it.
-    pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, contents).unwrap();
-        path
-    }
-
-    /// The names of all files in it, in order.
-    pub fn names(&self) -> Vec<String> {
-        let entry = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
-        let mut names: Vec<String> = fs::read_dir(&self.0)
-            .unwrap()
-            .map(|e| entry(e).to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// What a program wrote to standard output and to standard error, and its exit status
 /// (`None` if a signal ended it).
 pub fn outcome(output: &Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// Runs a program, and returns its [`outcome`].
+pub fn run_program(command: &mut Command) -> (String, String, Option<i32>) {
+    outcome(&command.output().unwrap())
+}
+
+/// The [`outcome`] of a program that has copied this many bytes.
+pub fn copied(bytes: u64) -> (String, String, Option<i32>) {
+    (format!("Copied {bytes} bytes\n"), String::new(), Some(0))
 }
 
 /// Runs a command that must succeed.

@@ -21,7 +21,7 @@ use crate::{
     common::noise,
     fuse::{Fault, Odd},
     not_here,
-    place::Place,
+    test_fs::TestFs,
     trial::{Trial, run},
 };
 
@@ -30,14 +30,14 @@ const ACCESS: &str = "system.posix_acl_access";
 
 pub fn rows(rows: &mut Rows) {
     for users in [100, 124, 125, 130, 400] {
-        rows.add(format!("an access list of {users} named users"), move |place| {
-            access_list(place, users);
+        rows.add(format!("an access list of {users} named users"), move |test_fs| {
+            access_list(test_fs, users);
         });
     }
-    rows.add("-p: an access list that the destination has no room for", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-p: an access list that the destination has no room for", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("old", "old");
-        let elsewhere = place.elsewhere();
+        let elsewhere = test_fs.elsewhere();
         let source = elsewhere.join("source");
         fs::write(&source, "contents").unwrap();
         if let Err(errno) = give(&source, &list(3000)) {
@@ -63,8 +63,8 @@ pub fn rows(rows: &mut Rows) {
     });
     for unnamed in [true, false] {
         let with = if unnamed { "with" } else { "without" };
-        rows.add(format!("chmod ignored, {with} O_TMPFILE"), move |place| {
-            chmod_ignored(place, unnamed);
+        rows.add(format!("chmod ignored, {with} O_TMPFILE"), move |test_fs| {
+            chmod_ignored(test_fs, unnamed);
         });
     }
 }
@@ -90,8 +90,8 @@ fn of(path: &Path) -> Result<Vec<u8>, Errno> {
     Ok(value)
 }
 
-fn access_list(place: &Place, users: u32) {
-    let mut t = Trial::new(place);
+fn access_list(test_fs: &TestFs, users: u32) {
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.file("with", "old");
     fs::set_permissions(t.path("with"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -111,9 +111,9 @@ fn access_list(place: &Place, users: u32) {
 
 /// An overwritten file has its permissions, or it is the old one and a message says what could
 /// not be set.
-fn chmod_ignored(place: &Place, unnamed: bool) {
-    let odd = Odd::new(place, Fault { unnamed, ignores_modes: true, ..Fault::NONE });
-    let mut t = Trial::new(place);
+fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
+    let odd = Odd::new(test_fs, Fault { unnamed, ignores_modes: true, ..Fault::NONE });
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o640)).unwrap();
     let dest = odd.dir.join("dest");

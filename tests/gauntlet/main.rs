@@ -27,12 +27,15 @@ mod limits;
 mod mounts;
 mod odd_sources;
 mod options;
-mod place;
+mod output;
+mod preserve;
 mod process;
 mod refused;
+mod several;
 mod signals;
 mod sizes;
 mod sources;
+mod test_fs;
 mod trees;
 mod trial;
 mod watch;
@@ -45,12 +48,12 @@ use std::{
     time::Instant,
 };
 
-use place::Place;
+use test_fs::TestFs;
 
 /// A fault, and what it does.
 struct Row {
     name: String,
-    body: Box<dyn Fn(&Place)>,
+    body: Box<dyn Fn(&TestFs)>,
 }
 
 #[derive(Default)]
@@ -58,7 +61,7 @@ pub struct Rows(Vec<Row>);
 
 impl Rows {
     /// Adds a row. It fails by panicking.
-    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&Place) + 'static) {
+    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&TestFs) + 'static) {
         self.0.push(Row { name: name.into(), body: Box::new(body) });
     }
 }
@@ -132,22 +135,22 @@ fn main() -> ExitCode {
         // SAFETY: no other thread is there yet.
         unsafe { std::env::set_var("BAREMAP_DIR", mapcp.parent().expect("a file")) };
     }
-    let place = match Place::new(&kind) {
-        Ok(place) => place,
+    let test_fs = match TestFs::new(&kind) {
+        Ok(test_fs) => test_fs,
         Err(reason) => {
             println!("# {kind}: not here: {reason}");
             return ExitCode::SUCCESS;
         }
     };
-    println!("# {}", place.title());
+    println!("# {}", test_fs.title());
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        WHERE.set(place.unwrap_or_default());
+        let location = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        WHERE.set(location.unwrap_or_default());
     }));
     let (mut passed, mut failed, mut absent) = (0, 0, 0);
     for row in &rows {
         let start = Instant::now();
-        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&place)));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&test_fs)));
         let time = start.elapsed().as_secs_f32();
         match result.map_err(|payload| reason(&*payload)) {
             Ok(()) => {

@@ -20,7 +20,7 @@ use crate::{
     compare::{Times, differences},
     disk::native_only,
     not_here,
-    place::{Place, is_root},
+    test_fs::{TestFs, is_root},
     trial::{End, Ran, Trial, error, run},
 };
 
@@ -62,12 +62,12 @@ touch -h -a -d '2010-10-10 10:10:10.9' file sub link
 "#;
 
 /// Makes the tree in a directory of its own.
-fn everything(place: &Place, dir: &Path) {
+fn everything(test_fs: &TestFs, dir: &Path) {
     let mut script = format!("set -e; umask 022; {EVERYTHING}");
     if is_root() {
         script += OF_ROOT;
     }
-    if place.is_whole() {
+    if test_fs.is_whole() {
         script += ATTRIBUTES;
     }
     shell(dir, &(script + TIMES));
@@ -91,8 +91,8 @@ fn cp(dir: &Path) -> Command {
 /// Makes two directories by one script, lets `cp` and `mapcp` do the same in them, and compares
 /// what they leave. They are called with the words of `arguments`.
 #[track_caller]
-fn does_as_cp(place: &Place, prepare: impl Fn(&Path), arguments: &str) -> Ran {
-    let t = Trial::new(place);
+fn does_as_cp(test_fs: &TestFs, prepare: impl Fn(&Path), arguments: &str) -> Ran {
+    let t = Trial::new(test_fs);
     let (one, other) = (t.path("one"), t.path("other"));
     for dir in [&one, &other] {
         fs::create_dir(dir).unwrap();
@@ -100,7 +100,7 @@ fn does_as_cp(place: &Place, prepare: impl Fn(&Path), arguments: &str) -> Ran {
     }
     let words: Vec<&str> = arguments.split_whitespace().collect();
     let mut command = cp(&one);
-    let wanted = run(command.args(words.iter().filter(|&&word| word != "--in-place")));
+    let wanted = run(command.args(words.iter().filter(|&&word| word != "--in-test_fs")));
     let ran = run(t.mapcp(&words).current_dir(&other));
     let mut differ = differences(&one, &other, Times::OfFiles);
     if one.join("source").is_dir() {
@@ -152,45 +152,45 @@ pub fn rows(rows: &mut Rows) {
         "--recursive --no-dereference --preserve=mode,timestamps,ownership",
         "-dPR",
     ] {
-        rows.add(format!("a tree with everything, {options}, as cp does"), move |place| {
+        rows.add(format!("a tree with everything, {options}, as cp does"), move |test_fs| {
             native_only();
-            whole_only(place);
-            does_as_cp(place, |dir| everything(place, dir), &format!("{options} source dest"));
+            whole_only(test_fs);
+            does_as_cp(test_fs, |dir| everything(test_fs, dir), &format!("{options} source dest"));
         });
         if options.contains('L') {
             continue; // cp does not replace special files then.
         }
         rows.add(
             format!("a tree with everything over itself, {options}, as cp does"),
-            move |place| {
+            move |test_fs| {
                 native_only();
-                whole_only(place);
+                whole_only(test_fs);
                 let prepare = |dir: &Path| {
-                    everything(place, dir);
+                    everything(test_fs, dir);
                     shell(dir, "cp -a source dest; cp source/file dest/new; chmod u+w dest/one");
                 };
-                does_as_cp(place, prepare, &format!("--in-place -T {options} source dest"));
+                does_as_cp(test_fs, prepare, &format!("--in-test_fs -T {options} source dest"));
             },
         );
     }
     for (number, (script, arguments)) in CASES.iter().enumerate() {
-        rows.add(format!("as cp does {number}: {arguments} | {script}"), move |place| {
+        rows.add(format!("as cp does {number}: {arguments} | {script}"), move |test_fs| {
             native_only();
-            whole_only(place);
-            does_as_cp(place, |dir| shell(dir, &format!("{script}\n{FIXED}")), arguments);
+            whole_only(test_fs);
+            does_as_cp(test_fs, |dir| shell(dir, &format!("{script}\n{FIXED}")), arguments);
         });
     }
-    rows.add("a tree of 10,000 levels, -a", |place| deep(place, None));
-    rows.add("a tree of 10,000 levels, -a, with 64 descriptors and 32 MiB", |place| {
-        deep(place, Some((64, 32 << 20)));
+    rows.add("a tree of 10,000 levels, -a", |test_fs| deep(test_fs, None));
+    rows.add("a tree of 10,000 levels, -a, with 64 descriptors and 32 MiB", |test_fs| {
+        deep(test_fs, Some((64, 32 << 20)));
     });
     rows.add("20,000 files: the memory does not grow with them", many);
     rows.add("hard links between distant directories of a deep tree", distant_links);
     rows.add("a tree is not copied into itself", into_itself);
     rows.add("-x: a mount point is copied, and not what is mounted there", one_file_system);
     rows.add("a tree, without openat2, fchmodat2 and O_TMPFILE", old_kernel);
-    rows.add("a tree: the summary counts files and bytes", |place| {
-        let t = Trial::new(place);
+    rows.add("a tree: the summary counts files and bytes", |test_fs| {
+        let t = Trial::new(test_fs);
         shell(&t.dir, "mkdir -p source/a; printf 123 >source/x; printf 45 >source/a/y; mkdir dest");
         t.run(["-r", "source", "dest"]).is(End::Exit(0), "Copied 2 files, 5 bytes\n", "");
         let ran = t.run(["-rv", "source/a", "dest"]);
@@ -198,12 +198,12 @@ pub fn rows(rows: &mut Rows) {
         assert!(ran.out.ends_with(")\nCopied 1 files, 2 bytes\n"), "{ran:?}");
         assert!(ran.out.contains("'source/a/y' -> 'dest/a/y' (2 bytes, "), "{ran:?}");
     });
-    rows.add("-i asks, and copies after yes", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-i asks, and copies after yes", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "new");
         t.file("dest", "old");
         for (answer, contents) in [("n\n", "old"), ("", "old"), ("yes\n", "new")] {
-            let input = t.place.beside("answer");
+            let input = t.test_fs.beside("answer");
             fs::write(&input, answer).unwrap();
             let output = t
                 .mapcp(["-iq", "source", "dest"])
@@ -331,8 +331,8 @@ const CASES: &[(&str, &str)] = &[
 const FIXED: &str = "find . -newermt 2015-01-01 -exec touch -h -d '2014-04-04 04:04:04.4' {} +";
 
 /// File systems that lack some attributes are compared with cp elsewhere.
-fn whole_only(place: &Place) {
-    if !place.is_whole() {
+fn whole_only(test_fs: &TestFs) {
+    if !test_fs.is_whole() {
         not_here("cp and mapcp leave different things where attributes cannot be kept");
     }
 }
@@ -358,11 +358,11 @@ fn make_deep(dir: &Path, levels: usize) {
     }
 }
 
-fn deep(place: &Place, limits: Option<(u64, u64)>) {
+fn deep(test_fs: &TestFs, limits: Option<(u64, u64)>) {
     native_only();
-    let t = Trial::new(place);
+    let t = Trial::new(test_fs);
     fs::create_dir(t.path("source")).unwrap();
-    make_deep(&t.path("source"), if place.kind == "fuse" { 500 } else { 10_000 });
+    make_deep(&t.path("source"), if test_fs.kind == "fuse" { 500 } else { 10_000 });
     let mut copy = t.mapcp(["-aq", "source", "dest"]);
     if let Some((files, memory)) = limits {
         limit(&mut copy, Resource::Nofile, files);
@@ -383,10 +383,10 @@ fn limit(command: &mut Command, resource: Resource, most: u64) {
     unsafe { command.pre_exec(move || setrlimit(resource, limit).map_err(error)) };
 }
 
-fn many(place: &Place) {
+fn many(test_fs: &TestFs) {
     native_only();
-    let t = Trial::new(place);
-    let count = if place.kind == "fuse" || place.kind == "vfat" { 2000 } else { 20_000 };
+    let t = Trial::new(test_fs);
+    let count = if test_fs.kind == "fuse" || test_fs.kind == "vfat" { 2000 } else { 20_000 };
     fs::create_dir_all(t.path("source/more")).unwrap();
     for number in 0..count {
         let dir = if number % 2 == 0 { "source" } else { "source/more" };
@@ -399,9 +399,9 @@ fn many(place: &Place) {
     assert!(differ.is_empty(), "{differ}");
 }
 
-fn distant_links(place: &Place) {
+fn distant_links(test_fs: &TestFs) {
     native_only();
-    let t = Trial::new(place);
+    let t = Trial::new(test_fs);
     fs::create_dir_all(t.path("source/z")).unwrap();
     fs::write(t.path("source/file"), "linked").unwrap();
     if fs::hard_link(t.path("source/file"), t.path("source/z/other")).is_err() {
@@ -429,7 +429,7 @@ fn distant_links(place: &Place) {
     assert!(differ.is_empty(), "{differ}");
 }
 
-fn into_itself(place: &Place) {
+fn into_itself(test_fs: &TestFs) {
     for (arguments, source) in [
         (["-r", "source", "source/new"], "source"),
         (["-r", "source", "source/sub"], "source"),
@@ -440,7 +440,7 @@ fn into_itself(place: &Place) {
         (["-r", "source/sub/..", "source/sub/new"], "source/sub/.."),
         (["-r", ".", "source/new"], "."),
     ] {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.directory("source");
         t.directory("source/sub");
         t.file("source/file", "contents");
@@ -449,12 +449,12 @@ fn into_itself(place: &Place) {
     }
 }
 
-fn one_file_system(place: &Place) {
+fn one_file_system(test_fs: &TestFs) {
     native_only();
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     shell(&t.dir, "mkdir -p source/mounted source/other; printf 1 >source/other/file");
     let volume = t.path("source/mounted");
     shell(&t.dir, "mount -t tmpfs none source/mounted; printf 2 >source/mounted/file");
@@ -472,16 +472,16 @@ fn one_file_system(place: &Place) {
     t.check();
 }
 
-fn old_kernel(place: &Place) {
+fn old_kernel(test_fs: &TestFs) {
     native_only();
-    let t = Trial::new(place);
-    everything(place, &t.dir);
+    let t = Trial::new(test_fs);
+    everything(test_fs, &t.dir);
     let mut copy = t.mapcp(["-aq", "source", "dest"]);
     use crate::watch::{Calls, refuse};
     let calls = [Calls::all(sc::nr::OPENAT2), Calls::all(452), crate::signals::without_names()];
     refuse(&mut copy, &calls, rustix::io::Errno::NOSYS);
     let ran = run(&mut copy);
-    if place.is_whole() {
+    if test_fs.is_whole() {
         ran.is(End::Exit(0), "", "");
         let differ = differences(&t.path("source"), &t.path("dest"), Times::OfFiles);
         assert!(differ.is_empty(), "{differ}");

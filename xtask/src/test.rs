@@ -19,7 +19,7 @@ use crate::{
 
 /// The tests that run the programs of any architecture.
 const PROGRAM_TESTS: &[&str] =
-    &["--test=elf", "--test=hardening", "--test=programs", "--test=conformance"];
+    &["--test=conformance", "--test=elf", "--test=examples", "--test=hardening", "--test=mapcp"];
 
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
