@@ -15,7 +15,7 @@ _mapcp() {
     if [[ -n $words && $before == --* && $before != -- ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "-r --recursive -a --archive -n --no-clobber -u --update= -f --force -i --interactive -T --no-target-directory -t --target-directory -p --preserve= -P --no-dereference -L --dereference -x --one-file-system -l --link -s --symbolic-link --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "-r --recursive -a --archive -n --no-clobber -u --update= -f --force -i --interactive -T --no-target-directory -t --target-directory -p --preserve= -P --no-dereference -L --dereference -x --one-file-system -l --link -s --symbolic-link --atomic --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -5,6 +5,9 @@ use core::{
     fmt::{self, Write},
 };
 
+use linux_raw_sys::general::XATTR_NAME_MAX;
+
+use super::text::Text;
 use crate::syscall::Errno;
 
 /// Describes a failed copy: the action, the path and the cause.
@@ -19,6 +22,29 @@ pub struct Error<'a> {
     pub path: Path<'a>,
     /// Why it failed.
     pub cause: Cause,
+    /// Whether an existing file was to be replaced, which needs room for both and the permission to
+    /// rename. [`Options::in_place`](super::Options::in_place) needs neither.
+    pub replaces: bool,
+    /// The extended attribute that could not be set, or the empty string.
+    pub(super) attribute: AttributeName,
+}
+
+/// A buffer for the name of an extended attribute. Source: xattr(7).
+pub(super) type AttributeName = Text<{ XATTR_NAME_MAX as usize + 1 }>;
+
+impl<'a> Error<'a> {
+    /// Creates an error that names no extended attribute.
+    #[must_use]
+    pub const fn new(action: Action, path: Path<'a>, cause: Cause) -> Error<'a> {
+        Error { action, path, cause, replaces: false, attribute: AttributeName::new() }
+    }
+
+    /// Returns the name of the extended attribute that could not be set. `None` if the action is
+    /// not [`Action::SetAttribute`].
+    #[must_use]
+    pub fn attribute(&self) -> Option<&CStr> {
+        Some(self.attribute.as_c_str()).filter(|name| !name.is_empty())
+    }
 }
 
 macro_rules! actions {
@@ -71,6 +97,8 @@ actions! {
     SyncDirectory = "sync the directory of",
     /// Creates a temporary file in the destination's directory.
     CreateBeside = "create a file beside",
+    /// Links a temporary file that has no name to a name.
+    Link = "link a name to",
     /// Links or renames the temporary file to the destination's name.
     Name = "give the copy the name",
     /// Copies the owner and the access list of the file that is replaced to the temporary file.
@@ -106,9 +134,7 @@ actions! {
     /// Creates a symbolic link, a FIFO, a socket or a device.
     Create = "create",
     /// Creates a hard link to the source, or to an earlier copy of the source.
-    Link = "create the hard link",
-    /// Sets the owner of a symbolic link, a FIFO, a socket or a device.
-    SetOwner = "set the owner of",
+    HardLink = "create the hard link",
 }
 
 /// Says why an [`Action`] failed.
@@ -130,6 +156,9 @@ pub enum Cause {
     CutOff,
     /// The destination is longer than the data that was copied to it.
     OtherLength,
+    /// The destination is on hugetlbfs, whose files can only be mapped, and have a length of whole
+    /// huge pages.
+    HugePages,
     /// A worker process was killed.
     Worker,
     /// The file system reported success and changed nothing.
@@ -166,10 +195,11 @@ impl Cause {
             Cause::Ignored => OTHER + 6,
             Cause::EndsEarly => OTHER + 7,
             Cause::OtherLength => OTHER + 8,
-            Cause::Replaced => OTHER + 9,
-            Cause::IntoItself => OTHER + 10,
-            Cause::NotADirectory => OTHER + 11,
-            Cause::RelativeLink => OTHER + 12,
+            Cause::HugePages => OTHER + 9,
+            Cause::Replaced => OTHER + 10,
+            Cause::IntoItself => OTHER + 11,
+            Cause::NotADirectory => OTHER + 12,
+            Cause::RelativeLink => OTHER + 13,
         }
     }
 
@@ -186,9 +216,10 @@ impl Cause {
             Some(6) => Cause::Ignored,
             Some(7) => Cause::EndsEarly,
             Some(8) => Cause::OtherLength,
-            Some(9) => Cause::Replaced,
-            Some(10) => Cause::IntoItself,
-            Some(11) => Cause::NotADirectory,
+            Some(9) => Cause::HugePages,
+            Some(10) => Cause::Replaced,
+            Some(11) => Cause::IntoItself,
+            Some(12) => Cause::NotADirectory,
             Some(_) => Cause::RelativeLink,
         }
     }
@@ -205,7 +236,13 @@ impl From<Errno> for Cause {
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot ")?;
-        self.action.fmt(f)?;
+        if let Some(name) = self.attribute() {
+            f.write_str("set the attribute ")?;
+            Quoted(name.to_bytes()).fmt(f)?;
+            f.write_str(" of")?;
+        } else {
+            self.action.fmt(f)?;
+        }
         f.write_str(" ")?;
         self.path.fmt(f)?;
         f.write_str(": ")?;
@@ -223,6 +260,7 @@ impl fmt::Display for Cause {
             Cause::EndsEarly => "it ends before the size that its file system reports",
             Cause::CutOff => "it was truncated during the copy",
             Cause::OtherLength => "it is longer than what was copied",
+            Cause::HugePages => "hugetlbfs takes only mapped copies of whole huge pages",
             Cause::Worker => "a worker process was killed",
             Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source with this name was copied there",
@@ -351,7 +389,7 @@ mod tests {
     #[test]
     fn one_line_for_each_error() {
         let path = Path { base: c"a b", name: None };
-        let line = |action, cause| Error { action, path, cause }.to_string();
+        let line = |action, cause| Error::new(action, path, cause).to_string();
         assert_eq!(
             line(Action::Open, Cause::Errno(Errno::ENOENT)),
             "cannot open 'a b': No such file or directory (ENOENT)"

@@ -42,7 +42,7 @@ pub use process::*;
 pub use process_vm::*;
 pub use procmap::*;
 pub use signal::*;
-pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
+pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx, statx_attributes};
 pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 

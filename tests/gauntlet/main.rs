@@ -21,6 +21,7 @@ mod compressed;
 mod dests;
 mod disk;
 mod durable;
+mod fallbacks;
 mod fuse;
 mod hugetlbfs;
 mod limits;
@@ -91,6 +92,7 @@ fn rows() -> Vec<Row> {
     changes::rows(&mut rows);
     signals::rows(&mut rows);
     refused::rows(&mut rows);
+    fallbacks::rows(&mut rows);
     command_line::rows(&mut rows);
     options::rows(&mut rows);
     trees::rows(&mut rows);

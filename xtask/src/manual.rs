@@ -147,6 +147,17 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         short: None,
+        long: "atomic",
+        value: Nothing,
+        help: "fail if DEST cannot be replaced in one step",
+        manual: "Fails if DEST cannot be created or replaced in one step. Without this option, \
+                 mapcp writes into DEST, as cp does, if the file system or a policy permits \
+                 nothing else: without renaming, in an append-only directory, over a file that \
+                 is a mount point, over a file of another owner. --verbose prints in place for \
+                 such a copy. Of --atomic and --in-place, the last one counts.",
+    },
+    Opt {
+        short: None,
         long: "in-place",
         value: Nothing,
         help: "write into an existing DEST, do not replace it",

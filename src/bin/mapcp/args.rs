@@ -43,7 +43,7 @@ pub enum When {
 
 /// The options, each as its letter, or a digit for an option without a letter, and its name.
 const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
-    1in-place 2sync 3sparse 4method 5progress aarchive rrecursive Pno-dereference Ldereference \
+    1in-place 2sync 3sparse 4method 5progress 6atomic aarchive rrecursive Pno-dereference Ldereference \
     fforce iinteractive uupdate Tno-target-directory ttarget-directory xone-file-system llink \
     ssymbolic-link";
 
@@ -164,7 +164,15 @@ impl<'a> Settings<'a> {
             (b'n', _) => &mut tree.file.no_clobber,
             (b'v', _) => &mut self.verbose,
             (b'q', _) => &mut self.quiet,
-            (b'1', _) => &mut tree.file.in_place,
+            // The last of these two options counts.
+            (b'1', _) => {
+                tree.file.atomic = false;
+                &mut tree.file.in_place
+            }
+            (b'6', _) => {
+                tree.file.in_place = false;
+                &mut tree.file.atomic
+            }
             (b'2', _) => &mut tree.file.sync,
             (b'f', _) => &mut tree.force,
             (b'i', _) => {

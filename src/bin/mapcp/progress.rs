@@ -1,17 +1,22 @@
 //! Shows the progress of a copy on one line of standard error.
 
-use core::fmt::{self, Write};
+use core::{
+    ffi::CStr,
+    fmt::{self, Write},
+};
 
 use baremap::{
+    fd::CWD,
     rt::{Decimal, STDERR, eprint},
-    syscall::{self, ClockId},
+    syscall::{self, AtFlags, ClockId},
 };
 
 use super::args::When;
 
 /// The progress line of one file, or of a tree. Times are in milliseconds of the monotonic clock.
-pub struct Progress {
+pub struct Progress<'a> {
     when: When,
+    dest: &'a CStr,
     /// The time of the first report.
     start: Option<u64>,
     /// The time at which the line is drawn next.
@@ -25,10 +30,10 @@ const PATIENCE: u64 = 1000;
 /// The shortest time in milliseconds between two updates of the line.
 const PAUSE: u64 = 100;
 
-impl Progress {
+impl<'a> Progress<'a> {
     /// Starts without a line.
-    pub fn new(when: When) -> Progress {
-        Progress { when, start: None, due: 0, is_drawn: false }
+    pub fn new(when: When, dest: &'a CStr) -> Progress<'a> {
+        Progress { when, dest, start: None, due: 0, is_drawn: false }
     }
 
     /// Reports that `done` bytes were copied, of `total` if the total is known, and of a tree the
@@ -40,12 +45,15 @@ impl Progress {
         }
         let Ok(now) = syscall::clock_gettime(ClockId::Monotonic) else { return };
         let now = now.sec as u64 * 1000 + now.nsec as u64 / 1_000_000;
-        if self.start.is_none() && self.when == When::Auto {
-            if !is_terminal() {
+        if self.start.is_none() {
+            // The data goes to standard error, and nothing else does.
+            if leads_to_stderr(self.dest) || self.when == When::Auto && !is_terminal() {
                 self.when = When::Never;
                 return;
             }
-            self.due = now + PATIENCE;
+            if self.when == When::Auto {
+                self.due = now + PATIENCE;
+            }
         }
         let start = *self.start.get_or_insert(now);
         if now >= self.due || over {
@@ -91,6 +99,12 @@ impl fmt::Display for Line {
         }
         Ok(())
     }
+}
+
+/// Returns whether a path leads to the file or the pipe that is standard error.
+fn leads_to_stderr(path: &CStr) -> bool {
+    let found = syscall::fstatat(CWD, path, AtFlags::empty());
+    found.is_ok_and(|found| syscall::fstat(STDERR).is_ok_and(|err| err.is_same_file(&found)))
 }
 
 /// Returns whether standard error is a terminal.

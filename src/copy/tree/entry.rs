@@ -3,6 +3,7 @@
 use super::walk::{Level, open_to_change};
 use super::*;
 use crate::copy::dest::Scratch;
+use crate::copy::error::AttributeName;
 use crate::copy::temporary::proc_path;
 use crate::copy::{Copied, Source, attributes, copy_file};
 use crate::fd::AsRawFd;
@@ -159,11 +160,17 @@ impl Copier<'_> {
         if self.decide(stat, &mut to, entry.to)? == Decision::Skip {
             return self.done(entry, stat, What::Skipped);
         }
-        let mut copied = Copied { bytes: 0, method: None, path: entry.to };
-        let (file_options, observer) = (&self.options.file, &mut *self.observer);
-        copy_file(file_options, &from, &to, &mut copied, &mut |done, total| {
-            observer.progress(done, total);
-        })?;
+        let mut copied =
+            Copied { bytes: 0, method: None, path: entry.to, existing: None, in_place: false };
+        let mut attribute = AttributeName::new();
+        let (file, observer) = (&self.options.file, &mut *self.observer);
+        let mut progress = |done, total| observer.progress(done, total);
+        let result = copy_file(file, &from, &to, &mut copied, &mut attribute, &mut progress);
+        if let Err(failure) = result {
+            let error = failure.error(entry.from, &copied, attribute);
+            self.observer.failed(error);
+            return Ok(None);
+        }
         let what = copied.method.map_or(What::Skipped, |method| What::Copied(copied.bytes, method));
         self.done(entry, stat, what)
     }
@@ -224,7 +231,7 @@ impl Copier<'_> {
         let existing = syscall::fstatat(entry.to_dir, entry.to_name, AtFlags::SYMLINK_NOFOLLOW);
         let is_linked = existing.is_ok_and(|existing| existing.is_same_file(&stat));
         let made = is_linked
-            || self.put(entry, &stat, Action::Link, &mut |dir, name| {
+            || self.put(entry, &stat, Action::HardLink, &mut |dir, name| {
                 syscall::linkat(entry.from_dir, entry.from_name, dir, name, follow)
             })?;
         let what = if made { What::HardLink } else { What::Skipped };
@@ -267,7 +274,7 @@ impl Copier<'_> {
 
     #[cold]
     fn link_to(&mut self, entry: &Entry<'_>, first: links::Place) -> Outcome<()> {
-        let failed = |errno| dest(Action::Link, errno);
+        let failed = |errno| dest(Action::HardLink, errno);
         self.links.open(self.base, first.dir).map_err(failed)?;
         let name = self.links.name(first);
         let Some(dir) = self.links.opened() else { return Err(failed(Errno::ENOENT)) };
@@ -387,7 +394,7 @@ impl Copier<'_> {
         }
         if !preserve.is_empty() {
             let from = Source { file: level.from(), stat: level.stat };
-            attributes::preserve(&from, level.to(), preserve)?;
+            attributes::preserve(&from, level.to(), preserve, &mut AttributeName::new())?;
         }
         crate::copy::sync(level.to(), self.options.file.sync)
     }

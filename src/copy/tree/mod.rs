@@ -224,7 +224,7 @@ impl<'a> TreeCopy<'a> {
             }
             Err(errno) => {
                 let path = Path { base: dest, name: None };
-                Err(Error { action: Action::CopyTo, path, cause: errno.into() })
+                Err(Error::new(Action::CopyTo, path, errno.into()))
             }
         }
     }
