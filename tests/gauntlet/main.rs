@@ -16,6 +16,7 @@ mod attributes;
 mod changes;
 mod clones;
 mod command_line;
+mod compare;
 mod compressed;
 mod dests;
 mod disk;
@@ -39,6 +40,7 @@ mod sizes;
 mod sources;
 mod streams;
 mod test_fs;
+mod trees;
 mod trial;
 mod watch;
 
@@ -99,6 +101,7 @@ fn rows() -> Vec<Row> {
     notify::rows(&mut rows);
     command_line::rows(&mut rows);
     options::rows(&mut rows);
+    trees::rows(&mut rows);
     let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two rows have one name");

@@ -145,6 +145,11 @@ impl<'a> Trial<'a> {
         self.things.insert(name.into(), Thing::Sparse(len, marks));
     }
 
+    /// That there is to be a directory.
+    pub fn becomes_directory(&mut self, name: &str) {
+        self.things.insert(name.into(), Thing::Directory);
+    }
+
     /// What a file is to have is what another has.
     pub fn becomes_as(&mut self, name: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
         let thing = self.things[other.as_ref()].clone();
