@@ -29,7 +29,8 @@
 //! 8. Only if the program has to bring the code that a signal handler returns to: that code, and
 //!    the function that sets it (`set_restorer`).
 //! 9. The guarded copy (`fixups_and_copy`), which the macro `guarded_copy!` makes from three
-//!    pieces of assembly.
+//!    pieces of assembly, and the function that selects its instructions (`prepare_copy`). It is that
+//!    of [`common`] where all processors have the same instructions.
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
 //!
@@ -117,8 +118,11 @@ const _: () = {
     let _: u32 = R_RELATIVE;
     let _: fn(&mut kernel_sigaction) = set_restorer;
     let _: unsafe extern "C" fn() = fixups_and_copy;
+    let _: fn() = prepare_copy;
     let _: [usize; 2] = [PROGRAM_COUNTER, SIGNAL_MASK];
 };
 
 #[doc(hidden)]
-pub use common::{SA_RESTORER, fixup_address, guarded_copy, nr, program_counter, signal_mask};
+pub use common::{
+    SA_RESTORER, context_link, fixup_address, guarded_copy, nr, program_counter, signal_mask,
+};

@@ -6,10 +6,11 @@ use linux_raw_sys::errno;
 
 use crate::decimal::Decimal;
 
-/// An error number of the kernel, from 1 to 4095.
+/// An error number. System calls return numbers from 1 to 4095; [`new`](Errno::new) accepts any.
 ///
 /// `Display` writes the kernel's text and the name, such as `No such file or directory
-/// (ENOENT)`. Numbers differ between architectures; names do not.
+/// (ENOENT)`, or `Unknown error 5000` for a number without a name. Numbers differ between
+/// architectures; names do not.
 ///
 /// Source: errno(3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +122,7 @@ macro_rules! errors {
     };
 }
 
-// The texts are the comments in the kernel's headers, and tests/oracle.rs compares them with the
+// The texts are the comments in the kernel's headers, and tests/oracle compares them with the
 // crate `syscalls`. The numbers are this architecture's.
 errors! {
     EPERM "Operation not permitted",

@@ -1,7 +1,7 @@
-//! Owned and borrowed file descriptors, with the interface of `std::os::fd`.
+//! Defines owned and borrowed file descriptors, with the interface of `std::os::fd`.
 //!
-//! With the feature `std` they are the standard library's own types and traits, so that a
-//! `File` can be passed wherever a descriptor is expected.
+//! With the feature `std`, the types and traits are the standard library's own, so that a `File`
+//! can be passed wherever a descriptor is expected.
 
 #[cfg(feature = "std")]
 pub use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -17,8 +17,9 @@ use crate::errno::{Errno, Result};
 /// Stands for the working directory where a call takes the descriptor of a directory
 /// (`AT_FDCWD`).
 ///
-/// It is not a descriptor. Of the calls that take a descriptor, only those whose names end in
-/// `at` accept it; others fail with `EBADF`.
+/// It is not a descriptor. Only calls that take a directory and a path accept it, such as
+/// [`openat`](crate::syscall::openat) and [`statx`](crate::syscall::statx()); all other calls fail
+/// with `EBADF`.
 // SAFETY: the kernel never returns −100 as a descriptor, so nothing can close it.
 pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(AT_FDCWD) };
 
@@ -109,7 +110,7 @@ mod own {
         /// Duplicates the file descriptor.
         ///
         /// Both descriptors share one position, one set of status flags and one lock. The
-        /// duplicate is closed on `execve`.
+        /// duplicate is closed on `execve`, and its number is at least 3.
         ///
         /// # Errors
         ///
@@ -133,7 +134,7 @@ mod own {
         /// Duplicates the file descriptor.
         ///
         /// Both descriptors share one position, one set of status flags and one lock. The
-        /// duplicate is closed on `execve`.
+        /// duplicate is closed on `execve`, and its number is at least 3.
         ///
         /// # Errors
         ///

@@ -50,13 +50,13 @@ fn is_of(target: &str, architecture: &str) -> bool {
 
 #[test]
 fn each_has_a_row_in_the_test_matrix() {
-    let targets = quoted(&read("xtask/src/rows.rs"), "target: ");
-    let host = quoted(&read("xtask/src/rows.rs"), "HOST: &str = ");
+    let targets = quoted(&read("xtask/src/targets.rs"), "triple: ");
+    let host = quoted(&read("xtask/src/targets.rs"), "HOST: &str = ");
     for architecture in architectures() {
         let mut targets = targets.union(&host);
         assert!(
             targets.any(|target| is_of(target, &architecture)),
-            "{architecture} has no row in xtask/src/rows.rs"
+            "{architecture} has no row in xtask/src/targets.rs"
         );
     }
 }

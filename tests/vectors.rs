@@ -1,11 +1,11 @@
-//! Registers that the kernel does not keep in a system call, and of which the compiler makes
-//! use only if it is asked to: RISC-V's vectors, and aarch64's scalable ones. No emulator of
-//! calls changes them, so what the compiler makes of a call is read.
+//! Registers that the kernel does not preserve in a system call, and which the compiler uses only
+//! on request: RISC-V's vector registers, and aarch64's scalable ones. A user-mode emulator
+//! preserves them, so the compiled code is examined.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-/// A value that is best kept in a vector register from one loop to the next, in a function with
-/// `ATTRIBUTE`.
+/// A value that the compiler would like to keep in a vector register between two loops, in a function
+/// with `ATTRIBUTE`.
 const PROBE: &str = "
 #![no_std]
 
@@ -26,7 +26,7 @@ enum For {
     Function,
 }
 
-/// The instructions of the function, as the compiler makes them with this feature.
+/// Returns the instructions of the function, compiled with this feature.
 fn instructions(target: &str, feature: &str, enabled: For) -> Vec<String> {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
     let sysroot = String::from_utf8(sysroot.stdout).unwrap();
@@ -64,7 +64,7 @@ fn instructions(target: &str, feature: &str, enabled: For) -> Vec<String> {
     lines.map(|line| line.replace('\t', " ")).collect()
 }
 
-/// The names of registers in an instruction that are of these kinds.
+/// Returns the names of those registers in an instruction that are of these kinds.
 fn registers<'a>(instruction: &'a str, kinds: &'a [char]) -> impl Iterator<Item = &'a str> {
     let words = instruction.split(|c: char| !c.is_ascii_alphanumeric());
     words
@@ -72,7 +72,7 @@ fn registers<'a>(instruction: &'a str, kinds: &'a [char]) -> impl Iterator<Item 
         .filter(move |word| word.strip_prefix(kinds).is_some_and(|rest| rest.parse::<u8>().is_ok()))
 }
 
-/// After the call, each register is first written, and then used.
+/// After the call, each register is written before it is read.
 fn nothing_is_kept(target: &str, feature: &str, enabled: For, call: &str, kinds: &[char]) {
     let instructions = instructions(target, feature, enabled);
     let at = instructions.iter().position(|line| line.starts_with(call));

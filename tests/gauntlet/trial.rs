@@ -33,7 +33,7 @@ use rustix::{
     },
 };
 
-use crate::{common, not_here, place::Place};
+use crate::{common, not_here, test_fs::TestFs};
 
 /// How long a copy may take before it hangs.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -51,19 +51,19 @@ enum Thing {
 }
 
 pub struct Trial<'a> {
-    pub place: &'a Place,
+    pub test_fs: &'a TestFs,
     pub dir: PathBuf,
     things: BTreeMap<OsString, Thing>,
 }
 
 impl<'a> Trial<'a> {
-    pub fn new(place: &'a Place) -> Trial<'a> {
-        Trial::in_dir(place, place.dir())
+    pub fn new(test_fs: &'a TestFs) -> Trial<'a> {
+        Trial::in_dir(test_fs, test_fs.dir())
     }
 
     /// In a directory on a file system made for it.
-    pub fn in_dir(place: &'a Place, dir: PathBuf) -> Trial<'a> {
-        Trial { place, dir, things: BTreeMap::new() }
+    pub fn in_dir(test_fs: &'a TestFs, dir: PathBuf) -> Trial<'a> {
+        Trial { test_fs, dir, things: BTreeMap::new() }
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -74,7 +74,7 @@ impl<'a> Trial<'a> {
     /// is known to lack something may say so.
     pub fn made(&self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
-            if self.place.is_whole() {
+            if self.test_fs.is_whole() {
                 panic!("{what}: {error}");
             }
             not_here(format!("{what}: {error}"));
@@ -145,6 +145,11 @@ impl<'a> Trial<'a> {
         self.things.insert(name.into(), Thing::Sparse(len, marks));
     }
 
+    /// That there is to be a directory.
+    pub fn becomes_directory(&mut self, name: &str) {
+        self.things.insert(name.into(), Thing::Directory);
+    }
+
     /// What a file is to have is what another has.
     pub fn becomes_as(&mut self, name: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
         let thing = self.things[other.as_ref()].clone();
@@ -209,6 +214,11 @@ impl<'a> Trial<'a> {
             writeln!(wrong, "{name:?} is missing").unwrap();
         }
         assert!(wrong.is_empty(), "{wrong}");
+    }
+
+    /// Ends the trial without removing its directory.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 
     /// Whether a file is what it is to be.
@@ -295,14 +305,14 @@ fn is_sparse(path: &Path, len: u64, marks: &[(u64, Vec<u8>)]) -> io::Result<Opti
             for (offset, bytes) in marks {
                 // What of the mark is in this part is blanked, if it is right.
                 for (number, &byte) in bytes.iter().enumerate() {
-                    let place = (offset + number as u64).checked_sub(at);
-                    if let Some(found) = place.and_then(|place| buffer.get_mut(place as usize)) {
+                    let index = (offset + number as u64).checked_sub(at);
+                    if let Some(found) = index.and_then(|index| buffer.get_mut(index as usize)) {
                         *found ^= byte;
                     }
                 }
             }
-            if let Some(place) = buffer.iter().position(|&byte| byte != 0) {
-                return Ok(Some(format!("differs at byte {}", at + place as u64)));
+            if let Some(index) = buffer.iter().position(|&byte| byte != 0) {
+                return Ok(Some(format!("differs at byte {}", at + index as u64)));
             }
             at += buffer.len() as u64;
         }
@@ -504,7 +514,7 @@ pub fn pages(len: usize) -> Vec<u8> {
 
 /// A row that a user without privileges is needed for.
 pub fn as_another_user(trial: &Trial, command: &mut Command) {
-    if !crate::place::is_root() {
+    if !crate::test_fs::is_root() {
         not_here("to run as another user needs root");
     }
     const NOBODY: u32 = 65534;
