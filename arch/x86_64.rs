@@ -117,7 +117,10 @@ static HAS_AVX: AtomicBool = AtomicBool::new(false);
 pub fn prepare_copy() {
     const AVX_AND_OSXSAVE: u32 = 1 << 28 | 1 << 27;
     const XMM_AND_YMM: u64 = 1 << 2 | 1 << 1;
-    if __cpuid(1).ecx & AVX_AND_OSXSAVE == AVX_AND_OSXSAVE {
+    #[allow(unused_unsafe, reason = "Rust 1.88 declares it as unsafe")]
+    // SAFETY: all processors of x86_64 have the instruction.
+    let features = unsafe { __cpuid(1) }.ecx;
+    if features & AVX_AND_OSXSAVE == AVX_AND_OSXSAVE {
         let (low, high): (u32, u32);
         // SAFETY: the processor has the instruction, because the kernel has enabled it (OSXSAVE).
         unsafe {
@@ -200,7 +203,7 @@ guarded_copy! {
         "cmp byte ptr [rip + {avx}], 0",
         "je 12f",
         "cmp rdx, 256",
-        "ja 10f",
+        "ja 14f",
         "vmovups ymm0, [rsi]",          // to 256 bytes
         "vmovups ymm1, [rsi + 32]",
         "vmovups ymm2, [rsi + 64]",
@@ -220,7 +223,7 @@ guarded_copy! {
         "vzeroupper",                   // or instructions for 16 bytes are slow on Intel
         "xor eax, eax",
         "ret",
-        "10:",
+        "14:",
         "vmovups ymm0, [rsi]",          // 32 bytes, after which
         "vmovups [rdi], ymm0",
         "mov rax, rdi",
@@ -229,7 +232,7 @@ guarded_copy! {
         "sub rsi, rax",
         "sub rdi, rax",                 // the destination is aligned
         "lea rcx, [r8 - 128]",
-        "11:",
+        "15:",
         "vmovups ymm0, [rsi]",          // 128 bytes
         "vmovups ymm1, [rsi + 32]",
         "vmovups ymm2, [rsi + 64]",
@@ -241,7 +244,7 @@ guarded_copy! {
         "sub rsi, -128",                // one byte shorter than an addition
         "sub rdi, -128",
         "cmp rdi, rcx",
-        "jb 11b",
+        "jb 15b",
         "vmovups ymm0, [r9 - 128]",     // the last 128 bytes
         "vmovups ymm1, [r9 - 96]",
         "vmovups ymm2, [r9 - 64]",
