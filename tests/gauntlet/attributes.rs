@@ -25,7 +25,7 @@ use crate::{
     trial::{Trial, run},
 };
 
-/// The attribute that is a file's access list. Source: acl(5).
+/// The extended attribute that holds a file's access list. Source: acl(5).
 const ACCESS: &str = "system.posix_acl_access";
 
 pub fn rows(rows: &mut Rows) {
@@ -69,9 +69,9 @@ pub fn rows(rows: &mut Rows) {
     }
 }
 
-/// The list that lets a number of named users read and write, as the kernel has it: tags and
-/// permissions of the owner, the users, the group, what they may have at most, and others.
-/// Source: `linux/posix_acl_xattr.h`.
+/// Returns the access list that lets a number of named users read and write, in the kernel's
+/// format: tags and permissions of the owner, the users, the group, the mask, and others. Source:
+/// `linux/posix_acl_xattr.h`.
 fn list(users: u32) -> Vec<u8> {
     let entry = |tag: u8, may: u8, who: u32| [&[tag, 0, may, 0][..], &who.to_le_bytes()].concat();
     let named = (0..users).flat_map(|number| entry(2, 6, 20_000 + number));
@@ -109,8 +109,8 @@ fn access_list(test_fs: &TestFs, users: u32) {
     t.check();
 }
 
-/// An overwritten file has its permissions, or it is the old one and a message says what could
-/// not be set.
+/// A file that replaces another gets its permissions. Otherwise the old file stays, and a message
+/// names what could not be set.
 fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
     let odd = Odd::new(test_fs, Fault { unnamed, ignores_modes: true, ..Fault::NONE });
     let mut t = Trial::new(test_fs);
@@ -118,7 +118,7 @@ fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
     fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o640)).unwrap();
     let dest = odd.dir.join("dest");
     let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
-    // As the file system makes it; the last number is the umask of the copy.
+    // The file system gives the file its own permissions. The last number is the umask of the copy.
     for (bits, mask, kept) in
         [(0o644, 0o022, true), (0o600, 0o077, true), (0o640, 0, true), (0o666, 0o022, false)]
     {
@@ -147,7 +147,7 @@ fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
                 let cause = "the file system ignores the change";
                 let path = dest.display();
                 ran.fails(&format!("cannot set the permissions of '{path}': {cause}"));
-                // The permissions of the source are not essential, those of the old file are.
+                // The permissions of the source are optional, and those of the old file are not.
                 let data = if option == "-p" && kept { t.read("source") } else { Vec::new() };
                 assert!(fs::read(&dest).unwrap() == data);
             }
@@ -155,7 +155,7 @@ fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
             assert_eq!(fs::read_dir(&odd.dir).unwrap().count(), 1);
         }
     }
-    // The file is another user's, whose group is not to be read by that of this process.
+    // The file belongs to another user, and to a group whose members must not read it.
     let _ = chown(&dest, Some(1), Some(2));
     let ran = run(t.mapcp(["source"]).arg(&dest));
     assert!(ran.err.contains("cannot "), "{ran:?}");

@@ -1,4 +1,4 @@
-//! A destination on hugetlbfs, whose files cannot be written to but by a mapping.
+//! A destination on hugetlbfs, whose files can be written to only by a mapping.
 
 use std::{ffi::CString, fs, os::unix::ffi::OsStrExt};
 
@@ -36,7 +36,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// The huge pages of the system, which are as many as before when this is dropped.
+/// The system's pool of huge pages, whose size is restored when the value is dropped.
 struct HugePages(String);
 
 impl HugePages {
@@ -75,7 +75,7 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
         line.to_owned()
     };
     let before = free();
-    // None of them is a whole number of huge pages of 2 MiB.
+    // None of these sizes is a multiple of 2 MiB.
     for size in [1, 4096, 300_000, 3_000_000, 5_000_000] {
         fs::write(&from, pages(size)).unwrap();
         for way in WAYS {
@@ -92,12 +92,12 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
             assert_eq!(free(), before, "{way:?}");
         }
     }
-    // Whole huge pages can be had: by mapping them alone.
+    // A multiple of the huge page size can be copied, but only by mapping.
     fs::write(&from, pages(4 << 20)).unwrap();
     t.run(["--method=map", name, "dest"]).copied(4 << 20);
     assert_eq!(t.path("dest").metadata().unwrap().len(), 4 << 20);
     assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
-    // What is there is not replaced by a failure.
+    // A copy that fails does not replace the destination.
     fs::write(&from, pages(3_000_000)).unwrap();
     t.run(["--method=map", name, "dest"])
         .fails("cannot set the length of 'dest': it is longer than what was copied");
@@ -106,7 +106,7 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
     assert_eq!(free(), before);
 }
 
-/// What the library does with a file that ends within a huge page.
+/// Checks the library with a file that ends within a huge page.
 fn mapped(mount: &Mount) {
     let path = mount.path("mapped");
     let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();

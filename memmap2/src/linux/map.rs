@@ -40,13 +40,19 @@ impl Mmap {
     ///
     /// # Errors
     ///
-    /// Same errors as [`MmapOptions::map`].
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for reading, or is not that of
+    ///   a regular file.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or a device.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
+    /// * `InvalidData` if the file is longer than `isize::MAX`.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file, and nobody truncates it.
+    /// * While the map exists, nobody changes the bytes of the file.
+    /// * While the map exists, nobody truncates the file.
     pub unsafe fn map<T: MmapAsRawDesc>(file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         unsafe { MmapOptions::new().map(file) }
     }
 
@@ -54,7 +60,8 @@ impl Mmap {
     ///
     /// # Errors
     ///
-    /// Same errors as [`MmapOptions::map_if_safe`].
+    /// * [`not_safe`](MapIfSafeError::not_safe) if the file can be changed or truncated.
+    /// * [`map_failed`](MapIfSafeError::map_failed) if the file is safe, but mapping it failed.
     pub fn map_if_safe<T: MmapAsRawDesc>(file: T) -> Result<Mmap, MapIfSafeError> {
         MmapOptions::new().map_if_safe(file)
     }
@@ -63,8 +70,9 @@ impl Mmap {
     ///
     /// # Errors
     ///
-    /// Those of mprotect(2): `PermissionDenied` if the file is not open for writing, unless the
-    /// map is a private copy.
+    /// * `PermissionDenied` (`EACCES`) if the map is shared and the file was not open for writing.
+    /// * `OutOfMemory` (`ENOMEM`) if the kernel cannot commit the memory for a private map, or if
+    ///   the process has too many mappings (`vm.max_map_count`).
     pub fn make_mut(self) -> io::Result<MmapMut> {
         Ok(MmapMut(self.0.make_mut()?))
     }
@@ -75,14 +83,20 @@ impl MmapMut {
     ///
     /// # Errors
     ///
-    /// Same errors as [`MmapOptions::map_mut`].
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for both reading and writing, or
+    ///   is not that of a regular file.
+    /// * `PermissionDenied` (`EPERM`) if the file is sealed against writing.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or a device.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
+    /// * `InvalidData` if the file is longer than `isize::MAX`.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody reads or changes the bytes of the file by other ways, and
-    /// nobody truncates it.
+    /// * While the map exists, nobody reads or changes the bytes of the file by other means.
+    /// * While the map exists, nobody truncates the file.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(file: T) -> io::Result<MmapMut> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         unsafe { MmapOptions::new().map_mut(file) }
     }
 
@@ -90,7 +104,8 @@ impl MmapMut {
     ///
     /// # Errors
     ///
-    /// Same errors as [`MmapOptions::map_anon`].
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough memory or address space.
+    /// * `InvalidData` if `length` is more than `isize::MAX`.
     pub fn map_anon(length: usize) -> io::Result<MmapMut> {
         MmapOptions::new().len(length).map_anon()
     }
@@ -99,7 +114,7 @@ impl MmapMut {
     ///
     /// # Errors
     ///
-    /// Those of mprotect(2).
+    /// `OutOfMemory` (`ENOMEM`) if the process has too many mappings (`vm.max_map_count`).
     pub fn make_read_only(self) -> io::Result<Mmap> {
         Ok(Mmap(self.0.make_read_only()?))
     }
@@ -108,8 +123,9 @@ impl MmapMut {
     ///
     /// # Errors
     ///
-    /// Those of mprotect(2): `PermissionDenied` for a file on a file system that is mounted
-    /// `noexec`.
+    /// * `PermissionDenied` (`EACCES`) if the file is on a file system mounted `noexec`, or if a
+    ///   security policy forbids it.
+    /// * `OutOfMemory` (`ENOMEM`) if the process has too many mappings (`vm.max_map_count`).
     pub fn make_exec(self) -> io::Result<Mmap> {
         Ok(Mmap(self.0.make_exec()?))
     }
@@ -121,7 +137,13 @@ impl MmapRaw {
     ///
     /// # Errors
     ///
-    /// Same errors as [`MmapOptions::map_raw`].
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for both reading and writing, or
+    ///   is not that of a regular file.
+    /// * `PermissionDenied` (`EPERM`) if the file is sealed against writing.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or a device.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
+    /// * `InvalidData` if the file is longer than `isize::MAX`.
     pub fn map_raw<T: MmapAsRawDesc>(file: T) -> io::Result<MmapRaw> {
         MmapOptions::new().map_raw(file)
     }
@@ -154,7 +176,8 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of madvise(2).
+            /// `InvalidInput` (`EINVAL`) if the kernel does not know the advice, or does not accept it
+            /// for this kind of mapping.
             pub fn advise(&self, advice: Advice) -> io::Result<()> {
                 Ok(self.0.advise(advice.ours())?)
             }
@@ -163,7 +186,8 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of madvise(2), and `InvalidInput` if the range is not inside the map.
+            /// `InvalidInput` (`EINVAL`) if the range is not inside the map, or if the kernel does not
+            /// know the advice, or does not accept it for this kind of mapping.
             pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> io::Result<()> {
                 Ok(self.0.advise_range(advice.ours(), offset, len)?)
             }
@@ -172,13 +196,15 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of madvise(2).
+            /// `InvalidInput` (`EINVAL`) if the kernel does not know the advice, or does not accept it
+            /// for this kind of mapping.
             ///
             /// # Safety
             ///
-            /// Nothing relies on the contents, and there is no reference to them.
+            /// * No code relies on the contents of the map.
+            /// * There is no reference to the contents of the map.
             pub unsafe fn unchecked_advise(&self, advice: UncheckedAdvice) -> io::Result<()> {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller meets this function's requirements.
                 Ok(unsafe { self.0.unchecked_advise(advice.ours())? })
             }
 
@@ -186,18 +212,20 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of madvise(2), and `InvalidInput` if the range is not inside the map.
+            /// `InvalidInput` (`EINVAL`) if the range is not inside the map, or if the kernel does not
+            /// know the advice, or does not accept it for this kind of mapping.
             ///
             /// # Safety
             ///
-            /// Nothing relies on the contents of the pages, and there is no reference to them.
+            /// * No code relies on the contents of the pages.
+            /// * There is no reference to the contents of the pages.
             pub unsafe fn unchecked_advise_range(
                 &self,
                 advice: UncheckedAdvice,
                 offset: usize,
                 len: usize,
             ) -> io::Result<()> {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller meets this function's requirements.
                 Ok(unsafe { self.0.unchecked_advise_range(advice.ours(), offset, len)? })
             }
 
@@ -205,7 +233,9 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of mlock(2).
+            /// * `OutOfMemory` (`ENOMEM`) if the locked memory would be more than `RLIMIT_MEMLOCK`, or if
+            ///   a page cannot be brought into memory, for example one past the end of the file.
+            /// * `PermissionDenied` (`EPERM`) if `RLIMIT_MEMLOCK` is zero.
             pub fn lock(&self) -> io::Result<()> {
                 Ok(self.0.lock()?)
             }
@@ -214,7 +244,7 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of munlock(2).
+            /// Does not fail for a valid mapping.
             pub fn unlock(&self) -> io::Result<()> {
                 Ok(self.0.unlock()?)
             }
@@ -223,14 +253,24 @@ macro_rules! every_map {
             ///
             /// # Errors
             ///
-            /// Those of mremap(2): `OutOfMemory` if there is no room to grow.
+            /// After an error the map is unchanged.
+            ///
+            /// * `OutOfMemory` (`ENOMEM`) if the map cannot grow in place and may not move, or if there is
+            ///   not enough memory or address space.
+            /// * `InvalidInput` (`EINVAL`) if the map consists of huge pages.
+            /// * `EOVERFLOW` if `new_len` is more than `isize::MAX`.
+            /// * `EFAULT` if the map consists of several mappings, because advice was given for a part of
+            ///   it.
+            /// * `WouldBlock` (`EAGAIN`) if the map is locked, and the locked memory would be more than
+            ///   `RLIMIT_MEMLOCK`.
             ///
             /// # Safety
             ///
-            /// The file is at least as long as the new map. Pointers into a map that moves or
-            /// shrinks are not used afterwards.
+            /// * The file is at least as long as the end of the new map.
+            /// * No pointer to the map is used afterwards if the map may move, and none to bytes past the
+            ///   new end if it shrinks.
             pub unsafe fn remap(&mut self, new_len: usize, options: RemapOptions) -> io::Result<()> {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller meets this function's requirements.
                 Ok(unsafe { self.0.remap(new_len, options.ours)? })
             }
         }
@@ -251,17 +291,17 @@ macro_rules! writable {
             ///
             /// # Errors
             ///
-            /// Those of msync(2).
+            /// `EIO`, `ENOSPC` or `EDQUOT` if the disk failed or is full. The kernel reports an error once:
+            /// the next flush returns `Ok` although the data is lost.
             pub fn flush(&self) -> io::Result<()> {
                 Ok(self.0.flush()?)
             }
 
-            /// Starts to write changed pages back to the file. On Linux the kernel does so in
-            /// its own time.
+            /// Does nothing, because Linux writes changed pages back in its own time.
             ///
             /// # Errors
             ///
-            /// Those of msync(2).
+            /// Does not fail for a valid mapping.
             pub fn flush_async(&self) -> io::Result<()> {
                 Ok(self.0.flush_async()?)
             }
@@ -270,17 +310,19 @@ macro_rules! writable {
             ///
             /// # Errors
             ///
-            /// Those of msync(2), and `InvalidInput` if the range is not inside the map.
+            /// * `InvalidInput` (`EINVAL`) if the range is not inside the map.
+            /// * `EIO`, `ENOSPC` or `EDQUOT` if the disk failed or is full. The kernel reports an error
+            ///   once: the next flush returns `Ok` although the data is lost.
             pub fn flush_range(&self, offset: usize, len: usize) -> io::Result<()> {
                 Ok(self.0.flush_range(offset, len)?)
             }
 
-            /// Starts to write the changed pages of a range back to the file. On Linux the
-            /// kernel does so in its own time.
+            /// Checks the range and does nothing else, because Linux writes changed pages back in its
+            /// own time.
             ///
             /// # Errors
             ///
-            /// `InvalidInput` if the range is not inside the map.
+            /// `InvalidInput` (`EINVAL`) if the range is not inside the map.
             pub fn flush_async_range(&self, offset: usize, len: usize) -> io::Result<()> {
                 Ok(self.0.flush_async_range(offset, len)?)
             }

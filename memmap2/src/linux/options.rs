@@ -91,15 +91,22 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Those of mmap(2), and `InvalidData` if the offset is past the end of the file or the
-    /// length is greater than `isize::MAX`.
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for reading, or is not that of
+    ///   a regular file.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file.
+    /// * While the map exists, nobody truncates the file to less than the end of the map.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         self.result(unsafe { self.ours.map(file.as_raw_desc().0) }).map(Mmap)
     }
 
@@ -107,15 +114,23 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map), and `PermissionDenied` on a file system that is
-    /// mounted `noexec`.
+    /// * `PermissionDenied` (`EPERM`) if the file is on a file system mounted `noexec`.
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for reading, or is not that of
+    ///   a regular file.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file.
+    /// * While the map exists, nobody truncates the file to less than the end of the map.
     pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         self.result(unsafe { self.ours.map_exec(file.as_raw_desc().0) }).map(Mmap)
     }
 
@@ -123,16 +138,25 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map), and `PermissionDenied` if the file is not open
-    /// for reading and writing.
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for both reading and writing, or
+    ///   is not that of a regular file.
+    /// * `PermissionDenied` (`EPERM`) if the file is sealed against writing.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody reads or changes the bytes of the file by other ways, and
-    /// nobody truncates the file to less than the end of the map. A write to a hole of the file
-    /// while the disk is full is a `SIGBUS`.
+    /// * While the map exists, nobody reads or changes the mapped bytes of the file by other means.
+    /// * While the map exists, nobody truncates the file to less than the end of the map.
+    /// * The disk has space for the pages that are written to. A write to a hole of the file while
+    ///   the disk is full raises `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapMut> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         self.result(unsafe { self.ours.map_mut(file.as_raw_desc().0) }).map(MmapMut)
     }
 
@@ -140,14 +164,22 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map).
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for reading, or is not that of
+    ///   a regular file.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file.
+    /// * While the map exists, nobody truncates the file to less than the end of the map.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapMut> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         self.result(unsafe { self.ours.map_copy(file.as_raw_desc().0) }).map(MmapMut)
     }
 
@@ -155,14 +187,22 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map).
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for reading, or is not that of
+    ///   a regular file.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file.
+    /// * While the map exists, nobody truncates the file to less than the end of the map.
     pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller meets this function's requirements.
         self.result(unsafe { self.ours.map_copy_read_only(file.as_raw_desc().0) }).map(Mmap)
     }
 
@@ -187,7 +227,10 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Those of mmap(2), and `InvalidData` if the length is greater than `isize::MAX`.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough memory or address space, or if there are no
+    ///   huge pages.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `InvalidInput` (`EINVAL`) if the system has no huge pages of the requested size.
     pub fn map_anon(&self) -> io::Result<MmapMut> {
         self.result(self.ours.map_anon()).map(MmapMut)
     }
@@ -196,7 +239,16 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map_mut`](MmapOptions::map_mut).
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for both reading and writing, or
+    ///   is not that of a regular file.
+    /// * `PermissionDenied` (`EPERM`) if the file is sealed against writing.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     pub fn map_raw<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapRaw> {
         self.result(self.ours.map_raw(file.as_raw_desc().0)).map(MmapRaw)
     }
@@ -205,7 +257,15 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map).
+    /// * `PermissionDenied` (`EACCES`) if the descriptor is not open for reading, or is not that of
+    ///   a regular file.
+    /// * `EBADF` if the descriptor is not open.
+    /// * `InvalidData` if no length is set, and the offset is past the end of the file.
+    /// * `InvalidData` if the length is more than `isize::MAX`.
+    /// * `EOVERFLOW` if the offset is larger than the kernel supports.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe; or if no length is set,
+    ///   and the file is a device, which has no size.
+    /// * `OutOfMemory` (`ENOMEM`) if there is not enough address space.
     pub fn map_raw_read_only<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapRaw> {
         self.result(self.ours.map_raw_read_only(file.as_raw_desc().0)).map(MmapRaw)
     }
@@ -214,7 +274,7 @@ impl MmapOptions {
         result.map_err(|errno| self.error(errno))
     }
 
-    /// Two errors are memmap2's own, and not the kernel's.
+    /// Converts an error. memmap2 has two errors of its own, which do not come from the kernel.
     #[cold]
     fn error(&self, errno: Errno) -> io::Error {
         let text = match (errno, self.len) {
