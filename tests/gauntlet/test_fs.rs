@@ -36,6 +36,7 @@ impl TestFs {
         let scratch = Scratch::new("gauntlet");
         set_child_subreaper(Some(getpid())).unwrap();
         // Mounts from here on are visible only to this process and its children, and end with them.
+        // SAFETY: no thread of this process shares its mounts.
         let own = unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.and_then(|()| {
             mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         });
