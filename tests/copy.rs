@@ -166,7 +166,7 @@ fn everything_public_has_debug() {
         format!("{value:?}")
     }
     let path = copy::Path { base: c"base", name: None };
-    let copied = Copied { bytes: 1, method: None, path };
+    let copied = Copied { bytes: 1, method: None, path, existing: None, in_place: false };
     let error = copy::copy(&Options::default(), c"", c"", &mut |_, _| {}).unwrap_err();
     // SAFETY: nothing is copied with it.
     let process = unsafe { copy::ProcessControl::new() };

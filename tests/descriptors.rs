@@ -7,7 +7,7 @@ mod case;
 use baremap::{
     fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     map::FileMap,
-    syscall::{self, MemfdFlags, SigSet, Signal, Whence},
+    syscall::{self, Errno, MemfdFlags, Mode, OFlags, SigSet, Signal, Whence},
 };
 use case::case;
 use linux_raw_sys::general::{F_GETFD, FD_CLOEXEC};
@@ -53,9 +53,28 @@ fn a_map_gives_its_descriptor_back() {
     let file = memory();
     syscall::write(file.as_fd(), b"contents").unwrap();
     let number = file.as_raw_fd();
-    let map = FileMap::new(file).unwrap();
+    let map = FileMap::from_fd(file).unwrap();
     let file = OwnedFd::from(map);
     assert_eq!(file.as_raw_fd(), number);
+    assert_eq!(syscall::fstat(file.as_fd()).unwrap().size, 8);
+}
+
+#[test]
+fn a_failed_map_gives_its_descriptor_back() {
+    let file = syscall::open(c"/proc/self", OFlags::RDONLY, Mode::empty()).unwrap();
+    let number = file.as_raw_fd();
+    let error = FileMap::from_fd(file).unwrap_err();
+    assert_eq!(error.errno(), Errno::ENODEV);
+    assert_eq!(error.into_inner().as_raw_fd(), number);
+}
+
+#[test]
+fn a_map_of_a_reference_has_a_duplicate() {
+    let file = memory();
+    syscall::write(file.as_fd(), b"contents").unwrap();
+    let map = FileMap::new(&file).unwrap();
+    assert_ne!(map.as_fd().as_raw_fd(), file.as_raw_fd());
+    drop(map);
     assert_eq!(syscall::fstat(file.as_fd()).unwrap().size, 8);
 }
 

@@ -9,8 +9,9 @@ use baremap::{
     Advice, Mmap, MmapMut, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice,
     fd::{BorrowedFd, OwnedFd},
     map::{
-        self, Arena, CodeMut, ConversionError, FileMap, FlushOptions, Mapping, Maps, Memfd,
-        Pagemap, Reservation, Ring, guard,
+        self, Arena, CodeMut, ConversionError, Fault, FileMap, FlushOptions, GuardedMmap, Mapping,
+        Maps, Memfd, Pagemap, Reservation, Ring,
+        guard::{self, Installation, Policy},
     },
     syscall::{Errno, IoVec, Pid, Seals},
 };
@@ -52,11 +53,24 @@ fn every_result_of_a_map_has_an_errno() {
 
     let _: fn(&CStr) -> Result<FileMap, Errno> = FileMap::open;
     let _: fn(OwnedFd) -> Result<FileMap, Errno> = FileMap::new;
+    let _: fn(Fd, u64, usize) -> Result<FileMap, Errno> = FileMap::map_range;
+    let _: fn(Fd, u64, usize) -> Result<FileMap, Errno> = FileMap::with_capacity;
+    let _: fn(OwnedFd) -> Result<FileMap, ConversionError<OwnedFd>> = FileMap::from_fd;
+    let _: fn(&FileMap, u64) -> Result<(), Errno> = FileMap::grow;
+    let _: fn(&FileMap) -> Result<usize, Errno> = FileMap::update_len;
     let _: fn(&mut FileMap) -> Result<usize, Errno> = FileMap::refresh;
     let _: fn(&mut FileMap, u64) -> Result<(), Errno> = FileMap::set_len;
     let _: fn(&FileMap) -> Result<(), Errno> = FileMap::flush;
     let _: fn(&FileMap, Advice) -> Result<(), Errno> = FileMap::advise;
-    let _: fn() -> Result<(), Errno> = guard::install;
+    let _: fn(&FileMap, Advice, usize, usize) -> Result<(), Errno> = FileMap::advise_range;
+    let _: fn(&FileMap) -> Result<(), Errno> = FileMap::lock;
+    let _: fn(&FileMap) -> Result<(), Errno> = FileMap::unlock;
+    let _: unsafe fn(FileMap) -> Result<GuardedMmap, ConversionError<FileMap>> = GuardedMmap::new;
+    let _: fn(&mut GuardedMmap) -> Result<usize, Errno> = GuardedMmap::refresh;
+    let _: fn(&GuardedMmap) -> Result<(), Fault> = GuardedMmap::check;
+    let _: fn() -> Result<Installation, Errno> = guard::install;
+    let _: fn() -> Result<(), Errno> = guard::reinstall;
+    let _: fn(Policy) -> Result<(), Errno> = guard::set_policy;
 
     let _: fn(usize) -> Result<Arena, Errno> = Arena::new;
     let _: fn(&mut Arena, usize) -> Result<(), Errno> = Arena::resize;

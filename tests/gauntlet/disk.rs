@@ -73,7 +73,8 @@ fn full(test_fs: &TestFs, size: usize, space: usize, ways: &[&[&str]], no_falloc
             if no_fallocate {
                 refuse(&mut copy, &[Calls::all(sc::nr::FALLOCATE)], Errno::OPNOTSUPP);
             }
-            let cause = "No space left on device (ENOSPC)";
+            let hint = if dest == "new" { "" } else { "; --in-place needs no room for both files" };
+            let cause = format!("No space left on device (ENOSPC){hint}");
             run(copy.arg(&source).arg(dest)).fails_by_one_of(
                 &["reserve space for", "write to", "set the length of", "create a file beside"]
                     .map(|action| format!("cannot {action} '{dest}': {cause}"))

@@ -17,6 +17,8 @@ use crate::{
     trial::{Trial, pages},
 };
 
+const WHOLE: &str = "hugetlbfs takes only mapped copies of whole huge pages";
+
 const PAGES: &str = "/proc/sys/vm/nr_hugepages";
 
 pub fn rows(rows: &mut Rows) {
@@ -82,8 +84,7 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
             let ran = t.run(way.iter().chain(&[name, "dest"]));
             let invalid = "Invalid argument (EINVAL)";
             ran.fails_by_one_of(&[
-                &format!("cannot write to 'dest': {invalid}"),
-                &format!("cannot set the length of 'dest': {invalid}"),
+                &format!("cannot copy to 'dest': {WHOLE}"),
                 "cannot set the length of 'dest': it is longer than what was copied",
                 &format!("cannot copy within the kernel '{name}': {invalid}"),
                 &format!("cannot copy within the kernel '{name}': Cross-device link (EXDEV)"),
@@ -92,16 +93,24 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
             assert_eq!(free(), before, "{way:?}");
         }
     }
-    // A multiple of the huge page size can be copied, but only by mapping.
-    fs::write(&from, pages(4 << 20)).unwrap();
-    t.run(["--method=map", name, "dest"]).copied(4 << 20);
-    assert_eq!(t.path("dest").metadata().unwrap().len(), 4 << 20);
-    assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
-    // A copy that fails does not replace the destination.
+    // Whole huge pages can be copied, by mapping them alone.
+    for size in [2 << 20, 4 << 20, 6 << 20] {
+        fs::write(&from, pages(size)).unwrap();
+        for method in ["--method=auto", "--method=map"] {
+            t.run([method, name, "dest"]).copied(size);
+            assert_eq!(t.path("dest").metadata().unwrap().len(), size as u64);
+            assert!(fs::read(t.path("dest")).unwrap() == pages(size), "another file");
+        }
+    }
+    fs::write(&from, "").unwrap();
+    t.run([name, "empty"]).copied(0);
+    // A failure does not replace the existing file.
     fs::write(&from, pages(3_000_000)).unwrap();
     t.run(["--method=map", name, "dest"])
         .fails("cannot set the length of 'dest': it is longer than what was copied");
-    assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
+    t.run([name, "dest"]).fails(&format!("cannot copy to 'dest': {WHOLE}"));
+    t.run(["--in-place", name, "dest"]).fails(&format!("cannot copy to 'dest': {WHOLE}"));
+    assert!(fs::read(t.path("dest")).unwrap() == pages(6 << 20), "another file");
     drop(t);
     assert_eq!(free(), before);
 }

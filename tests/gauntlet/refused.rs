@@ -159,6 +159,7 @@ pub fn cause(errno: Errno) -> &'static str {
     match errno {
         Errno::NOSYS => "Invalid system call number (ENOSYS)",
         Errno::PERM => "Operation not permitted (EPERM)",
+        Errno::ACCESS => "Permission denied (EACCES)",
         Errno::XDEV => "Cross-device link (EXDEV)",
         Errno::INVAL => "Invalid argument (EINVAL)",
         Errno::NODEV => "No such device (ENODEV)",

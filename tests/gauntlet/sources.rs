@@ -58,8 +58,10 @@ pub fn rows(rows: &mut Rows) {
         t.directory("dir");
         t.file("dest", "old");
         for dir in ["dir", "dir/", "."] {
-            t.run([dir, "dest"]).fails(&format!("cannot copy '{dir}': Is a directory (EISDIR)"));
-            t.run([dir, "new"]).fails(&format!("cannot copy '{dir}': Is a directory (EISDIR)"));
+            let line =
+                format!("cannot copy '{dir}': Is a directory (EISDIR); -r copies directories");
+            t.run([dir, "dest"]).fails(&line);
+            t.run([dir, "new"]).fails(&line);
         }
         t.check();
     });

@@ -161,7 +161,7 @@ impl Volume {
             }
             "fuse" => {
                 let behind = Volume::new("tmpfs", bytes, &dir.with_extension("behind"))?;
-                volume.server = Some(mirror(&behind.dir, dir)?);
+                volume.server = Some(mirror(&behind.dir, dir, &[])?);
                 volume.behind = Some(Box::new(behind));
             }
             _ => {
@@ -249,11 +249,16 @@ pub struct Mirror(PathBuf, Child);
 
 impl Mirror {
     pub fn new(dir: &Path, at: &Path) -> Mirror {
+        Mirror::with(dir, at, &[])
+    }
+
+    /// Mounts it with options of bindfs(1).
+    pub fn with(dir: &Path, at: &Path, options: &[&str]) -> Mirror {
         if !is_root() {
             crate::not_here("to mount a FUSE file system needs root");
         }
         fs::create_dir_all(at).unwrap();
-        let server = mirror(dir, at).unwrap_or_else(|reason| crate::not_here(reason));
+        let server = mirror(dir, at, options).unwrap_or_else(|reason| crate::not_here(reason));
         Mirror(at.into(), server)
     }
 }
@@ -267,9 +272,9 @@ impl Drop for Mirror {
     }
 }
 
-fn mirror(dir: &Path, at: &Path) -> Result<Child, String> {
+fn mirror(dir: &Path, at: &Path, options: &[&str]) -> Result<Child, String> {
     let mut bindfs = Command::new("bindfs");
-    bindfs.arg("-f").arg(dir).arg(at).stdin(Stdio::null()).stderr(Stdio::null());
+    bindfs.arg("-f").args(options).arg(dir).arg(at).stdin(Stdio::null()).stderr(Stdio::null());
     dies_with_this_process(&mut bindfs);
     let mut server = bindfs.spawn().map_err(|error| format!("bindfs: {error}"))?;
     let before = dir.metadata().map_err(|error| error.to_string())?.dev();

@@ -146,6 +146,11 @@ impl<'a> Trial<'a> {
         self.things.insert(name.into(), Thing::Sparse(len, marks));
     }
 
+    /// Expects a directory.
+    pub fn becomes_directory(&mut self, name: &str) {
+        self.things.insert(name.into(), Thing::Directory);
+    }
+
     /// Expects a file to have the contents of another.
     pub fn becomes_as(&mut self, name: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
         let thing = self.things[other.as_ref()].clone();
@@ -210,6 +215,11 @@ impl<'a> Trial<'a> {
             writeln!(wrong, "{name:?} is missing").unwrap();
         }
         assert!(wrong.is_empty(), "{wrong}");
+    }
+
+    /// Ends the trial without removing its directory.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 
     /// Returns whether a file is as expected.

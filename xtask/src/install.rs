@@ -19,6 +19,8 @@ pub fn package(program: &str) -> &str {
         "mkfs.btrfs" => "btrfs-progs",
         "mkfs.vfat" => "dosfstools",
         "unxz" => "xz-utils",
+        "ld" | "objcopy" => "binutils",
+        "musl-gcc" => "musl-tools",
         "mkfs.erofs" => "erofs-utils",
         "mksquashfs" => "squashfs-tools",
         "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",
@@ -56,6 +58,11 @@ pub fn fuse_headers() -> Result<(), String> {
 pub fn packages(names: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> = names.iter().copied().filter(|name| !there(name)).collect();
     get(&missing)
+}
+
+/// Installs Python with what makes environments.
+pub fn python_packages() -> Result<(), String> {
+    get(&["python3", "python3-venv"])
 }
 
 /// Installs the standard libraries of those targets that have none.

@@ -4,12 +4,14 @@ mod adopters;
 #[path = "../../tests/common/bars.rs"]
 mod bars;
 mod bench;
+mod bindings;
 mod command;
 mod fetch;
 mod gauntlet;
 mod initramfs;
 mod install;
 mod kernels;
+mod libbaremap;
 mod lowest;
 mod manual;
 mod matrix;
@@ -40,6 +42,11 @@ Usage: cargo xtask test [--update]               every test
        --update writes the matrix in docs/architectures.md instead of comparing it
        cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2
        --update writes the table in docs/coming-from-memmap2.md
+       cargo xtask bindings                      the libraries for C and Python
+       cargo xtask libbaremap [--update]         the header of the library for C
+       --update writes it instead of comparing it
+       cargo xtask libbaremap --prefix DIR [--libdir DIR] [--destdir DIR] [--target TARGET]
+       builds the library for C, and installs it
        cargo xtask manual [--update]             mapcp's manual page, --help and completions
        --update writes them instead of comparing them
        cargo xtask power-cut [--update] [--runs N] [--mapcp PATH] [KERNEL...] [FILE_SYSTEM...]
@@ -64,6 +71,8 @@ fn main() -> ExitCode {
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
         ["adopters", ref names @ ..] => adopters::adopters(names, update),
+        ["bindings"] if !update => bindings::bindings(),
+        ["libbaremap", ref words @ ..] => libbaremap::libbaremap(words, update),
         ["manual"] => manual::manual(update),
         ["power-cut", ref words @ ..] => power_cut::power_cut(words, update),
         ["template"] if !update => template::template(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross, cross_targets, gauntlet,
+    DEBIAN_RUSTC, bindings, cargo, cross, cross_targets, gauntlet,
     install::{install, rust_targets},
     kernels, lowest,
     matrix::Matrix,
@@ -26,12 +26,16 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn test(update: bool) -> Result<ExitCode, String> {
     let booted: Vec<&Target> = MATRIX.iter().filter(|target| target.boots_in_test).collect();
     let emulators = MATRIX.iter().flat_map(Target::emulators);
-    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
+    // `tests/file_systems.rs` mounts them.
+    let file_systems = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+    let tools = [DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(file_systems);
+    install(tools.chain(emulators))?;
     // The tests include one column of the gauntlet, whose programs are installed here.
     gauntlet::prepare();
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
     platforms::install()?;
+    bindings::install()?;
     let mut report = Report::default();
     let mut matrix = Matrix::default();
 
@@ -79,6 +83,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("tests, tools", {
         cargo(&["test", "--no-fail-fast", "-p", "baremap-build", "-p", "xtask"])
     });
+    bindings::test(&mut report);
     report.step("tests, std, address sanitizer", sanitized());
     report.step("random input", fuzz());
     report.step("build, release", cargo(&[&programs_alone[..], &["--release"]].concat()));

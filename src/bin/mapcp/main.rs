@@ -5,19 +5,20 @@
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
 mod args;
-mod bloom_filter;
+mod names;
 mod progress;
+mod tree;
 
 use core::{ffi::CStr, fmt};
 
 use args::{Settings, UsageError};
 use baremap::{
-    copy::{self, Action, Cause, Error, Path, ProcessControl},
-    fd::CWD,
+    copy::{self, Action, Cause, Error, Options, Path, ProcessControl, TreeCopy},
+    fd::{BorrowedFd, CWD},
     rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
-use bloom_filter::BloomFilter;
+use names::Names;
 use progress::Progress;
 
 baremap::entry!(main);
@@ -39,40 +40,66 @@ fn main(start: Start) -> ExitCode {
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
     // The arguments are parsed twice, because the program has no allocator to keep a list of names.
-    let (mut count, mut last) = (0, c"");
+    let (mut count, mut last) = (0u64, c"");
     let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
         Err(wrong) => return usage(format_args!("{wrong}")),
     };
     // SAFETY: this program has one thread, waits for no children of its own, does not use
     // MADV_DONTFORK or MADV_WIPEONFORK, and relies on no signal's action.
-    settings.options.process = Some(unsafe { ProcessControl::new() });
+    settings.tree.file.process = Some(unsafe { ProcessControl::new() });
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
-    if count < 2 {
+    // With -t, all operands are sources.
+    let sources = if settings.target.is_some() { count } else { count.saturating_sub(1) };
+    let last = settings.target.unwrap_or(last);
+    if sources == 0 {
         return usage(format_args!("SOURCE and DEST are required"));
     }
-    let sources = count - 1;
-    let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
+    if settings.no_target && (sources > 1 || settings.target.is_some()) {
+        return usage(format_args!("-T takes one SOURCE and DEST"));
+    }
+    let is_cp = start.args().next().is_some_and(|name| copy::last(name) == c"cp");
+    // As DEST, `-` is standard output, except for cp, which makes a file with this name.
+    let is_stdout = last == c"-" && settings.target.is_none() && !is_cp;
+    let last = if is_stdout { c"/dev/stdout" } else { last };
+    let options = tree::options(&settings);
+    let mut totals = Totals::new(settings, last, !is_cp);
     if sources > 1
         && let Err(errno) = check_directory(last)
     {
         let path = Path { base: last, name: None };
-        totals.fail(Error { action: Action::CopyTo, path, cause: errno.into() });
+        totals.fail(Error::new(Action::CopyTo, path, errno.into()));
         return totals.result;
     }
+    let mut tree = match settings.is_tree.then(|| tree::prepare(&options, &settings, last)) {
+        None => None,
+        Some(Ok(tree)) => Some(tree),
+        Some(Err(error)) => {
+            totals.fail(error);
+            return totals.result;
+        }
+    };
 
-    let mut names = BloomFilter::new();
+    let mut names = if sources > 1 { Names::new(sources) } else { None };
     let mut number = 0;
     let _ = arguments(start, &mut |source| {
         if number < sources {
             let name = copy::last(source);
-            if sources > 1 && names.may_have(name) && is_earlier(start, name, number) {
+            let is_copied = match &mut names {
+                Some(names) => names.contains(name),
+                // Without memory for the names, those of all earlier sources are compared.
+                None => sources > 1 && is_earlier(start, name, number),
+            };
+            // Directories with one name are merged.
+            if is_copied && !(tree.is_some() && check_directory(source).is_ok()) {
                 let path = Path { base: last, name: Some(name) };
-                totals.fail(Error { action: Action::CopyTo, path, cause: Cause::JustCopied });
-            } else if totals.copy(source, last) {
+                totals.fail(Error::new(Action::CopyTo, path, Cause::JustCopied));
+            } else if totals.copy(tree.as_mut(), source, last)
+                && let Some(names) = &mut names
+            {
                 names.add(name);
             }
         }
@@ -86,7 +113,7 @@ fn main(start: Start) -> ExitCode {
 fn arguments(
     start: Start,
     operand: &mut dyn FnMut(&'static CStr),
-) -> Result<Settings, UsageError<'static>> {
+) -> Result<Settings<'static>, UsageError<'static>> {
     let mut arguments = start.args();
     let _own_name = arguments.next();
     args::parse(&mut arguments, operand)
@@ -112,21 +139,48 @@ fn check_directory(path: &CStr) -> syscall::Result<()> {
 }
 
 /// The options, what has been copied so far, and the exit status.
-struct Totals {
-    settings: Settings,
+struct Totals<'a> {
+    settings: Settings<'a>,
+    /// Whether a summary is printed at the end.
+    summary: bool,
+    /// Whether the sources may be directories.
+    is_tree: bool,
+    progress: Progress<'a>,
     files: u64,
     bytes: u64,
+    failures: u64,
     result: ExitCode,
 }
 
-impl Totals {
+impl<'a> Totals<'a> {
+    fn new(settings: Settings<'a>, dest: &'a CStr, summary: bool) -> Totals<'a> {
+        let is_tree = settings.tree.recursive;
+        let progress = Progress::new(settings.progress, dest);
+        let result = ExitCode::SUCCESS;
+        Totals { settings, summary, is_tree, progress, files: 0, bytes: 0, failures: 0, result }
+    }
+
+    /// Copies one source, by `tree` if the options ask for more than a regular file. Returns whether
+    /// it succeeded.
+    #[inline(never)]
+    fn copy(&mut self, tree: Option<&mut TreeCopy<'_>>, source: &CStr, dest: &'a CStr) -> bool {
+        let Some(tree) = tree else { return self.copy_file(source, dest) };
+        let before = self.failures;
+        if !self.is_tree {
+            self.progress = Progress::new(self.settings.progress, dest);
+        }
+        tree.copy(source, self);
+        self.progress.clear();
+        self.failures == before
+    }
+
     /// Copies one file, and prints a line for it if that was asked for. Returns whether it
     /// succeeded.
     #[inline(never)]
-    fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
-        let mut progress = Progress::new(self.settings.progress);
-        let mut watch = |done, total| progress.show(done, total);
-        let copied = copy::copy(&self.settings.options, source, dest, &mut watch);
+    fn copy_file(&mut self, source: &CStr, dest: &CStr) -> bool {
+        let mut progress = Progress::new(self.settings.progress, dest);
+        let mut watch = |done, total| progress.show(done, total, None);
+        let copied = copy::copy(&self.settings.tree.file, source, dest, &mut watch);
         progress.clear();
         let copied = match copied {
             Ok(copied) => copied,
@@ -139,12 +193,18 @@ impl Totals {
             self.files += 1;
             self.bytes += copied.bytes;
         }
+        // Nothing is printed into a destination, which may be a file or a pipe that is also standard
+        // output.
+        if copied.existing.is_some() && copied.existing == identity(STDOUT) {
+            self.settings.quiet = true;
+        }
         if self.settings.verbose {
             let (from, to) = (Path { base: source, name: None }, copied.path);
             let bytes = Decimal::new(copied.bytes);
             match copied.method {
                 Some(method) => {
-                    self.print(format_args!("{from} -> {to} ({bytes} bytes, {method})\n"));
+                    let how = if copied.in_place { ", in place" } else { "" };
+                    self.print(format_args!("{from} -> {to} ({bytes} bytes, {method}{how})\n"));
                 }
                 None => self.print(format_args!("{from} -> {to} (left unchanged)\n")),
             }
@@ -155,12 +215,17 @@ impl Totals {
     /// Prints the totals, and returns the exit status.
     fn finish(mut self, sources: u64) -> ExitCode {
         let bytes = Decimal::new(self.bytes);
-        if (sources, self.files) == (1, 1) {
+        if !self.summary {
+            return self.result;
+        }
+        if (sources, self.files, self.is_tree) == (1, 1, false) {
             self.print(format_args!("Copied {bytes} bytes\n"));
         } else if sources > 1 || self.result == ExitCode::SUCCESS {
             // If the only source failed, its error message is all there is to say.
             let files = Decimal::new(self.files);
-            self.print(format_args!("Copied {files} files, {bytes} bytes\n"));
+            let plural = |count: u64| if count == 1 { "" } else { "s" };
+            let (file_s, byte_s) = (plural(self.files), plural(self.bytes));
+            self.print(format_args!("Copied {files} file{file_s}, {bytes} byte{byte_s}\n"));
         }
         self.result
     }
@@ -178,9 +243,38 @@ impl Totals {
     /// Prints an error, and makes the exit status 1.
     #[cold]
     fn fail(&mut self, error: Error<'_>) {
-        complain(format_args!("{error}"));
+        complain(format_args!("{error}{}", hint(&error, &self.settings.tree.file)));
         self.result = ExitCode::FAILURE;
     }
+}
+
+/// Returns what would work instead of a copy that failed, or the empty string.
+#[cold]
+fn hint(error: &Error<'_>, options: &Options) -> &'static str {
+    let is_full = matches!(error.cause, Cause::Errno(Errno::ENOSPC | Errno::EDQUOT));
+    match error.action {
+        Action::Copy if error.cause == Cause::Errno(Errno::EISDIR) => "; -r copies directories",
+        Action::CreateBeside | Action::Name | Action::KeepOwner | Action::SetMode
+            if options.atomic =>
+        {
+            if error.replaces {
+                "; --in-place writes into it"
+            } else {
+                "; --atomic forbids the rest"
+            }
+        }
+        Action::Write | Action::Reserve | Action::CreateBeside | Action::Name
+            if is_full && error.replaces =>
+        {
+            "; --in-place needs no room for both files"
+        }
+        _ => "",
+    }
+}
+
+/// Returns the device and the inode number of an open file.
+fn identity(file: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    syscall::fstat(file).ok().map(|stat| (stat.dev, stat.ino))
 }
 
 /// Returns the exit status after printing. A line that could not be printed is a failure, because a

@@ -62,7 +62,10 @@ fn copies(
 
 fn whole() -> Outcome {
     let (from, to) = (patterned(3)?, Pages::zeros(4)?);
-    let short = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 127, 130];
+    let short = [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 127, 128, 129, 130,
+        191, 255, 256, 257, 300, 383, 384, 385,
+    ];
     for from_index in 0..9 {
         for to_index in 40..49 {
             for len in short {

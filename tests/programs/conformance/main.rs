@@ -53,6 +53,7 @@ mod faults;
 mod file_map;
 mod files;
 mod guarded_copy;
+mod guarded_map;
 mod inspection;
 mod memory_functions;
 mod mm_calls;
@@ -97,6 +98,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("previous handlers", previous_handlers::CASES),
     ("guarded copy", guarded_copy::CASES),
     ("FileMap", file_map::CASES),
+    ("guarded map", guarded_map::CASES),
     ("model", model::CASES),
     ("time and limits", time_and_limits::CASES),
     ("space", space::CASES),

@@ -6,15 +6,19 @@ use linux_raw_sys::errno;
 
 use crate::decimal::Decimal;
 
-/// An error number of the kernel, from 1 to 4095.
+/// An error number. System calls return numbers from 1 to 4095; [`new`](Errno::new) accepts any.
 ///
 /// `Display` writes the kernel's text and the name, such as `No such file or directory
-/// (ENOENT)`. Numbers differ between architectures; names do not.
+/// (ENOENT)`, or `Unknown error 5000` for a number without a name. Numbers differ between
+/// architectures; names do not.
 ///
 /// Source: errno(3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Errno(u16);
+
+/// The result of a system call.
+pub type Result<T> = core::result::Result<T, Errno>;
 
 impl Errno {
     /// The largest error number that a system call returns.
@@ -55,7 +59,7 @@ impl Errno {
     /// Splits the result of a raw call: −4095 to −1, seen as a signed number, is an error, and
     /// everything else is a value.
     #[inline]
-    pub(crate) const fn check(result: usize) -> Result<usize, Errno> {
+    pub(crate) const fn check(result: usize) -> Result<usize> {
         if result > (Errno::MAX as usize + 1).wrapping_neg() {
             Err(Errno(result.wrapping_neg() as u16))
         } else {
