@@ -128,7 +128,7 @@ guarded_copy! {
     }
 }
 
-pub use common::prepare_copy;
+pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.sc_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;

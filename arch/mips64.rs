@@ -91,7 +91,7 @@ macro_rules! __start {
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
-pub use common::prepare_copy;
+pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 616;

@@ -229,7 +229,7 @@ guarded_copy! {
     }
 }
 
-pub use common::prepare_copy;
+pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.eip` in bytes.
 pub const PROGRAM_COUNTER: usize = 76;

@@ -152,7 +152,6 @@ macro_rules! by_width {
 /// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
-/// * `operands`, if there are any, are operands that the assembly names.
 ///
 /// A signal handler that finds the program counter in one piece resumes at the next. So a block
 /// that faults is copied again byte by byte, up to the byte that faults. This needs three
@@ -169,7 +168,6 @@ macro_rules! by_width {
 /// instructions.
 macro_rules! guarded_copy {
     (
-        $(operands: {$($operands:tt)*})?
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
@@ -191,7 +189,6 @@ macro_rules! guarded_copy {
                 $($bytes,)*
                 "30:",
                 $($done,)*
-                $($($operands)*)?
             )
         }
     };
@@ -370,6 +367,7 @@ type Fixups = [u32; 2];
 ///
 /// * Each range is memory that no other code uses during the call, or is not mapped.
 /// * If a range is not mapped, a handler is installed that continues at [`fixup_address`].
+#[allow(dead_code, reason = "x86_64 has a function of its own")]
 #[inline]
 pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
     type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> usize;
