@@ -25,6 +25,7 @@ mod fallbacks;
 mod fuse;
 mod hugetlbfs;
 mod kernel_files;
+mod late;
 mod limits;
 mod mounts;
 mod notify;
@@ -95,6 +96,7 @@ fn rows() -> Vec<Row> {
     fallbacks::rows(&mut rows);
     each_call::rows(&mut rows);
     streams::rows(&mut rows);
+    late::rows(&mut rows);
     stores::rows(&mut rows);
     kernel_files::rows(&mut rows);
     notify::rows(&mut rows);
