@@ -33,6 +33,7 @@ pub enum Lack {
     Seeking,
     /// To change the permissions and the owner of a file.
     Owners,
+    RemovalOfOpenFiles,
     /// To change the length of a file, except to zero.
     Lengths,
     /// To change the length of a file, except to zero when it is opened.
@@ -117,6 +118,8 @@ struct Node {
     bytes: Vec<u8>,
     /// Whether something was written since it was last closed.
     is_dirty: bool,
+    /// How often it is open.
+    opened: u32,
 }
 
 struct Server {
@@ -217,13 +220,18 @@ impl Server {
                 if code == 14 && self.truncates_at_open() && u32_at(body, 0) & O_TRUNC != 0 {
                     self.node(node).bytes.clear();
                 }
+                self.node(node).opened += 1;
                 Ok(longs(&[0, 0]))
             }
             17 => Ok(longs(&[1 << 20, 1 << 19, 1 << 19, 1 << 20, 1 << 19])
                 .into_iter()
                 .chain(words(&[4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0]))
                 .collect()),
-            18 | 20 | 29 => Ok(Vec::new()),
+            18 => {
+                self.node(node).opened -= 1;
+                Ok(Vec::new())
+            }
+            20 | 29 => Ok(Vec::new()),
             // READ, WRITE
             15 => {
                 let bytes = &self.nodes[&node].bytes;
@@ -268,10 +276,12 @@ impl Server {
             35 => {
                 let number = self.make(u32_at(body, 4), owner);
                 self.link(&strings(&body[16..])[0], number)?;
+                self.node(number).opened += 1;
                 Ok([self.entry(number)?, longs(&[0, 0])].concat())
             }
             51 if self.fault.unnamed => {
                 let number = self.make(u32_at(body, 4), owner);
+                self.node(number).opened += 1;
                 Ok([self.entry(number)?, longs(&[0, 0])].concat())
             }
             // INTERRUPT has no answer, and nothing here takes long.
@@ -292,6 +302,11 @@ impl Server {
                 lacks(Lack::Owners) && (has(0) || has(1) || has(2))
                     || lacks(Lack::Lengths) && has(3) && u64_at(body, 16) != 0
                     || lacks(Lack::Truncation) && has(3)
+            }
+            10 => {
+                let number = self.names.get(&strings(body)[0]);
+                let is_open = number.is_some_and(|number| self.nodes[number].opened > 0);
+                lacks(Lack::RemovalOfOpenFiles) && is_open
             }
             12 | 45 => lacks(Lack::Renaming),
             13 => lacks(Lack::Links),

@@ -39,6 +39,7 @@ mod sizes;
 mod sources;
 mod stores;
 mod streams;
+mod temporaries;
 mod trial;
 mod watch;
 
@@ -96,6 +97,7 @@ fn rows() -> Vec<Row> {
     fallbacks::rows(&mut rows);
     each_call::rows(&mut rows);
     streams::rows(&mut rows);
+    temporaries::rows(&mut rows);
     late::rows(&mut rows);
     stores::rows(&mut rows);
     kernel_files::rows(&mut rows);
