@@ -1,7 +1,7 @@
-//! Features only add: the types of errors and results do not depend on them.
+//! The types of errors and results do not depend on features.
 //!
-//! Compiled with and without the feature `std`, these tests prove that one source, with the
-//! types written out, fits both.
+//! The tests are compiled with and without the feature `std`, so that one source, with the types
+//! written out, fits both.
 
 use std::ffi::CStr;
 
@@ -9,8 +9,9 @@ use baremap::{
     Advice, Mmap, MmapMut, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice,
     fd::{BorrowedFd, OwnedFd},
     map::{
-        self, Arena, CodeMut, ConversionError, FileMap, FlushOptions, Mapping, Maps, Memfd,
-        Pagemap, Reservation, Ring, guard,
+        self, Arena, CodeMut, ConversionError, Fault, FileMap, FlushOptions, GuardedMmap, Mapping,
+        Maps, Memfd, Pagemap, Reservation, Ring,
+        guard::{self, Installation, Policy},
     },
     syscall::{Errno, IoVec, Pid, Seals},
 };
@@ -52,11 +53,24 @@ fn every_result_of_a_map_has_an_errno() {
 
     let _: fn(&CStr) -> Result<FileMap, Errno> = FileMap::open;
     let _: fn(OwnedFd) -> Result<FileMap, Errno> = FileMap::new;
+    let _: fn(Fd, u64, usize) -> Result<FileMap, Errno> = FileMap::map_range;
+    let _: fn(Fd, u64, usize) -> Result<FileMap, Errno> = FileMap::with_capacity;
+    let _: fn(OwnedFd) -> Result<FileMap, ConversionError<OwnedFd>> = FileMap::from_fd;
+    let _: fn(&FileMap, u64) -> Result<(), Errno> = FileMap::grow;
+    let _: fn(&FileMap) -> Result<usize, Errno> = FileMap::update_len;
     let _: fn(&mut FileMap) -> Result<usize, Errno> = FileMap::refresh;
     let _: fn(&mut FileMap, u64) -> Result<(), Errno> = FileMap::set_len;
     let _: fn(&FileMap) -> Result<(), Errno> = FileMap::flush;
     let _: fn(&FileMap, Advice) -> Result<(), Errno> = FileMap::advise;
-    let _: fn() -> Result<(), Errno> = guard::install;
+    let _: fn(&FileMap, Advice, usize, usize) -> Result<(), Errno> = FileMap::advise_range;
+    let _: fn(&FileMap) -> Result<(), Errno> = FileMap::lock;
+    let _: fn(&FileMap) -> Result<(), Errno> = FileMap::unlock;
+    let _: unsafe fn(FileMap) -> Result<GuardedMmap, ConversionError<FileMap>> = GuardedMmap::new;
+    let _: fn(&mut GuardedMmap) -> Result<usize, Errno> = GuardedMmap::refresh;
+    let _: fn(&GuardedMmap) -> Result<(), Fault> = GuardedMmap::check;
+    let _: fn() -> Result<Installation, Errno> = guard::install;
+    let _: fn() -> Result<(), Errno> = guard::reinstall;
+    let _: fn(Policy) -> Result<(), Errno> = guard::set_policy;
 
     let _: fn(usize) -> Result<Arena, Errno> = Arena::new;
     let _: fn(&mut Arena, usize) -> Result<(), Errno> = Arena::resize;
@@ -78,7 +92,7 @@ fn every_result_of_a_map_has_an_errno() {
     let _: fn(map::Fault) -> Errno = From::from;
 }
 
-/// Every error of the library is an error for `?` in a function that returns any.
+/// Every error of the library can be returned by `?` as a boxed error.
 #[test]
 fn errors_are_errors_without_the_standard_library() {
     fn error<T: core::error::Error>() {}
@@ -92,7 +106,7 @@ fn errors_are_errors_without_the_standard_library() {
     assert_eq!(boxed().unwrap_err().downcast_ref(), Some(&Errno::EINVAL));
 }
 
-/// What the feature `std` adds: conversions, and the descriptors of the standard library.
+/// The feature `std` adds conversions, and uses the descriptor types of the standard library.
 #[cfg(feature = "std")]
 #[test]
 fn the_standard_library_converts_every_error() {

@@ -149,9 +149,10 @@ macro_rules! by_width {
 
 /// Defines the function behind [`guarded_copy`] from three pieces of assembly.
 ///
-/// * `blocks` copies most of the range in large steps.
+/// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
+/// * `operands`, if there are any, are operands that the assembly names.
 ///
 /// A signal handler that finds the program counter in one piece resumes at the next. So a block
 /// that faults is copied again byte by byte, up to the byte that faults. This needs three
@@ -168,6 +169,7 @@ macro_rules! by_width {
 /// instructions.
 macro_rules! guarded_copy {
     (
+        $(operands: {$($operands:tt)*})?
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
@@ -189,6 +191,7 @@ macro_rules! guarded_copy {
                 $($bytes,)*
                 "30:",
                 $($done,)*
+                $($($operands)*)?
             )
         }
     };
@@ -211,6 +214,10 @@ pub mod riscv;
 pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
 }
+
+/// Does nothing, because the guarded copy uses instructions that all processors have.
+#[allow(dead_code, reason = "x86_64 has a function of its own")]
+pub fn prepare_copy() {}
 
 /// Returns an errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {
@@ -334,6 +341,19 @@ pub unsafe fn program_counter(context: *mut c_void) -> *mut usize {
 pub unsafe fn signal_mask(context: *mut c_void) -> *const kernel_sigset_t {
     // SAFETY: the architecture's kernel has it there.
     unsafe { context.byte_add(super::SIGNAL_MASK).cast() }
+}
+
+/// Returns the address of the field `uc_link` in the context of a signal handler.
+///
+/// It is the second word of the context on every architecture. The kernel stores a null pointer
+/// there when it calls a handler, and does not read it when the handler returns.
+///
+/// # Safety
+///
+/// * `context` is the third argument of a handler that is running.
+pub unsafe fn context_link(context: *mut c_void) -> *mut *mut c_void {
+    // SAFETY: the kernel's `struct ucontext` begins with `unsigned long uc_flags`.
+    unsafe { context.byte_add(size_of::<usize>()).cast() }
 }
 
 /// The offsets of the second and the third piece of the copy from the start of

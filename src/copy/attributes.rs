@@ -10,12 +10,12 @@ use linux_raw_sys::ioctl::{FS_IOC_GETFLAGS, FS_IOC_SETFLAGS};
 
 use super::error::AttributeName;
 use super::text::first;
-use super::{Action, Cause, Outcome, Source, dest, source};
+use super::{Action, Cause, Outcome, Preserve, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
-use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
+use crate::syscall::{self, Errno, FileType, Mode, Stat, XattrFlags};
 
-/// Copies the source's owner, extended attributes, access list, permissions and times to the copy.
+/// Copies those of the source's attributes to the copy that `what` selects.
 ///
 /// Sets all attributes that can be set, and returns the first failure. If it is that of an extended
 /// attribute, writes its name to `attribute`.
@@ -24,41 +24,65 @@ use crate::syscall::{self, Errno, Mode, Stat, XattrFlags};
 pub fn preserve(
     from: &Source<'_>,
     to: BorrowedFd<'_>,
+    what: Preserve,
     attribute: &mut AttributeName,
 ) -> Outcome<()> {
     let stat = &from.stat;
     let mut mode = stat.permissions();
-    if chown_like(to, stat).is_err() {
-        // Without CAP_CHOWN, an owner can still change the group to one of its own. The set-ID bits
-        // are dropped, because they would grant the rights of a different user or group.
-        let _ = syscall::fchown(to, None, Some(stat.gid));
+    let is_owned = match what.contains(Preserve::OWNERSHIP) {
+        true => chown_like(to, stat).is_ok(),
+        false => has_owner_of(to, stat),
+    };
+    if !is_owned {
+        if what.contains(Preserve::OWNERSHIP) {
+            // Without CAP_CHOWN, an owner can still change the group to one of its own.
+            let _ = syscall::fchown(to, None, Some(stat.gid));
+        }
+        // The set-ID bits would grant the rights of a different user or group.
         mode -= Mode::SETUID | Mode::SETGID;
     }
     // The kernel removes security.capability and the set-ID bits when the owner changes, so the
     // attributes follow the owner. They need a writable file, so they precede the permissions.
-    let extended = extended(from.file, to, attribute);
-    let list = match share_access(from.file, to) {
-        Ok(()) => Ok(()),
-        Err(errno) => {
+    let mut result = Ok(());
+    if what.contains(Preserve::XATTR) {
+        let before = syscall::fstat(to);
+        result = extended(from.file, to, attribute);
+        if let Ok(before) = before
+            && !what.contains(Preserve::MODE)
+        {
+            result = result.and(set_mode(to, before.permissions()));
+        }
+    }
+    if what.contains(Preserve::MODE) {
+        let mut list = ACCESS;
+        let mut shared = share_list(list, from.file, to);
+        if shared.is_ok() && stat.file_type() == FileType::Directory {
+            list = DEFAULT;
+            shared = share_list(list, from.file, to);
+        }
+        if let Err(errno) = shared {
             // The group bits are dropped, because with an access list they are the mask: the most
             // that any entry may have.
             mode -= Mode::RWXG;
-            match errno {
-                // The copy's file system has no access lists.
-                Errno::EOPNOTSUPP | Errno::ENOSYS => Ok(()),
-                _ => {
-                    if extended.is_ok() {
-                        let _ = attribute.set(&[ACCESS.to_bytes()]);
-                    }
-                    Err(dest(Action::SetAttribute, errno))
-                }
+            // Without an error if the copy's file system has no access lists.
+            if errno != Errno::EOPNOTSUPP && errno != Errno::ENOSYS && result.is_ok() {
+                let _ = attribute.set(&[list.to_bytes()]);
+                result = Err(dest(Action::SetAttribute, errno));
             }
         }
-    };
-    let times = syscall::futimens(to, stat.atime, stat.mtime);
-    let times = times.map_err(|e| dest(Action::SetTimes, e));
-    let set = set_mode(to, mode);
-    extended.and(list).and(times).and(set)
+    }
+    if what.contains(Preserve::TIMESTAMPS) {
+        let times = syscall::futimens(to, stat.atime, stat.mtime);
+        result = result.and(times.map_err(|e| dest(Action::SetTimes, e)));
+    }
+    if what.contains(Preserve::MODE) {
+        {
+            let set = set_mode(to, mode);
+            result.and(set)
+        }
+    } else {
+        result
+    }
 }
 
 /// Sets a file's owner and group to those in `other`. Returns whether they were different before.
@@ -141,21 +165,28 @@ pub fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> Outcome<()> {
     Err(dest(Action::SetMode, set.err().map_or(Cause::Ignored, Cause::Errno)))
 }
 
-/// The extended attribute that contains a file's access list. Source: acl(5).
+/// The extended attributes that contain a file's access list, and a directory's default access list
+/// for new files. Source: acl(5).
 const ACCESS: &CStr = c"system.posix_acl_access";
+const DEFAULT: &CStr = c"system.posix_acl_default";
 
 /// Copies the access list of `from` to `to`. If `from` has none, removes the access list of `to`,
 /// which the file may have inherited from its directory's default access list.
 ///
 /// If this fails, the caller must not give `to` the group permissions of `from`: in a file with an
 /// access list, the group bits are the mask, which limits every entry.
-#[inline(never)] // Keeps the buffer out of the caller's stack frame.
 pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
-    match share_access_in(&mut [0; 1024], from, to) {
+    share_list(ACCESS, from, to)
+}
+
+/// Copies the access list in the attribute `name` of `from` to `to`, or removes it from `to`.
+#[inline(never)] // Keeps the buffer out of the caller's stack frame.
+fn share_list(name: &CStr, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
+    match share_list_in(&mut [0; 1024], name, from, to) {
         Err(Errno::ERANGE) => {
             // The kernel limits the value of an attribute to this size.
             let mut buffer = MmapMut::map_anon(LARGEST).map_err(|_| Errno::ENOMEM)?;
-            share_access_in(&mut buffer, from, to)
+            share_list_in(&mut buffer, name, from, to)
         }
         result => result,
     }
@@ -163,21 +194,22 @@ pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result
 
 /// Copies or removes the access list, using the buffer `list`. Returns `ERANGE` if the list of
 /// `from` is larger than the buffer.
-fn share_access_in(
+fn share_list_in(
     list: &mut [u8],
+    name: &CStr,
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
 ) -> syscall::Result<()> {
-    match syscall::fgetxattr(from, ACCESS, list) {
+    match syscall::fgetxattr(from, name, list) {
         Ok(count) => {
             let list = list.get(..count).unwrap_or_default();
-            syscall::fsetxattr(to, ACCESS, list, XattrFlags::empty())
+            syscall::fsetxattr(to, name, list, XattrFlags::empty())
         }
         // Looking first is cheap, whereas removing an attribute that does not exist writes the
         // inode.
         Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            match syscall::fgetxattr(to, ACCESS, &mut []) {
-                Ok(_) => syscall::fremovexattr(to, ACCESS),
+            match syscall::fgetxattr(to, name, &mut []) {
+                Ok(_) => syscall::fremovexattr(to, name),
                 Err(_) => Ok(()),
             }
         }
@@ -200,8 +232,9 @@ fn extended(
     if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
         return Ok(());
     }
-    // fsetxattr(2) checks the file's permissions, not how the descriptor was opened.
-    let _ = syscall::fchmod(to, Mode::RUSR | Mode::WUSR);
+    // fsetxattr(2) checks the file's permissions, not how the descriptor was opened. `to` may be a
+    // directory, and only the owner has these permissions.
+    let _ = syscall::fchmod(to, Mode::RWXU);
     let failed = |errno: Errno| source(Action::ReadAttributes, errno);
     let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(|_| failed(Errno::ENOMEM))?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
@@ -211,8 +244,8 @@ fn extended(
     while !names.is_empty() {
         let name = first(names);
         names = names.get(name.count_bytes() + 1..).unwrap_or_default();
-        if name == ACCESS {
-            continue; // `share_access` copies it.
+        if name == ACCESS || name == DEFAULT {
+            continue; // They belong to the permissions.
         }
         let copied = match syscall::fgetxattr(from, name, value) {
             Ok(count) => {

@@ -21,7 +21,9 @@ pub type Scratch = Text<{ NAME_MAX as usize + 1 }>;
 /// directory during the copy, or replaces a directory of the path by a symbolic link, does not
 /// redirect the copy.
 pub struct Destination<'a> {
-    /// `None` is the working directory.
+    /// The directory that paths are relative to.
+    base: BorrowedFd<'a>,
+    /// `None` is the directory `base`.
     dir: Option<OwnedFd>,
     name: &'a CStr,
     stat: Option<Stat>,
@@ -32,7 +34,12 @@ pub struct Destination<'a> {
 impl<'a> Destination<'a> {
     /// Creates a destination in the working directory that has not been looked up.
     pub fn new(name: &'a CStr) -> Destination<'a> {
-        Destination { dir: None, name, stat: None, descriptor: None }
+        Destination::within(CWD, name)
+    }
+
+    /// Creates a destination in a directory that has not been looked up, and is taken for new.
+    pub fn within(base: BorrowedFd<'a>, name: &'a CStr) -> Destination<'a> {
+        Destination { base, dir: None, name, stat: None, descriptor: None }
     }
 
     /// Resolves a path to an existing file, or to the directory and the name of a new one.
@@ -49,13 +56,42 @@ impl<'a> Destination<'a> {
     ) -> Outcome<()> {
         let (dir, name) = enter(CWD, path.base).map_err(failed)?;
         (self.dir, self.name) = (dir, name);
-        let mut is_link = self.look()?;
-        if self.file_type() == Some(FileType::Directory) {
-            path.name = Some(inside);
-            self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
-            self.name = inside;
-            is_link = self.look()?;
+        let is_link = self.look()?;
+        if self.file_type() != Some(FileType::Directory) {
+            return self.resolve(is_link, scratch);
         }
+        path.name = Some(inside);
+        self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
+        self.name = inside;
+        self.look_up(scratch)
+    }
+
+    /// Finds the existing file with the name. Follows a symbolic link to a regular file, so that
+    /// the copy replaces the link's target.
+    #[inline(never)]
+    pub fn look_up(&mut self, scratch: &'a mut Scratch) -> Outcome<()> {
+        let is_link = self.look()?;
+        self.resolve(is_link, scratch)
+    }
+
+    /// Finds the existing file with the name, which may be a symbolic link.
+    pub fn look_at_name(&mut self) -> Outcome<()> {
+        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(stat),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(failed(errno)),
+        };
+        Ok(())
+    }
+
+    /// Takes the destination for new, so that the copy gets no attributes of the existing file that
+    /// it replaces.
+    pub fn forget_existing(&mut self) {
+        self.stat = None;
+    }
+
+    /// Follows the name to the file that `look` has found.
+    fn resolve(&mut self, is_link: bool, scratch: &'a mut Scratch) -> Outcome<()> {
         if is_link {
             let followed = self.follow(scratch);
             // Only a regular file is replaced. Other files are opened through the link, because
@@ -92,11 +128,7 @@ impl<'a> Destination<'a> {
     /// symbolic link.
     #[inline(never)]
     fn look(&mut self) -> Outcome<bool> {
-        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(stat),
-            Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(failed(errno)),
-        };
+        self.look_at_name()?;
         let is_link = self.file_type() == Some(FileType::Symlink);
         if is_link {
             self.stat = match self.examine(AtFlags::empty()) {
@@ -179,7 +211,7 @@ impl<'a> Destination<'a> {
     /// Returns the descriptor of the directory, or `AT_FDCWD`.
     #[inline(never)]
     pub fn dir(&self) -> BorrowedFd<'_> {
-        self.dir.as_ref().map_or(CWD, AsFd::as_fd)
+        self.dir.as_ref().map_or(self.base, AsFd::as_fd)
     }
 
     /// Reads the metadata of the file that has the name now.

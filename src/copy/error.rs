@@ -125,6 +125,16 @@ actions! {
     ReadAttributes = "read the attributes of",
     /// Sets an extended attribute or the access list of the copy.
     SetAttribute = "set an attribute of",
+    /// Reads the names in a directory of the source, using `getdents64(2)`.
+    ReadDirectory = "read the directory",
+    /// Reads the target of a symbolic link of the source.
+    ReadLink = "read the symbolic link",
+    /// Creates a directory of the copy.
+    CreateDirectory = "create the directory",
+    /// Creates a symbolic link, a FIFO, a socket or a device.
+    Create = "create",
+    /// Creates a hard link to the source, or to an earlier copy of the source.
+    HardLink = "create the hard link",
 }
 
 /// Says why an [`Action`] failed.
@@ -156,6 +166,15 @@ pub enum Cause {
     /// The same command has already copied another source with this name to this directory.
     /// Only `mapcp` reports this cause.
     JustCopied,
+    /// Another process replaced the file, or moved the directory, during the copy.
+    Replaced,
+    /// The destination is inside of the source directory.
+    IntoItself,
+    /// The destination exists and is not a directory, but the source is.
+    NotADirectory,
+    /// A relative symbolic link to the source would lead elsewhere, because it is in another
+    /// directory than the working directory.
+    RelativeLink,
 }
 
 /// The number of the first cause that is not an errno. It is greater than every errno.
@@ -177,6 +196,10 @@ impl Cause {
             Cause::EndsEarly => OTHER + 7,
             Cause::OtherLength => OTHER + 8,
             Cause::HugePages => OTHER + 9,
+            Cause::Replaced => OTHER + 10,
+            Cause::IntoItself => OTHER + 11,
+            Cause::NotADirectory => OTHER + 12,
+            Cause::RelativeLink => OTHER + 13,
         }
     }
 
@@ -193,7 +216,11 @@ impl Cause {
             Some(6) => Cause::Ignored,
             Some(7) => Cause::EndsEarly,
             Some(8) => Cause::OtherLength,
-            Some(_) => Cause::HugePages,
+            Some(9) => Cause::HugePages,
+            Some(10) => Cause::Replaced,
+            Some(11) => Cause::IntoItself,
+            Some(12) => Cause::NotADirectory,
+            Some(_) => Cause::RelativeLink,
         }
     }
 }
@@ -237,6 +264,10 @@ impl fmt::Display for Cause {
             Cause::Worker => "a worker process was killed",
             Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source with this name was copied there",
+            Cause::Replaced => "it was replaced or moved during the copy",
+            Cause::IntoItself => "it would be copied into itself",
+            Cause::NotADirectory => "it exists and is not a directory",
+            Cause::RelativeLink => "a relative symbolic link would lead elsewhere",
         })
     }
 }

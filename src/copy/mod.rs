@@ -31,6 +31,7 @@ mod plan;
 mod signals;
 mod temporary;
 mod text;
+mod tree;
 mod workers;
 
 use core::{ffi::CStr, num::NonZeroU32};
@@ -39,8 +40,9 @@ use linux_raw_sys::general::HUGETLBFS_MAGIC;
 
 use error::AttributeName;
 pub use error::{Action, Cause, Error, Path, Quoted};
-pub use options::{Method, Options, ProcessControl};
+pub use options::{Method, Options, Preserve, ProcessControl};
 pub use text::last;
+pub use tree::{Content, Done, Follow, Observer, TreeCopy, TreeOptions, Update, What};
 
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
@@ -132,12 +134,7 @@ pub fn copy<'a>(
     let mut attribute = AttributeName::new();
     let copying = copy_paths(options, source, &mut copied, &mut attribute, progress);
     let Err(failure) = copying else { return Ok(copied) };
-    let mut error = failure.on(Path { base: source, name: None }, copied.path);
-    error.replaces = copied.existing.is_some() && !copied.in_place;
-    if failure.is(Action::SetAttribute) {
-        error.attribute = attribute;
-    }
-    Err(error)
+    Err(failure.error(Path { base: source, name: None }, &copied, attribute))
 }
 
 /// An [`Error`] without its path, packed into one register: the action's number plus one in the
@@ -187,6 +184,22 @@ impl Failure {
         )
     }
 
+    /// Unpacks the failure of a copy into an error.
+    #[cold]
+    fn error<'a>(
+        self,
+        source: Path<'a>,
+        copied: &Copied<'a>,
+        attribute: AttributeName,
+    ) -> Error<'a> {
+        let mut error = self.on(source, copied.path);
+        error.replaces = copied.existing.is_some() && !copied.in_place;
+        if self.is(Action::SetAttribute) {
+            error.attribute = attribute;
+        }
+        error
+    }
+
     /// Returns whether the copy must not be tried another way: a file system is full or broken, the
     /// process has reached a limit, or the cause is no system call's error.
     ///
@@ -227,6 +240,19 @@ fn copy_paths<'a>(
     let mut scratch = dest::Scratch::new();
     let mut to = Destination::new(c"");
     to.find(&mut copied.path, last(path), &mut scratch)?;
+    copy_file(options, &from, &to, copied, attribute, progress)
+}
+
+/// Copies an open file to a destination that was looked up.
+#[inline(never)]
+fn copy_file(
+    options: &Options,
+    from: &Source<'_>,
+    to: &Destination<'_>,
+    copied: &mut Copied<'_>,
+    attribute: &mut AttributeName,
+    progress: ProgressFn<'_>,
+) -> Outcome<()> {
     if let Some(existing) = to.stat() {
         copied.existing = Some((existing.dev, existing.ino));
         if existing.is_same_file(&from.stat) {
@@ -238,7 +264,7 @@ fn copy_paths<'a>(
     }
     let mut copy = Copy {
         options,
-        to: &to,
+        to,
         copied,
         progress,
         is_plain: false,
@@ -247,19 +273,19 @@ fn copy_paths<'a>(
         unset: Ok(()),
     };
     if let Some(descriptor) = to.duplicate() {
-        return copy.device(&from, descriptor.map_err(|e| dest(Action::Open, e))?);
+        return copy.device(from, descriptor.map_err(|e| dest(Action::Open, e))?);
     }
     match to.stat().map(Stat::file_type) {
         Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
-        Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
+        Some(FileType::Regular) if options.in_place => return copy.in_place(from),
         Some(FileType::Regular) => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
         Some(_) => {
             let device = to.open_to_write(OFlags::WRONLY, from.file)?;
-            return copy.device(&from, device);
+            return copy.device(from, device);
         }
         None => {}
     }
-    copy.replace(&from, Kind::Unnamed)
+    copy.replace(from, Kind::Unnamed)
 }
 
 /// The file that is copied, with the metadata from the start of the copy.
@@ -302,7 +328,8 @@ impl Copy<'_, '_> {
     fn replace(&mut self, from: &Source<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
         let Options { preserve, process, sync, no_clobber, .. } = *self.options;
-        let made = Temporary::create(self.to, &from.stat, kind, preserve, process, &mut name);
+        let preserves = preserve.contains(Preserve::MODE);
+        let made = Temporary::create(self.to, &from.stat, kind, preserves, process, &mut name);
         let mut temporary = match made {
             Ok(temporary) => temporary,
             Err(failure) => return self.replace_otherwise(from, kind, failure),
@@ -395,9 +422,10 @@ impl Copy<'_, '_> {
             data::set_length(to, self.copied.bytes)?;
             data::check_length(to, self.copied.bytes)?;
         }
-        if self.options.preserve {
+        let what = self.options.preserve - Preserve::LINKS;
+        if !what.is_empty() {
             // The data is copied all the same, and the failure is reported at the end.
-            self.unset = attributes::preserve(from, to, self.attribute);
+            self.unset = attributes::preserve(from, to, what, self.attribute);
         }
         sync(to, self.options.sync)
     }

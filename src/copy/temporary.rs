@@ -476,6 +476,30 @@ fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
 }
 
 impl Destination<'_> {
+    /// Creates a file that is complete at once, such as a symbolic link, with the destination's
+    /// name. If `replace` is true, atomically replaces an existing file.
+    ///
+    /// `create` creates the file with a name in a directory, and fails with `EEXIST` if the name is
+    /// in use.
+    pub fn create(
+        &self,
+        replace: bool,
+        create: &mut dyn FnMut(BorrowedFd<'_>, &CStr) -> Result<()>,
+    ) -> Result<()> {
+        match create(self.dir(), self.name()) {
+            Err(Errno::EEXIST) if replace => {}
+            result => return result,
+        }
+        let mut name = Name::new();
+        let _held = signals::hold();
+        self.take_name(&mut name, &mut |name| create(self.dir(), name))?;
+        let renamed = rename(self.dir(), name.as_c_str(), self.name());
+        if renamed.is_err() {
+            self.unlink(name.as_c_str());
+        }
+        renamed
+    }
+
     /// Tries temporary names in a fixed order until `take` succeeds with one, and writes it to
     /// `name`.
     ///
@@ -568,7 +592,7 @@ fn digits(mut number: u64) -> [u8; 16] {
 }
 
 /// Returns the path of a descriptor's link in `/proc`.
-fn proc_path(fd: RawFd) -> Result<Text<32>> {
+pub fn proc_path(fd: RawFd) -> Result<Text<32>> {
     let mut path = Text::new();
     path.set(&[b"/proc/self/fd/", Decimal::new(fd as u64).as_str().as_bytes()])?;
     Ok(path)

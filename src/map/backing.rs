@@ -3,7 +3,7 @@
 use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FS_VERITY_FL, HUGETLBFS_MAGIC,
 };
-use linux_raw_sys::ioctl::FS_IOC_GETFLAGS;
+use linux_raw_sys::ioctl::{BLKGETSIZE64, FS_IOC_GETFLAGS};
 
 use super::Region;
 use crate::fd::BorrowedFd;
@@ -23,14 +23,29 @@ pub fn map_file(
 
 /// Returns the size of a file in bytes.
 ///
-/// `ENODEV` if the file is a pipe or a device, whose size is zero although it has contents: the
+/// `ENODEV` if the file is a pipe or a character device, whose size is zero although it has contents: the
 /// caller of an empty map would not notice that the contents are missing. Most files in `/proc`
 /// claim to be regular and empty, too. The kernel itself refuses to map them.
-pub fn size(stat: &Stat) -> syscall::Result<u64> {
-    if stat.size == 0 && stat.file_type() != FileType::Regular {
-        return Err(Errno::ENODEV);
+pub fn size(file: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<u64> {
+    match stat.file_type() {
+        FileType::BlockDevice => {
+            let mut size = 0_u64;
+            let at = (&raw mut size).expose_provenance();
+            // SAFETY: the request of a block device stores 64 bits. (`linux-raw-sys` computes its
+            // number from the size of a `size_t`, as the kernel does.)
+            unsafe { syscall::ioctl(file, BLKGETSIZE64, at)? };
+            Ok(size)
+        }
+        FileType::Regular => Ok(stat.size),
+        _ if stat.size == 0 => Err(Errno::ENODEV),
+        _ => Ok(stat.size),
     }
-    Ok(stat.size)
+}
+
+/// Returns whether a file has no size, but can be mapped by a caller that knows the length, such as
+/// `/dev/zero`. The kernel decides whether it can.
+pub fn is_mapped_by_length(stat: &Stat) -> bool {
+    stat.file_type() == FileType::CharacterDevice
 }
 
 /// Returns the size in bytes of the pages of a mapping of this file: the huge page size for a file

@@ -79,7 +79,9 @@ impl Stat {
         self.mode - Mode::TYPE
     }
 
-    /// Returns whether both are the metadata of one file, by whatever names it was found.
+    /// Returns whether both are the metadata of one file: their device and inode numbers are equal.
+    ///
+    /// A file system can give the inode number of a removed file to a new file.
     #[must_use]
     pub fn is_same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)

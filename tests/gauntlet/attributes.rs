@@ -22,7 +22,7 @@ use crate::{
     common::noise,
     fuse::{Fault, Odd},
     not_here,
-    place::{Place, done},
+    test_fs::{TestFs, done},
     trial::{Trial, run},
 };
 
@@ -31,14 +31,14 @@ const ACCESS: &str = "system.posix_acl_access";
 
 pub fn rows(rows: &mut Rows) {
     for users in [100, 124, 125, 130, 400] {
-        rows.add(format!("an access list of {users} named users"), move |place| {
-            access_list(place, users);
+        rows.add(format!("an access list of {users} named users"), move |test_fs| {
+            access_list(test_fs, users);
         });
     }
-    rows.add("-p: an access list that the destination has no room for", |place| {
-        let mut t = Trial::new(place);
+    rows.add("-p: an access list that the destination has no room for", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("old", "old");
-        let elsewhere = place.elsewhere();
+        let elsewhere = test_fs.elsewhere();
         let source = elsewhere.join("source");
         fs::write(&source, "contents").unwrap();
         if let Err(errno) = give(&source, &list(3000)) {
@@ -67,8 +67,8 @@ pub fn rows(rows: &mut Rows) {
         ("one that is too large", 60_000, "user.small"),
         ("one that is too large and whose name is long", 60_000, "user.b"),
     ] {
-        rows.add(format!("-p: extended attributes, {name}"), move |place| {
-            attribute_too_large(place, len, beside);
+        rows.add(format!("-p: extended attributes, {name}"), move |test_fs| {
+            attribute_too_large(test_fs, len, beside);
         });
     }
     for (flags, what) in [
@@ -79,26 +79,26 @@ pub fn rows(rows: &mut Rows) {
         ("C", "no copy-on-write"),
         ("m", "no compression"),
     ] {
-        rows.add(format!("a replaced file keeps its flags: {what}"), move |place| {
-            flags_kept(place, flags);
+        rows.add(format!("a replaced file keeps its flags: {what}"), move |test_fs| {
+            flags_kept(test_fs, flags);
         });
     }
     for unnamed in [true, false] {
         let with = if unnamed { "with" } else { "without" };
-        rows.add(format!("chmod ignored, {with} O_TMPFILE"), move |place| {
-            chmod_ignored(place, unnamed);
+        rows.add(format!("chmod ignored, {with} O_TMPFILE"), move |test_fs| {
+            chmod_ignored(test_fs, unnamed);
         });
     }
 }
 
 /// The data and the other attributes are copied, and the message names the one that was not.
-fn attribute_too_large(place: &Place, len: usize, beside: &str) {
+fn attribute_too_large(test_fs: &TestFs, len: usize, beside: &str) {
     let set = |path: &Path, name: &str, value: &[u8]| {
         setxattr(path.as_os_str().as_bytes(), name, value, XattrFlags::empty())
     };
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("old", "old");
-    let elsewhere = place.elsewhere();
+    let elsewhere = test_fs.elsewhere();
     let source = elsewhere.join("source");
     fs::write(&source, noise(100_000)).unwrap();
     fs::set_permissions(&source, fs::Permissions::from_mode(0o604)).unwrap();
@@ -140,8 +140,8 @@ fn attribute_too_large(place: &Place, len: usize, beside: &str) {
 }
 
 /// The flags of chattr(1) that say how a file is stored or accessed.
-fn flags_kept(place: &Place, flags: &str) {
-    let mut t = Trial::new(place);
+fn flags_kept(test_fs: &TestFs, flags: &str) {
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.file("dest", "");
     let list = |name: &str| {
@@ -192,8 +192,8 @@ fn of(path: &Path) -> Result<Vec<u8>, Errno> {
     Ok(value)
 }
 
-fn access_list(place: &Place, users: u32) {
-    let mut t = Trial::new(place);
+fn access_list(test_fs: &TestFs, users: u32) {
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.file("with", "old");
     fs::set_permissions(t.path("with"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -212,9 +212,9 @@ fn access_list(place: &Place, users: u32) {
 }
 
 /// An overwritten file keeps its permissions.
-fn chmod_ignored(place: &Place, unnamed: bool) {
-    let odd = Odd::new(place, Fault { unnamed, ignores_modes: true, ..Fault::NONE });
-    let mut t = Trial::new(place);
+fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
+    let odd = Odd::new(test_fs, Fault { unnamed, ignores_modes: true, ..Fault::NONE });
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o640)).unwrap();
     let dest = odd.dir.join("dest");

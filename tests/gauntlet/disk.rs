@@ -16,8 +16,8 @@ use crate::{
     Rows,
     common::{self, noise},
     not_here,
-    place::{Place, Volume},
     sizes::WAYS,
+    test_fs::{TestFs, Volume},
     trial::{End, Ran, Trial, fd, pages, run, start},
     watch::{Calls, refuse, watch},
 };
@@ -29,33 +29,33 @@ pub fn rows(rows: &mut Rows) {
     for (when, space) in
         [("at the start", 0), ("in the middle", SIZE / 2), ("at the last block", SIZE - PAGE)]
     {
-        rows.add(format!("disk full {when}"), move |place| {
-            full(place, SIZE, space, &WAYS[..1], false);
+        rows.add(format!("disk full {when}"), move |test_fs| {
+            full(test_fs, SIZE, space, &WAYS[..1], false);
         });
-        rows.add(format!("disk full {when}, every method and -j"), move |place| {
-            full(place, SIZE, space, &WAYS[1..], false);
+        rows.add(format!("disk full {when}, every method and -j"), move |test_fs| {
+            full(test_fs, SIZE, space, &WAYS[1..], false);
         });
-        rows.add(format!("disk full {when}, without fallocate"), move |place| {
-            full(place, SIZE, space, &WAYS, true);
+        rows.add(format!("disk full {when}, without fallocate"), move |test_fs| {
+            full(test_fs, SIZE, space, &WAYS, true);
         });
     }
     rows.add("power cut at each step of --sync", power_cut_at_each_call);
     rows.add("power cut at random moments of --sync", power_cut_at_random);
 }
 
-fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate: bool) {
-    let volume = place.volume(64 << 20);
+fn full(test_fs: &TestFs, size: usize, space: usize, ways: &[&[&str]], no_fallocate: bool) {
+    let volume = test_fs.volume(64 << 20);
     let dir = volume.dir.join("row");
     fs::create_dir(&dir).unwrap();
-    let mut t = Trial::in_dir(place, dir);
+    let mut t = Trial::in_dir(test_fs, dir);
     let contents = noise(size);
     // The kernel copies within one file system; but a clone needs no space.
-    let from = if place.has_clones() { place.elsewhere() } else { volume.dir.clone() };
+    let from = if test_fs.has_clones() { test_fs.elsewhere() } else { volume.dir.clone() };
     let source = from.join("source");
     fs::write(&source, &contents).unwrap();
     t.file("dest", "old");
     // What xfs keeps back differs by the way it is asked.
-    fill(&volume, if place.kind == "xfs" { space.saturating_sub(16 * PAGE) } else { space });
+    fill(&volume, if test_fs.kind == "xfs" { space.saturating_sub(16 * PAGE) } else { space });
     // The row is what it says only if others find it so.
     let probe = t.path("probe");
     match fs::write(&probe, &contents) {
@@ -65,7 +65,7 @@ fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate
     let _ = fs::remove_file(&probe);
     sync(&volume);
     for way in ways {
-        if place.has_clones() && way.contains(&"--method=kernel") {
+        if test_fs.has_clones() && way.contains(&"--method=kernel") {
             continue;
         }
         for dest in ["dest", "new"] {
@@ -84,7 +84,7 @@ fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate
             t.check();
         }
     }
-    if place.has_clones() {
+    if test_fs.has_clones() {
         fs::remove_dir_all(&from).unwrap();
     }
 }
@@ -128,11 +128,11 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(place: &Place) -> Cut {
-        if !["ext4", "xfs", "btrfs"].contains(&&*place.kind) {
+    fn new(test_fs: &TestFs) -> Cut {
+        if !["ext4", "xfs", "btrfs"].contains(&&*test_fs.kind) {
             not_here("what is not on a disk has nothing after a power cut");
         }
-        let volume = place.volume(128 << 20);
+        let volume = test_fs.volume(128 << 20);
         let cut = Cut { volume, old: pages(1 << 20), new: pages((9 << 20) + 77) };
         if let Err(errno) = self::cut(&cut.volume) {
             not_here(format!("the file system has no shutdown: {errno}"));
@@ -144,11 +144,11 @@ impl Cut {
 
     /// One copy, which tells whether it was over before the cut, and what the disk has
     /// afterwards; tells whether it was the new contents.
-    fn round(&self, place: &Place, copy: impl FnOnce(&Trial) -> (Ran, bool)) -> bool {
+    fn round(&self, test_fs: &TestFs, copy: impl FnOnce(&Trial) -> (Ran, bool)) -> bool {
         let dir = self.volume.dir.join("row");
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).unwrap();
-        let mut t = Trial::in_dir(place, dir);
+        let mut t = Trial::in_dir(test_fs, dir);
         t.file("source", self.new.clone());
         t.file("dest", self.old.clone());
         sync(&self.volume);
@@ -183,13 +183,13 @@ impl Cut {
     }
 }
 
-fn power_cut_at_each_call(place: &Place) {
+fn power_cut_at_each_call(test_fs: &TestFs) {
     native_only();
-    let cut = Cut::new(place);
+    let cut = Cut::new(test_fs);
     let (mut old, mut new) = (0, 0);
     for at in 0.. {
         let mut number = 0;
-        let is_new = cut.round(place, |t| {
+        let is_new = cut.round(test_fs, |t| {
             let mut copy = t.mapcp(["--sync", "source", "dest"]);
             let mut over = true;
             let ran = watch(&mut copy, |call, _| {
@@ -212,7 +212,7 @@ fn power_cut_at_each_call(place: &Place) {
     assert!(old > 3 && new > 0, "{old} times the old file, {new} times the new one");
     // After success.
     for _ in 0..3 {
-        assert!(cut.round(place, |t| {
+        assert!(cut.round(test_fs, |t| {
             let ran = t.run(["--sync", "source", "dest"]);
             self::cut(&cut.volume).unwrap();
             (ran, true)
@@ -220,13 +220,13 @@ fn power_cut_at_each_call(place: &Place) {
     }
 }
 
-fn power_cut_at_random(place: &Place) {
-    let cut = Cut::new(place);
+fn power_cut_at_random(test_fs: &TestFs) {
+    let cut = Cut::new(test_fs);
     let start_ = Instant::now();
-    cut.round(place, |t| (t.run(["--sync", "source", "dest"]), true));
+    cut.round(test_fs, |t| (t.run(["--sync", "source", "dest"]), true));
     let time = start_.elapsed();
     for round in 0..12 {
-        cut.round(place, |t| {
+        cut.round(test_fs, |t| {
             let mut running = start(&mut t.mapcp(["--sync", "source", "dest"]));
             thread::sleep(time * round / 12);
             let over = running.child.try_wait().unwrap().is_some();

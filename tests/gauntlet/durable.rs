@@ -13,7 +13,7 @@ use crate::{
     disk::native_only,
     fuse::{Fault, Odd, has_unnamed_files},
     not_here,
-    place::{Place, done, is_root},
+    test_fs::{TestFs, done, is_root},
     trial::{End, Trial, pages, run},
     watch::{refuse, watch},
 };
@@ -28,8 +28,8 @@ pub fn rows(rows: &mut Rows) {
         ("xfs", &["mkfs.xfs", "-q", "-f"]),
         ("btrfs", &["mkfs.btrfs", "-q", "-f"]),
     ] {
-        rows.add(format!("--sync: the disk at the moment of success, {kind}"), move |place| {
-            at_success(place, kind, make);
+        rows.add(format!("--sync: the disk at the moment of success, {kind}"), move |test_fs| {
+            at_success(test_fs, kind, make);
         });
     }
     for (what, existing, no_names) in [
@@ -38,8 +38,8 @@ pub fn rows(rows: &mut Rows) {
         ("a new destination, without O_TMPFILE", false, true),
         ("an existing destination, without O_TMPFILE", true, true),
     ] {
-        rows.add(format!("--sync: the data, each name, the directory; {what}"), move |place| {
-            order(place, existing, no_names);
+        rows.add(format!("--sync: the data, each name, the directory; {what}"), move |test_fs| {
+            order(test_fs, existing, no_names);
         });
     }
     for unnamed in [true, false] {
@@ -49,12 +49,12 @@ pub fn rows(rows: &mut Rows) {
                 if existing { "existing" } else { "new" },
                 if unnamed { "with" } else { "without" },
             );
-            rows.add(name, move |place| full_at_close(place, unnamed, existing));
+            rows.add(name, move |test_fs| full_at_close(test_fs, unnamed, existing));
         }
     }
-    rows.add("disk full at close, --in-place", |place| {
-        let odd = Odd::new(place, Fault { close: Some(Errno::NOSPC), ..Fault::NONE });
-        let mut t = Trial::new(place);
+    rows.add("disk full at close, --in-place", |test_fs| {
+        let odd = Odd::new(test_fs, Fault { close: Some(Errno::NOSPC), ..Fault::NONE });
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         fs::File::create(odd.dir.join("dest")).unwrap();
         let dest = odd.dir.join("dest");
@@ -63,10 +63,10 @@ pub fn rows(rows: &mut Rows) {
         ran.fails(&format!("cannot write to '{}': {cause}", dest.display()));
         t.check();
     });
-    rows.add("without --sync nothing waits for the disk", |place| {
+    rows.add("without --sync nothing waits for the disk", |test_fs| {
         native_only();
         for no_names in [false, true] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", pages(SIZE));
             t.file("dest", "old");
             let mut copy = t.mapcp(["source", "dest"]);
@@ -86,14 +86,14 @@ pub fn rows(rows: &mut Rows) {
 
 /// What has reached the disk by the moment of success is the new file, whatever the file system
 /// still has in memory.
-fn at_success(place: &Place, kind: &str, make: &[&str]) {
-    if !place.is_here() {
+fn at_success(test_fs: &TestFs, kind: &str, make: &[&str]) {
+    if !test_fs.is_here() {
         not_here("it has a file system of its own, which one column shows");
     }
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let dir = place.dir();
+    let dir = test_fs.dir();
     let (image, disk) = (dir.join("image"), dir.join("disk"));
     let (small, large) = (pages(40_000), pages(4_000_000));
     fs::create_dir(&disk).unwrap();
@@ -109,7 +109,7 @@ fn at_success(place: &Place, kind: &str, make: &[&str]) {
             done(Command::new("btrfs").args(["device", "scan", "--forget"])).unwrap();
         }
     };
-    let t = Trial::in_dir(place, dir.clone());
+    let t = Trial::in_dir(test_fs, dir.clone());
     for (source, bytes) in [("small", &small), ("large", &large)] {
         for existing in [false, true] {
             let _ = fs::remove_file(&image);
@@ -144,9 +144,9 @@ fn at_success(place: &Place, kind: &str, make: &[&str]) {
 }
 
 /// A file is synced when all its data is written, and again whenever its name has changed.
-fn order(place: &Place, existing: bool, no_names: bool) {
+fn order(test_fs: &TestFs, existing: bool, no_names: bool) {
     native_only();
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(SIZE));
     if existing {
         t.file("dest", "old");
@@ -194,12 +194,12 @@ fn order(place: &Place, existing: bool, no_names: bool) {
 }
 
 /// What is written fits into a cache, and the error comes at close.
-fn full_at_close(place: &Place, unnamed: bool, existing: bool) {
-    let odd = Odd::new(place, Fault { unnamed, close: Some(Errno::NOSPC), ..Fault::NONE });
+fn full_at_close(test_fs: &TestFs, unnamed: bool, existing: bool) {
+    let odd = Odd::new(test_fs, Fault { unnamed, close: Some(Errno::NOSPC), ..Fault::NONE });
     if unnamed && !has_unnamed_files(&odd.dir) {
         not_here("before Linux 6.2 FUSE has no O_TMPFILE");
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(SIZE));
     t.file("empty", "");
     let dest = odd.dir.join("dest");

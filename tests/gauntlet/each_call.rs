@@ -12,8 +12,8 @@ use crate::{
     common::noise,
     disk::native_only,
     not_here,
-    place::Place,
     signals::without_names,
+    test_fs::TestFs,
     trial::{End, Ran, Trial, run},
     watch::{Calls, refuse, watch},
 };
@@ -41,7 +41,7 @@ pub fn rows(rows: &mut Rows) {
                     name = format!("{name}, {word}");
                 }
                 let name = if named { format!("{name}, without O_TMPFILE") } else { name };
-                rows.add(name, move |place| each(place, errno, way, named));
+                rows.add(name, move |test_fs| each(test_fs, errno, way, named));
             }
         }
     }
@@ -59,9 +59,9 @@ fn may_fail(call: usize, errno: Errno, way: &[&str]) -> bool {
     is_preserved || is_broken
 }
 
-fn each(place: &Place, errno: Errno, way: &[&str], named: bool) {
+fn each(test_fs: &TestFs, errno: Errno, way: &[&str], named: bool) {
     native_only();
-    if !place.is_whole() {
+    if !test_fs.is_whole() {
         not_here("the calls of a copy are those of a file system that can do all");
     }
     let mut wrong = Vec::new();
@@ -69,7 +69,7 @@ fn each(place: &Place, errno: Errno, way: &[&str], named: bool) {
         [("source", "new"), ("source", "dest"), ("large_source", "dest"), ("holes_source", "new")]
     {
         let start = || {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", noise(5000));
             t.file("large_source", noise(5 << 20));
             t.sparse("holes_source", 3 << 20, &[(0, b"start"), (2 << 20, b"later")]);

@@ -15,8 +15,8 @@ use crate::{
     Rows,
     common::noise,
     not_here,
-    place::{Mirror, Place, done, is_root},
     refused::cause,
+    test_fs::{Mirror, TestFs, done, is_root},
     trial::{Trial, as_another_user, run},
     watch::{Calls, refuse},
 };
@@ -34,43 +34,43 @@ pub const REFUSALS: [(&str, Errno); 6] = [
 pub fn rows(rows: &mut Rows) {
     for (text, errno) in REFUSALS.into_iter().chain([("EIO", Errno::IO), ("EMLINK", Errno::MLINK)])
     {
-        rows.add(format!("fallback: linkat is {text}"), move |place| {
-            links_refused(place, &[sc::nr::LINKAT], errno);
+        rows.add(format!("fallback: linkat is {text}"), move |test_fs| {
+            links_refused(test_fs, &[sc::nr::LINKAT], errno);
         });
     }
     for (text, errno) in REFUSALS {
-        rows.add(format!("fallback: renaming is {text}"), move |place| {
-            renaming_refused(place, errno);
+        rows.add(format!("fallback: renaming is {text}"), move |test_fs| {
+            renaming_refused(test_fs, errno);
         });
-        rows.add(format!("fallback: neither links nor renaming, {text}"), move |place| {
-            neither(place, errno);
+        rows.add(format!("fallback: neither links nor renaming, {text}"), move |test_fs| {
+            neither(test_fs, errno);
         });
     }
     for named in [false, true] {
         let with = if named { ", without O_TMPFILE" } else { "" };
-        rows.add(format!("fallback: append-only directory{with}"), move |place| {
-            append_only(place, named);
+        rows.add(format!("fallback: append-only directory{with}"), move |test_fs| {
+            append_only(test_fs, named);
         });
-        rows.add(format!("fallback: Landlock without the right to remove{with}"), move |place| {
-            landlocked(place, named);
+        rows.add(format!("fallback: Landlock without the right to remove{with}"), move |test_fs| {
+            landlocked(test_fs, named);
         });
-        rows.add(format!("fallback: no removal of names{with}"), move |place| {
-            no_removal(place, named);
+        rows.add(format!("fallback: no removal of names{with}"), move |test_fs| {
+            no_removal(test_fs, named);
         });
     }
     rows.add("fallback: a file that is a mount point", mounted_file);
     rows.add("fallback: another owner's file in a directory of one's own", other_owner);
     rows.add("fallback: a file in a directory that is not writable", closed_directory);
-    rows.add("fallback: bindfs without renaming", |place| mirrored(place, &["--rename-deny"]));
-    rows.add("fallback: bindfs without renaming and links", |place| {
-        mirrored(place, &["--rename-deny", "--hide-hard-links"]);
+    rows.add("fallback: bindfs without renaming", |test_fs| mirrored(test_fs, &["--rename-deny"]));
+    rows.add("fallback: bindfs without renaming and links", |test_fs| {
+        mirrored(test_fs, &["--rename-deny", "--hide-hard-links"]);
     });
-    rows.add("fallback: bindfs without chmod and chown", |place| {
-        mirrored(place, &["--chmod-deny", "--chown-deny"]);
+    rows.add("fallback: bindfs without chmod and chown", |test_fs| {
+        mirrored(test_fs, &["--chmod-deny", "--chown-deny"]);
     });
-    rows.add("fallback: bindfs without removal", |place| mirrored(place, &["--delete-deny"]));
-    rows.add("fallback: -n still leaves an existing file alone", |place| {
-        let mut t = Trial::new(place);
+    rows.add("fallback: bindfs without removal", |test_fs| mirrored(test_fs, &["--delete-deny"]));
+    rows.add("fallback: -n still leaves an existing file alone", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("dest", "old");
         let mut copy = t.mapcp(["-n", "source", "dest"]);
@@ -82,8 +82,8 @@ pub fn rows(rows: &mut Rows) {
         run(&mut copy).is(crate::trial::End::Exit(0), "Copied 0 files, 0 bytes\n", "");
         t.check();
     });
-    rows.add("fallback: a source that can be read only once", |place| {
-        let mut t = Trial::new(place);
+    rows.add("fallback: a source that can be read only once", |test_fs| {
+        let mut t = Trial::new(test_fs);
         let contents = noise(300_000);
         t.file("contents", contents.clone());
         t.file("dest", "old");
@@ -141,20 +141,20 @@ fn copies(t: &mut Trial, in_place: &str, prepare: &dyn Fn(&mut Command), dests: 
     }
 }
 
-fn links_refused(place: &Place, numbers: &[usize], errno: Errno) {
-    let mut t = Trial::new(place);
+fn links_refused(test_fs: &TestFs, numbers: &[usize], errno: Errno) {
+    let mut t = Trial::new(test_fs);
     let refused = calls(numbers);
     copies(&mut t, "", &|copy| refuse(copy, &refused, errno), &["new", "dest"]);
 }
 
 /// A new file is linked to its name. An existing one is written in place, unless that is forbidden.
-fn renaming_refused(place: &Place, errno: Errno) {
+fn renaming_refused(test_fs: &TestFs, errno: Errno) {
     let refused = calls(&[sc::nr::RENAMEAT2, sc::nr::RENAMEAT, sc::nr::RENAME]);
     {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         copies(&mut t, "dest", &|copy| refuse(copy, &refused, errno), &["new", "dest"]);
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(1000));
     t.file("dest", "old");
     let mut copy = t.mapcp(["--atomic", "source", "dest"]);
@@ -165,18 +165,18 @@ fn renaming_refused(place: &Place, errno: Errno) {
     t.check();
 }
 
-fn neither(place: &Place, errno: Errno) {
+fn neither(test_fs: &TestFs, errno: Errno) {
     let mut refused = calls(&[sc::nr::RENAMEAT2, sc::nr::RENAMEAT, sc::nr::LINKAT]);
     {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         copies(&mut t, "dest new", &|copy| refuse(copy, &refused, errno), &["new", "dest"]);
     }
     refused.push(crate::signals::without_names());
     {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         copies(&mut t, "dest new", &|copy| refuse(copy, &refused, errno), &["new", "dest"]);
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(1000));
     t.file("dest", "old");
     for dest in ["dest", "new"] {
@@ -190,8 +190,8 @@ fn neither(place: &Place, errno: Errno) {
 }
 
 /// `chattr +a`: names can be added, and neither removed nor replaced.
-fn append_only(place: &Place, named: bool) {
-    let mut t = Trial::new(place);
+fn append_only(test_fs: &TestFs, named: bool) {
+    let mut t = Trial::new(test_fs);
     t.directory("dir");
     t.file("dir/dest", "old");
     let dir = t.path("dir");
@@ -227,7 +227,7 @@ fn append_only(place: &Place, named: bool) {
 }
 
 /// A sandbox that lets the program create and write to files, and remove none.
-fn landlocked(place: &Place, named: bool) {
+fn landlocked(test_fs: &TestFs, named: bool) {
     const REMOVE_FILE: u64 = 1 << 5;
     // SAFETY: the call reads nothing without a structure.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, 0, 0, 1) };
@@ -251,13 +251,13 @@ fn landlocked(place: &Place, named: bool) {
             });
         }
     };
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     // Without O_TMPFILE, that a name cannot be removed shows only when it is there.
     let dests: &[&str] = if named { &["dest"] } else { &["new", "dest"] };
     copies(&mut t, "dest", &prepare, dests);
     drop(t);
     if named {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(1000));
         for _ in 0..3 {
             let mut copy = t.mapcp(["source", "new"]);
@@ -273,12 +273,12 @@ fn landlocked(place: &Place, named: bool) {
 }
 
 /// A policy that refuses unlinkat and renaming by an error that no probe can see.
-fn no_removal(place: &Place, named: bool) {
+fn no_removal(test_fs: &TestFs, named: bool) {
     let mut refused = calls(&[sc::nr::RENAMEAT2, sc::nr::RENAMEAT, sc::nr::UNLINKAT]);
     if named {
         refused.push(crate::signals::without_names());
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.file("dest", "old");
     for _ in 0..3 {
@@ -291,11 +291,11 @@ fn no_removal(place: &Place, named: bool) {
     }
 }
 
-fn mounted_file(place: &Place) {
+fn mounted_file(test_fs: &TestFs) {
     if !is_root() {
         not_here("to mount a file needs root");
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.file("dest", "old");
     t.file("behind", "old");
@@ -311,8 +311,8 @@ fn mounted_file(place: &Place) {
     t.check();
 }
 
-fn other_owner(place: &Place) {
-    let mut t = Trial::new(place);
+fn other_owner(test_fs: &TestFs) {
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.file("dest", "old");
     fs::set_permissions(&t.dir, fs::Permissions::from_mode(0o777)).unwrap();
@@ -338,8 +338,8 @@ fn other_owner(place: &Place) {
     assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o666, 1, 2));
 }
 
-fn closed_directory(place: &Place) {
-    let mut t = Trial::new(place);
+fn closed_directory(test_fs: &TestFs) {
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.directory("dir");
     t.file("dir/dest", vec![1; 300_000]);
@@ -357,11 +357,11 @@ fn closed_directory(place: &Place) {
 }
 
 /// A directory seen through bindfs with restrictions.
-fn mirrored(place: &Place, options: &[&str]) {
-    let behind = place.dir();
+fn mirrored(test_fs: &TestFs, options: &[&str]) {
+    let behind = test_fs.dir();
     let at = behind.with_extension("mirror");
     let mirror = Mirror::with(&behind, &at, options);
-    let mut t = Trial::in_dir(place, at.clone());
+    let mut t = Trial::in_dir(test_fs, at.clone());
     t.file("source", noise(100_000));
     t.file("dest", "old");
     for dest in ["dest", "new"] {

@@ -19,7 +19,7 @@ use rustix::{
 
 use crate::{
     not_here,
-    place::{Place, is_root},
+    test_fs::{TestFs, is_root},
 };
 
 /// What a file system cannot do.
@@ -66,8 +66,8 @@ pub struct Odd {
 }
 
 impl Odd {
-    pub fn new(place: &Place, fault: Fault) -> Odd {
-        if !place.is_here() {
+    pub fn new(test_fs: &TestFs, fault: Fault) -> Odd {
+        if !test_fs.is_here() {
             not_here("it has a file system of its own, which one column shows");
         }
         if !is_root() {
@@ -75,7 +75,7 @@ impl Odd {
         }
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let device = device.unwrap_or_else(|error| not_here(format!("/dev/fuse: {error}")));
-        let dir = place.dir().with_extension("odd");
+        let dir = test_fs.dir().with_extension("odd");
         fs::create_dir_all(&dir).unwrap();
         let options =
             format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());

@@ -12,8 +12,8 @@ use crate::{
     Rows, common,
     mounts::Mount,
     not_here,
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{Trial, pages},
 };
 
@@ -22,16 +22,16 @@ const WHOLE: &str = "hugetlbfs takes only mapped copies of whole huge pages";
 const PAGES: &str = "/proc/sys/vm/nr_hugepages";
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("destination on hugetlbfs", |place| {
-        if !place.is_here() {
+    rows.add("destination on hugetlbfs", |test_fs| {
+        if !test_fs.is_here() {
             not_here("once is enough: it is the same in all columns");
         }
         if common::runner().is_some() {
             not_here("an emulator maps no huge pages");
         }
         let huge_pages = HugePages::new(16);
-        let mount = Mount::new(place, "huge", &["-t", "hugetlbfs", "none"]);
-        each_way(place, &mount);
+        let mount = Mount::new(test_fs, "huge", &["-t", "hugetlbfs", "none"]);
+        each_way(test_fs, &mount);
         mapped(&mount);
         drop(mount);
         drop(huge_pages);
@@ -64,11 +64,11 @@ impl Drop for HugePages {
     }
 }
 
-fn each_way(place: &Place, mount: &Mount) {
-    let source = Trial::new(place);
+fn each_way(test_fs: &TestFs, mount: &Mount) {
+    let source = Trial::new(test_fs);
     let dir = mount.path("row");
     fs::create_dir(&dir).unwrap();
-    let t = Trial::in_dir(place, dir);
+    let t = Trial::in_dir(test_fs, dir);
     let from = source.path("source");
     let name = from.to_str().unwrap();
     let free = || {

@@ -4,25 +4,30 @@ use std::{fs, path::Path};
 
 use crate::{
     Rows, common, not_here,
-    place::{Place, is_root},
+    test_fs::{TestFs, is_root},
     trial::{End, Trial},
 };
 
 pub fn rows(rows: &mut Rows) {
     for option in ["--quiet", "--in-place", "--sync", "-p", "--sparse=never"] {
-        rows.add(format!("a setting in /proc/sys is written, {option}"), move |place| {
+        rows.add(format!("a setting in /proc/sys is written, {option}"), move |test_fs| {
             // Both differ from the defaults, and neither does harm for a moment.
-            setting(place, option, "/proc/sys/vm/stat_interval", ["2\n", "3\n", "2\n"]);
-            setting(place, option, "/proc/sys/net/core/somaxconn", ["4095\n", "4096\n", "4095"]);
+            setting(test_fs, option, "/proc/sys/vm/stat_interval", ["2\n", "3\n", "2\n"]);
+            setting(test_fs, option, "/proc/sys/net/core/somaxconn", ["4095\n", "4096\n", "4095"]);
         });
-        rows.add(format!("a setting in /sys is written, {option}"), move |place| {
-            setting(place, option, "/sys/kernel/mm/ksm/sleep_millisecs", ["21\n", "20\n", "21\n"]);
+        rows.add(format!("a setting in /sys is written, {option}"), move |test_fs| {
+            setting(
+                test_fs,
+                option,
+                "/sys/kernel/mm/ksm/sleep_millisecs",
+                ["21\n", "20\n", "21\n"],
+            );
         });
     }
-    rows.add("a setting is written by each kind of source", |place| {
+    rows.add("a setting is written by each kind of source", |test_fs| {
         let path = "/proc/sys/vm/stat_interval";
-        let before = start(place, path);
-        let mut t = Trial::new(place);
+        let before = start(test_fs, path);
+        let mut t = Trial::new(test_fs);
         t.file("source", "3\n");
         t.fifo("fifo");
         let fifo = t.path("fifo");
@@ -44,10 +49,10 @@ pub fn rows(rows: &mut Rows) {
         fs::write(path, before).unwrap();
         t.check();
     });
-    rows.add("a value that a setting refuses", |place| {
+    rows.add("a value that a setting refuses", |test_fs| {
         let path = "/proc/sys/vm/stat_interval";
-        let before = start(place, path);
-        let mut t = Trial::new(place);
+        let before = start(test_fs, path);
+        let mut t = Trial::new(test_fs);
         t.file("source", "many\n");
         for option in ["-q", "--in-place"] {
             t.run([option, "source", path])
@@ -56,11 +61,11 @@ pub fn rows(rows: &mut Rows) {
         assert_eq!(fs::read_to_string(path).unwrap(), before);
         t.check();
     });
-    rows.add("a setting that can only be read, and one that does not exist", |place| {
+    rows.add("a setting that can only be read, and one that does not exist", |test_fs| {
         if !is_root() || !Path::new("/proc/sys/kernel/ostype").exists() {
             not_here("this is not root, or there is no /proc");
         }
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", "1\n");
         for path in ["/proc/sys/kernel/ostype", "/proc/sys/vm/no_such", "/sys/kernel/no_such"] {
             let ran = t.run(["source", path]);
@@ -70,13 +75,13 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("a control file of a cgroup is written", |place| {
+    rows.add("a control file of a cgroup is written", |test_fs| {
         let root = Path::new("/sys/fs/cgroup");
         let dir = root.join(format!("gauntlet-{}", std::process::id()));
         if !is_root() || !root.join("cgroup.procs").exists() || fs::create_dir(&dir).is_err() {
             not_here("no cgroup can be made");
         }
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", "5\n");
         let limit = dir.join("cgroup.max.depth");
         for option in ["-q", "--in-place"] {
@@ -92,7 +97,7 @@ pub fn rows(rows: &mut Rows) {
 }
 
 /// Returns the value of a setting that can be written.
-fn start(_: &Place, path: &str) -> String {
+fn start(_: &TestFs, path: &str) -> String {
     if common::runner().is_some() {
         not_here("it has nothing to do with the architecture");
     }
@@ -104,9 +109,9 @@ fn start(_: &Place, path: &str) -> String {
     value
 }
 
-fn setting(place: &Place, option: &str, path: &str, values: [&str; 3]) {
-    let before = start(place, path);
-    let mut t = Trial::new(place);
+fn setting(test_fs: &TestFs, option: &str, path: &str, values: [&str; 3]) {
+    let before = start(test_fs, path);
+    let mut t = Trial::new(test_fs);
     for value in values {
         t.file("source", value);
         let ran = t.run([option, "source", path]);

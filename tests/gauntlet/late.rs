@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use crate::{
     Rows,
     disk::native_only,
-    place::Place,
+    test_fs::TestFs,
     trial::{End, Trial, pages},
     watch::answer,
 };
@@ -24,16 +24,16 @@ pub fn rows(rows: &mut Rows) {
     ];
     for (text, result) in results {
         for first in [0, 1, 2, 4] {
-            rows.add(format!("copy_file_range is {text} from call {first} on"), move |place| {
-                late(place, sc::nr::COPY_FILE_RANGE, first, result);
+            rows.add(format!("copy_file_range is {text} from call {first} on"), move |test_fs| {
+                late(test_fs, sc::nr::COPY_FILE_RANGE, first, result);
             });
         }
         if result.is_err() && text != "EIO" {
-            rows.add(format!("pwrite is {text} from call 1 on"), move |place| {
-                late(place, sc::nr::PWRITE64, 1, result);
+            rows.add(format!("pwrite is {text} from call 1 on"), move |test_fs| {
+                late(test_fs, sc::nr::PWRITE64, 1, result);
             });
-            rows.add(format!("mmap of the source is {text} from call 1 on"), move |place| {
-                late(place, sc::nr::MMAP, 1, result);
+            rows.add(format!("mmap of the source is {text} from call 1 on"), move |test_fs| {
+                late(test_fs, sc::nr::MMAP, 1, result);
             });
         }
     }
@@ -41,7 +41,7 @@ pub fn rows(rows: &mut Rows) {
 
 /// Answers a call in place of the kernel from its `first` time on, with and without holes, and where
 /// there is space to be reserved and not.
-fn late(place: &Place, number: usize, first: usize, result: Result<i64, Errno>) {
+fn late(test_fs: &TestFs, number: usize, first: usize, result: Result<i64, Errno>) {
     native_only();
     for source in ["source", "holes_source"] {
         for (option, reserves) in [
@@ -50,7 +50,7 @@ fn late(place: &Place, number: usize, first: usize, result: Result<i64, Errno>) 
             ("--in-place", false),
             ("--sparse=never", false),
         ] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", pages(SIZE));
             t.sparse("holes_source", 9 << 20, &[(0, b"start"), (5 << 20, b"later")]);
             t.file("dest", "old");

@@ -43,8 +43,8 @@ fn native_only() {
 pub fn rows(rows: &mut Rows) {
     for way in WAYS {
         let name = way.join(" ");
-        rows.add(format!("RLIMIT_FSIZE smaller than the copy {name}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("RLIMIT_FSIZE smaller than the copy {name}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", pages((9 << 20) + 5));
             t.file("dest", "old");
             for dest in ["dest", "new"] {
@@ -67,9 +67,9 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         });
     }
-    rows.add("RLIMIT_AS smaller than the file", |place| {
+    rows.add("RLIMIT_AS smaller than the file", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((60 << 20) + 5));
         for way in WAYS {
             // 32 MiB are what it says that it needs; with 1 MiB it has to do it some other way.
@@ -90,9 +90,9 @@ pub fn rows(rows: &mut Rows) {
             }
         }
     });
-    rows.add("RLIMIT_NOFILE of 0 to 16", |place| {
+    rows.add("RLIMIT_NOFILE of 0 to 16", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         let mut copied = 0;
         for way in WAYS {
@@ -122,9 +122,9 @@ pub fn rows(rows: &mut Rows) {
         }
         assert!(copied >= 7 * WAYS.len(), "{copied} copied");
     });
-    rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |place| {
+    rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         for way in WAYS {
             for kib in [48, 64, 128, 1024] {
@@ -146,8 +146,8 @@ pub fn rows(rows: &mut Rows) {
             }
         }
     });
-    rows.add("RLIMIT_MEMLOCK of 0", |place| {
-        let mut t = Trial::new(place);
+    rows.add("RLIMIT_MEMLOCK of 0", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         for way in WAYS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
@@ -157,9 +157,9 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("RLIMIT_NPROC reached: no second worker", |place| {
+    rows.add("RLIMIT_NPROC reached: no second worker", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((40 << 20) + 5));
         std::fs::set_permissions(&t.dir, std::os::unix::fs::PermissionsExt::from_mode(0o777))
             .unwrap();
@@ -176,8 +176,8 @@ pub fn rows(rows: &mut Rows) {
 
     let sets: [&'static [i32]; 7] = [&[0], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]];
     for closed in sets {
-        rows.add(format!("descriptors {closed:?} closed at start"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("descriptors {closed:?} closed at start"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", noise(100_000));
             t.file("dest", "old");
             let lost = "mapcp: cannot write to standard output: Bad file number (EBADF)\n";
@@ -197,8 +197,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         });
     }
-    rows.add("standard output full", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard output full", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut copy = t.mapcp(["source", "dest"]);
@@ -225,8 +225,8 @@ pub fn rows(rows: &mut Rows) {
             );
         }
     });
-    rows.add("standard output a pipe that nobody reads", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard output a pipe that nobody reads", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let mut copy = t.mapcp(["source", "dest"]);
         let (reader, writer) = io::pipe().unwrap();
@@ -240,8 +240,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("standard output open for reading only", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard output open for reading only", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let mut copy = t.mapcp(["source", "dest"]);
         copy.stdout(File::open("/dev/null").unwrap());
@@ -253,8 +253,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("standard error full, closed pipe: the status tells", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard error full, closed pipe: the status tells", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("dest", "old");
         let mut copy = t.mapcp(["none", "dest"]);
         copy.stderr(File::options().write(true).open("/dev/full").unwrap());
@@ -266,9 +266,9 @@ pub fn rows(rows: &mut Rows) {
         start_with(&mut copy, true, false).end().is(End::Exit(1), "", "");
         t.check();
     });
-    rows.add("argc 0", |place| {
+    rows.add("argc 0", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         let mut copy = t.mapcp([""; 0]);
         let path = std::ffi::CString::new(common::path("mapcp").to_str().unwrap()).unwrap();
@@ -285,8 +285,8 @@ pub fn rows(rows: &mut Rows) {
         assert_eq!((ran.end, &*ran.out), (End::Exit(2), ""));
         t.check();
     });
-    rows.add("an environment of 1 MiB", |place| {
-        let mut t = Trial::new(place);
+    rows.add("an environment of 1 MiB", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         for way in WAYS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
@@ -298,8 +298,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("no environment", |place| {
-        let mut t = Trial::new(place);
+    rows.add("no environment", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let mut copy = t.mapcp(["source", "dest"]);
         if common::runner().is_none() {
@@ -309,8 +309,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("working directory removed", |place| {
-        let mut t = Trial::new(place);
+    rows.add("working directory removed", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.file("source", "contents");
         let mut shell = Command::new("sh");

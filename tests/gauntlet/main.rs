@@ -16,6 +16,7 @@ mod attributes;
 mod changes;
 mod clones;
 mod command_line;
+mod compare;
 mod compressed;
 mod dests;
 mod disk;
@@ -31,15 +32,19 @@ mod mounts;
 mod notify;
 mod odd_sources;
 mod options;
-mod place;
+mod output;
+mod preserve;
 mod process;
 mod refused;
+mod several;
 mod signals;
 mod sizes;
 mod sources;
 mod stores;
 mod streams;
 mod temporaries;
+mod test_fs;
+mod trees;
 mod trial;
 mod watch;
 
@@ -51,12 +56,12 @@ use std::{
     time::Instant,
 };
 
-use place::Place;
+use test_fs::TestFs;
 
 /// A fault, and what it does.
 struct Row {
     name: String,
-    body: Box<dyn Fn(&Place)>,
+    body: Box<dyn Fn(&TestFs)>,
 }
 
 #[derive(Default)]
@@ -64,7 +69,7 @@ pub struct Rows(Vec<Row>);
 
 impl Rows {
     /// Adds a row. It fails by panicking.
-    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&Place) + 'static) {
+    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&TestFs) + 'static) {
         self.0.push(Row { name: name.into(), body: Box::new(body) });
     }
 }
@@ -104,6 +109,7 @@ fn rows() -> Vec<Row> {
     notify::rows(&mut rows);
     command_line::rows(&mut rows);
     options::rows(&mut rows);
+    trees::rows(&mut rows);
     let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two rows have one name");
@@ -145,22 +151,22 @@ fn main() -> ExitCode {
         // SAFETY: no other thread is there yet.
         unsafe { std::env::set_var("BAREMAP_DIR", mapcp.parent().expect("a file")) };
     }
-    let place = match Place::new(&kind) {
-        Ok(place) => place,
+    let test_fs = match TestFs::new(&kind) {
+        Ok(test_fs) => test_fs,
         Err(reason) => {
             println!("# {kind}: not here: {reason}");
             return ExitCode::SUCCESS;
         }
     };
-    println!("# {}", place.title());
+    println!("# {}", test_fs.title());
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        WHERE.set(place.unwrap_or_default());
+        let location = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        WHERE.set(location.unwrap_or_default());
     }));
     let (mut passed, mut failed, mut absent) = (0, 0, 0);
     for row in &rows {
         let start = Instant::now();
-        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&place)));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&test_fs)));
         let time = start.elapsed().as_secs_f32();
         match result.map_err(|payload| reason(&*payload)) {
             Ok(()) => {

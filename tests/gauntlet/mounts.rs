@@ -14,7 +14,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::{
     not_here,
-    place::{Place, done, is_root},
+    test_fs::{TestFs, done, is_root},
     trial::dies_with_this_process,
 };
 
@@ -26,16 +26,16 @@ pub struct Mount {
 
 impl Mount {
     /// Mounts by mount(8) with these arguments, to which the directory is added.
-    pub fn new(place: &Place, name: &str, arguments: &[&str]) -> Mount {
-        let dir = directory(place, name);
+    pub fn new(test_fs: &TestFs, name: &str, arguments: &[&str]) -> Mount {
+        let dir = directory(test_fs, name);
         let mounted = done(Command::new("mount").args(arguments).arg(&dir));
         mounted.unwrap_or_else(|reason| not_here(format!("mount {}: {reason}", arguments[1])));
         Mount { dir, server: None }
     }
 
     /// Starts a file system of `odd_fs.c` with these arguments.
-    pub fn odd_fs(place: &Place, name: &str, arguments: &[&str], variables: &[&str]) -> Mount {
-        let dir = directory(place, name);
+    pub fn odd_fs(test_fs: &TestFs, name: &str, arguments: &[&str], variables: &[&str]) -> Mount {
+        let dir = directory(test_fs, name);
         let before = dir.metadata().unwrap().dev();
         let mut command = Command::new(odd_fs());
         command.args(arguments).arg("-f").arg(&dir).stdin(Stdio::null()).stderr(Stdio::null());
@@ -70,11 +70,11 @@ impl Drop for Mount {
     }
 }
 
-fn directory(place: &Place, name: &str) -> PathBuf {
+fn directory(test_fs: &TestFs, name: &str) -> PathBuf {
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let dir = place.beside(name);
+    let dir = test_fs.beside(name);
     fs::create_dir_all(&dir).unwrap();
     dir
 }

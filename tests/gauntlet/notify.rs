@@ -10,7 +10,7 @@ use rustix::{
 use crate::{
     Rows,
     common::noise,
-    place::Place,
+    test_fs::TestFs,
     trial::{Trial, as_another_user, run},
     watch::{Calls, refuse},
 };
@@ -23,24 +23,24 @@ pub fn rows(rows: &mut Rows) {
         (", --sync", &["--sync"]),
         (", --method=write", &["--method=write"]),
     ] {
-        rows.add(format!("a watcher hears the name of a new file{name}"), move |place| {
-            heard(place, way, "new", &[]);
-            heard(place, way, "new", &[crate::signals::without_names()]);
+        rows.add(format!("a watcher hears the name of a new file{name}"), move |test_fs| {
+            heard(test_fs, way, "new", &[]);
+            heard(test_fs, way, "new", &[crate::signals::without_names()]);
         });
     }
-    rows.add("a watcher hears the name of a file that is replaced", |place| {
-        heard(place, &[], "old", &[]);
-        heard(place, &[], "old", &[crate::signals::without_names()]);
-        heard(place, &["--in-place"], "old", &[]);
+    rows.add("a watcher hears the name of a file that is replaced", |test_fs| {
+        heard(test_fs, &[], "old", &[]);
+        heard(test_fs, &[], "old", &[crate::signals::without_names()]);
+        heard(test_fs, &["--in-place"], "old", &[]);
     });
-    rows.add("a watcher hears the name of a file that is written under its name", |place| {
+    rows.add("a watcher hears the name of a file that is written under its name", |test_fs| {
         let refused = [sc::nr::LINKAT, sc::nr::RENAMEAT2, sc::nr::RENAMEAT].map(Calls::all);
-        heard(place, &[], "old", &refused);
-        heard(place, &[], "new", &refused);
+        heard(test_fs, &[], "old", &refused);
+        heard(test_fs, &[], "new", &refused);
     });
-    rows.add("a watcher hears the name of a file that its owner cannot write to", |place| {
+    rows.add("a watcher hears the name of a file that its owner cannot write to", |test_fs| {
         for mode in [0o444, 0o400, 0o000] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", noise(1000));
             t.directory("dir");
             fs::set_permissions(t.path("dir"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -59,8 +59,8 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-fn heard(place: &Place, way: &[&str], dest: &str, refused: &[Calls]) {
-    let mut t = Trial::new(place);
+fn heard(test_fs: &TestFs, way: &[&str], dest: &str, refused: &[Calls]) {
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(100_000));
     t.directory("dir");
     t.file("dir/old", "old");

@@ -21,7 +21,7 @@ use crate::{
     disk::native_only,
     fuse::{Fault, Odd},
     not_here,
-    place::{Place, done, is_root},
+    test_fs::{TestFs, done, is_root},
     trial::{End, Running, Trial, dies_with_this_process, error, pages, run, start},
     watch::refuse,
 };
@@ -29,37 +29,44 @@ use crate::{
 pub fn rows(rows: &mut Rows) {
     for first in [1, 17, 33, 49] {
         let last = first + 15;
-        rows.add(format!("a signal that ends the program, {first} to {last}"), move |place| {
+        rows.add(format!("a signal that ends the program, {first} to {last}"), move |test_fs| {
             native_only();
-            (first..=last).for_each(|signal| ended(place, signal));
+            (first..=last).for_each(|signal| ended(test_fs, signal));
         });
     }
     for ways in [&["-j4"][..], &["-j4", "--method=map"], &["-j64"], &[]] {
         let with = if ways.is_empty() { String::new() } else { format!(" {}", ways.join(" ")) };
-        rows.add(format!("unshare --pid: a worker is PID 1 of a namespace{with}"), move |place| {
-            native_only();
-            if !is_root() {
-                not_here("a namespace needs root");
-            }
-            let size = (40 << 20) + 5;
-            let mut t = Trial::new(place);
-            t.file("source", pages(size));
-            t.becomes_as("dest", "source");
-            for _ in 0..10 {
-                let mut unshare = Command::new("unshare");
-                dies_with_this_process(&mut unshare);
-                unshare.arg("--pid").arg(common::path("mapcp")).args(ways).args(["source", "dest"]);
-                run(unshare.current_dir(&t.dir)).copied(size);
-                t.check();
-            }
-        });
+        rows.add(
+            format!("unshare --pid: a worker is PID 1 of a namespace{with}"),
+            move |test_fs| {
+                native_only();
+                if !is_root() {
+                    not_here("a namespace needs root");
+                }
+                let size = (40 << 20) + 5;
+                let mut t = Trial::new(test_fs);
+                t.file("source", pages(size));
+                t.becomes_as("dest", "source");
+                for _ in 0..10 {
+                    let mut unshare = Command::new("unshare");
+                    dies_with_this_process(&mut unshare);
+                    unshare
+                        .arg("--pid")
+                        .arg(common::path("mapcp"))
+                        .args(ways)
+                        .args(["source", "dest"]);
+                    run(unshare.current_dir(&t.dir)).copied(size);
+                    t.check();
+                }
+            },
+        );
     }
-    rows.add("SIGTERM as the first process of a PID namespace, without O_TMPFILE", |place| {
+    rows.add("SIGTERM as the first process of a PID namespace, without O_TMPFILE", |test_fs| {
         native_only();
         if !is_root() {
             not_here("a namespace needs root");
         }
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.fifo("source");
         let fifo = File::options().read(true).write(true).open(t.path("source")).unwrap();
         let mut unshare = Command::new("unshare");
@@ -83,13 +90,16 @@ pub fn rows(rows: &mut Rows) {
             if existing { "an existing" } else { "a new" },
             if no_names { "without" } else { "with" },
         );
-        rows.add(name, move |place| many(place, no_names, existing));
+        rows.add(name, move |test_fs| many(test_fs, no_names, existing));
     }
     for unnamed in [true, false] {
         let with = if unnamed { "with" } else { "without" };
-        rows.add(format!("names of eight characters and three, {with} O_TMPFILE"), move |place| {
-            short_names(place, unnamed);
-        });
+        rows.add(
+            format!("names of eight characters and three, {with} O_TMPFILE"),
+            move |test_fs| {
+                short_names(test_fs, unnamed);
+            },
+        );
     }
     rows.add("--in-place, a hard link in an overlay's lower layer", overlay);
 }
@@ -117,13 +127,13 @@ fn until_named(t: &Trial, count: usize) {
 }
 
 /// A copy that has a temporary name, and waits for its source, is ended by a signal.
-fn ended(place: &Place, signal: u32) {
+fn ended(test_fs: &TestFs, signal: u32) {
     // Nobody can handle KILL and STOP; the program blocks PIPE and XFSZ; and the others end
     // nothing. Source: signal(7).
     if [9, 19, 13, 25, 17, 18, 20, 21, 22, 23, 28].contains(&signal) {
         return;
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.fifo("source");
     t.file("dest", "old");
     let fifo = File::options().read(true).write(true).open(t.path("source")).unwrap();
@@ -147,10 +157,10 @@ fn ended(place: &Place, signal: u32) {
 }
 
 /// All of them have something ready at the same time, and each takes its place.
-fn many(place: &Place, no_names: bool, existing: bool) {
+fn many(test_fs: &TestFs, no_names: bool, existing: bool) {
     native_only();
     const COUNT: usize = 64;
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     if existing {
         t.file("dest", "old");
     }
@@ -190,15 +200,15 @@ fn many(place: &Place, no_names: bool, existing: bool) {
 }
 
 /// What msdos says of other names than it has.
-fn short_names(place: &Place, unnamed: bool) {
+fn short_names(test_fs: &TestFs, unnamed: bool) {
     let refuses = |name: &[u8]| {
         let name = str::from_utf8(name).unwrap();
         let (base, extension) = name.split_once('.').unwrap_or((name, ""));
         let fits = (1..=8).contains(&base.len()) && extension.len() <= 3;
         (!fits || extension.contains('.')).then_some(Errno::INVAL)
     };
-    let odd = Odd::new(place, Fault { unnamed, refuses, ..Fault::NONE });
-    let mut t = Trial::new(place);
+    let odd = Odd::new(test_fs, Fault { unnamed, refuses, ..Fault::NONE });
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(100_000));
     t.file("short", "short");
     let dest = odd.dir.join("dest.txt");
@@ -216,14 +226,14 @@ fn short_names(place: &Place, unnamed: bool) {
 }
 
 /// Opening such a file for writing gives it another inode number.
-fn overlay(place: &Place) {
-    if !place.is_here() {
+fn overlay(test_fs: &TestFs) {
+    if !test_fs.is_here() {
         not_here("it has a file system of its own, which one column shows");
     }
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let base = place.elsewhere();
+    let base = test_fs.elsewhere();
     let dir = |name: &str| -> PathBuf {
         let dir = base.join(name);
         fs::create_dir(&dir).unwrap();
@@ -243,7 +253,7 @@ fn overlay(place: &Place) {
     let mut mount = Command::new("mount");
     mount.args(["-t", "overlay", "-o", &layers, "none"]).arg(&merged);
     done(&mut mount).unwrap_or_else(|reason| not_here(reason));
-    let t = Trial::in_dir(place, merged.clone());
+    let t = Trial::in_dir(test_fs, merged.clone());
     let same = t.run(["--in-place", "source", "same"]);
     let copied = t.run(["--in-place", "source", "dest"]);
     let read = |name: &str| String::from_utf8(t.read(name)).unwrap();

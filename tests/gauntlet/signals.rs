@@ -19,8 +19,8 @@ use crate::{
     Rows, common,
     disk::native_only,
     not_here,
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, pages, start},
     watch::{Calls, refuse, watch},
 };
@@ -33,44 +33,44 @@ pub fn without_names() -> Calls {
 }
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("SIGKILL at each step", |place| killed_at_each_call(place, &[], false));
-    rows.add("SIGKILL at each step, -j2", |place| killed_at_each_call(place, &["-j2"], false));
-    rows.add("SIGKILL at each step, without O_TMPFILE", |place| {
-        killed_at_each_call(place, &[], true);
+    rows.add("SIGKILL at each step", |test_fs| killed_at_each_call(test_fs, &[], false));
+    rows.add("SIGKILL at each step, -j2", |test_fs| killed_at_each_call(test_fs, &["-j2"], false));
+    rows.add("SIGKILL at each step, without O_TMPFILE", |test_fs| {
+        killed_at_each_call(test_fs, &[], true);
     });
-    rows.add("SIGKILL at random moments of 200 MiB", |place| killed_at_random(place, &[]));
-    rows.add("SIGKILL at random moments of 200 MiB, -j2", |place| {
-        killed_at_random(place, &["-j2"]);
+    rows.add("SIGKILL at random moments of 200 MiB", |test_fs| killed_at_random(test_fs, &[]));
+    rows.add("SIGKILL at random moments of 200 MiB, -j2", |test_fs| {
+        killed_at_random(test_fs, &["-j2"]);
     });
     for (name, signal) in
         [("SIGINT", Signal::INT), ("SIGTERM", Signal::TERM), ("SIGHUP", Signal::HUP)]
     {
         for way in [&[][..], &["-j2"], &["--method=map", "-j2"], &["--method=kernel", "-j1"]] {
             let with = if way.is_empty() { String::new() } else { format!(" {}", way.join(" ")) };
-            rows.add(format!("{name} in the middle{with}"), move |place| {
-                ended(place, signal, way, false, false);
+            rows.add(format!("{name} in the middle{with}"), move |test_fs| {
+                ended(test_fs, signal, way, false, false);
             });
-            rows.add(format!("{name} in the middle{with}, without O_TMPFILE"), move |place| {
-                ended(place, signal, way, true, false);
+            rows.add(format!("{name} in the middle{with}, without O_TMPFILE"), move |test_fs| {
+                ended(test_fs, signal, way, true, false);
             });
         }
-        rows.add(format!("{name} to the whole process group, -j2"), move |place| {
-            ended(place, signal, &["-j2"], false, true);
+        rows.add(format!("{name} to the whole process group, -j2"), move |test_fs| {
+            ended(test_fs, signal, &["-j2"], false, true);
         });
         rows.add(
             format!("{name} to the whole process group, -j2, without O_TMPFILE"),
-            move |place| {
-                ended(place, signal, &["-j2"], true, true);
+            move |test_fs| {
+                ended(test_fs, signal, &["-j2"], true, true);
             },
         );
-        rows.add(format!("{name} ignored since before: the copy goes on"), move |place| {
-            ignored(place, name, signal);
+        rows.add(format!("{name} ignored since before: the copy goes on"), move |test_fs| {
+            ignored(test_fs, name, signal);
         });
     }
     rows.add("a worker killed", worker_killed);
-    rows.add("SIGSTOP and SIGCONT in the middle", |place| {
+    rows.add("SIGSTOP and SIGCONT in the middle", |test_fs| {
         let size = (64 << 20) + 5;
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages(size));
         for way in WAYS {
             let running = start(&mut t.mapcp(way.iter().chain(&["source", "dest"])));
@@ -87,11 +87,11 @@ pub fn rows(rows: &mut Rows) {
         }
     });
     for (name, how) in [("SIGBUS ignored", true), ("SIGBUS blocked", false)] {
-        rows.add(format!("{name} at start, source truncated"), move |place| {
+        rows.add(format!("{name} at start, source truncated"), move |test_fs| {
             native_only();
             // Where the kernel copies, it is not this process that would get it.
             for way in &WAYS[3..7] {
-                let mut t = Trial::new(place);
+                let mut t = Trial::new(test_fs);
                 t.file("source", pages(SIZE));
                 t.file("dest", "old");
                 let mut copy = shell_or_blocked(&t, way, how);
@@ -169,13 +169,13 @@ fn after_a_kill(t: &mut Trial, new: &Arc<Vec<u8>>) -> bool {
     left
 }
 
-fn killed_at_each_call(place: &Place, way: &[&str], no_names: bool) {
+fn killed_at_each_call(test_fs: &TestFs, way: &[&str], no_names: bool) {
     native_only();
     let new = Arc::new(pages(SIZE));
-    let step = if place.is_here() { 1 } else { 5 };
+    let step = if test_fs.is_here() { 1 } else { 5 };
     let (mut killed, mut over) = (0, 0);
     for at in (0..).step_by(step) {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         let mut number = 0;
         let ran = watch(&mut copy(&t, way, no_names), |_, running| {
@@ -200,15 +200,15 @@ fn killed_at_each_call(place: &Place, way: &[&str], no_names: bool) {
     assert!(killed * step > 10, "killed {killed} times");
 }
 
-fn killed_at_random(place: &Place, way: &[&str]) {
+fn killed_at_random(test_fs: &TestFs, way: &[&str]) {
     // A clone is over before it can be killed.
-    let slow: &[&str] = if place.has_clones() { &["--method=write"] } else { &[] };
+    let slow: &[&str] = if test_fs.has_clones() { &["--method=write"] } else { &[] };
     let arguments: Vec<&str> = way.iter().chain(slow).chain(&["source", "dest"]).copied().collect();
     let size = 200 << 20;
     let wanted =
-        if place.is_here() && common::runner().is_none() && way.is_empty() { 150 } else { 15 };
+        if test_fs.is_here() && common::runner().is_none() && way.is_empty() { 150 } else { 15 };
     let new = Arc::new(pages(size));
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", "");
     fs::write(t.path("source"), &*new).unwrap();
     t.becomes_shared("source", &new);
@@ -246,20 +246,20 @@ fn killed_at_random(place: &Place, way: &[&str]) {
 
 /// A signal that asks to end: the old file, or the new one if it comes too late; and nothing
 /// else is there.
-fn ended(place: &Place, signal: Signal, way: &[&str], no_names: bool, group: bool) {
+fn ended(test_fs: &TestFs, signal: Signal, way: &[&str], no_names: bool, group: bool) {
     native_only();
     let new = Arc::new(pages(SIZE));
     let mut count = 0;
     {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         watch(&mut copy(&t, way, no_names), |_, _| count += 1).copied(SIZE);
     }
-    let points = if place.is_here() { 20 } else { 8 }.min(count);
+    let points = if test_fs.is_here() { 20 } else { 8 }.min(count);
     let mut by_signal = 0;
     for point in 0..points {
         let at = point * (count - 1) / (points - 1);
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         let mut number = 0;
         let ran = watch(&mut copy(&t, way, no_names), |_, running| {
@@ -288,10 +288,10 @@ fn ended(place: &Place, signal: Signal, way: &[&str], no_names: bool, group: boo
 }
 
 /// nohup(1) and `trap '' INT` are obeyed.
-fn ignored(place: &Place, name: &str, signal: Signal) {
+fn ignored(test_fs: &TestFs, name: &str, signal: Signal) {
     native_only();
     for no_names in [false, true] {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         let inner = copy(&t, &["-j2"], false);
         let mut shell = Command::new("sh");
@@ -317,12 +317,12 @@ fn ignored(place: &Place, name: &str, signal: Signal) {
 }
 
 /// Who helps may be killed, too (by a lack of memory): that is a failure, and said.
-fn worker_killed(place: &Place) {
+fn worker_killed(test_fs: &TestFs) {
     native_only();
     let (mut killed, mut seen) = (0, 0);
     for method in ["--method=map", "--method=write", "--method=kernel"] {
         for at in [0, 1, 2] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             both(&mut t);
             let mut calls = 0;
             let ran = watch(&mut t.mapcp([method, "-j2", "source", "dest"]), |call, running| {
@@ -345,7 +345,7 @@ fn worker_killed(place: &Place) {
             t.check();
         }
     }
-    if seen == 0 && !place.is_whole() {
+    if seen == 0 && !test_fs.is_whole() {
         not_here("where no space can be reserved there is one process");
     }
     assert!(killed > 0, "no worker was killed in the middle");

@@ -10,7 +10,7 @@ use crate::{
         Lack::{self, Lengths, Links, Owners, ReadWrite, Renaming, Seeking, Truncation},
         Odd,
     },
-    place::Place,
+    test_fs::TestFs,
     trial::{Trial, run},
 };
 
@@ -37,16 +37,16 @@ pub fn rows(rows: &mut Rows) {
     for (name, lacks, is_atomic) in STORES {
         for unnamed in [true, false] {
             let with = if unnamed { "" } else { ", without O_TMPFILE" };
-            rows.add(format!("a file system without {name}{with}"), move |place| {
-                store(place, lacks, unnamed, is_atomic);
+            rows.add(format!("a file system without {name}{with}"), move |test_fs| {
+                store(test_fs, lacks, unnamed, is_atomic);
             });
         }
     }
 }
 
-fn store(place: &Place, lacks: &'static [Lack], unnamed: bool, is_atomic: bool) {
-    let odd = Odd::new(place, Fault { unnamed, lacks, ..Fault::NONE });
-    let mut t = Trial::new(place);
+fn store(test_fs: &TestFs, lacks: &'static [Lack], unnamed: bool, is_atomic: bool) {
+    let odd = Odd::new(test_fs, Fault { unnamed, lacks, ..Fault::NONE });
+    let mut t = Trial::new(test_fs);
     t.file("empty", "");
     t.file("small", noise(1000));
     t.file("large", noise((3 << 20) + 5));

@@ -16,8 +16,8 @@ use crate::{
 
 pub fn rows(rows: &mut Rows) {
     for dest in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "-", "link", "dir/link"] {
-        rows.add(format!("a log goes on around a copy to {dest}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("a log goes on around a copy to {dest}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", "contents\n");
             t.symlink("/dev/stdout", "link");
             t.directory("dir");
@@ -35,8 +35,8 @@ pub fn rows(rows: &mut Rows) {
                 }
             }
         });
-        rows.add(format!("a pipe through {dest} has the data and nothing else"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("a pipe through {dest} has the data and nothing else"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             let contents = noise(300_000);
             t.file("source", contents.clone());
             t.symlink("/dev/stdout", "link");
@@ -53,8 +53,8 @@ pub fn rows(rows: &mut Rows) {
             }
         });
     }
-    rows.add("a socket as standard output", |place| {
-        let mut t = Trial::new(place);
+    rows.add("a socket as standard output", |test_fs| {
+        let mut t = Trial::new(test_fs);
         let contents = noise(300_000);
         t.file("source", contents.clone());
         for dest in ["/dev/stdout", "-", "/dev/fd/1"] {
@@ -73,8 +73,8 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("another descriptor that leads to standard output", |place| {
-        let mut t = Trial::new(place);
+    rows.add("another descriptor that leads to standard output", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents\n");
         for script in [
             "\"$0\" -v source /dev/fd/3 3>&1 >log",
@@ -94,14 +94,14 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("log", t.read("log"));
         t.check();
     });
-    rows.add("a named destination that is standard output", |place| {
+    rows.add("a named destination that is standard output", |test_fs| {
         for script in [
             "\"$0\" -v --in-place source dest > dest",
             "\"$0\" -v --in-place source dest >> dest",
             "\"$0\" -v --in-place source other dir > dir/source",
             "\"$0\" -v source dest > dest",
         ] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", "contents\n");
             t.file("other", "other contents\n");
             t.file("dest", "old");
@@ -115,15 +115,15 @@ pub fn rows(rows: &mut Rows) {
             }
             t.check();
         }
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents\n");
         t.fifo("fifo");
         shell(&t, "cat fifo > got & \"$0\" -v source fifo > fifo; wait").is(End::Exit(0), "", "");
         t.becomes_as("got", "source");
         t.check();
     });
-    rows.add("standard error as a destination has no progress in it", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard error as a destination has no progress in it", |test_fs| {
+        let mut t = Trial::new(test_fs);
         let contents = noise(3 << 20);
         t.file("source", contents.clone());
         for dest in ["/dev/stderr", "/dev/fd/2"] {
@@ -136,8 +136,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("a descriptor that is not open for writing", |place| {
-        let mut t = Trial::new(place);
+    rows.add("a descriptor that is not open for writing", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents\n");
         t.file("dest", "old");
         let ran = shell(&t, "\"$0\" source /dev/fd/3 3< dest");
@@ -148,15 +148,15 @@ pub fn rows(rows: &mut Rows) {
         assert!(ran.end == End::Exit(1) && ran.err.lines().count() == 1, "{ran:?}");
         t.check();
     });
-    rows.add("the source as standard output", |place| {
-        let mut t = Trial::new(place);
+    rows.add("the source as standard output", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents\n");
         shell(&t, "\"$0\" source /dev/stdout >> source")
             .fails("cannot copy to '/dev/stdout': it is the same file as the source");
         t.check();
     });
-    rows.add("a copy to a descriptor writes at its position", |place| {
-        let mut t = Trial::new(place);
+    rows.add("a copy to a descriptor writes at its position", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("dest", "0123456789abcdefghij");
         let mut file = File::options().write(true).open(t.path("dest")).unwrap();
@@ -168,8 +168,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dest", "01234contents!efghij");
         t.check();
     });
-    rows.add("called as cp it is silent", |place| {
-        let mut t = Trial::new(place);
+    rows.add("called as cp it is silent", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents\n");
         t.file("other", "other\n");
         t.directory("dir");

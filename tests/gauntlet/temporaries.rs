@@ -17,17 +17,17 @@ use crate::{
     disk::native_only,
     fuse::{Fault, Lack, Odd},
     not_here,
-    place::Place,
     signals::without_names,
+    test_fs::TestFs,
     trial::{End, Trial, fd, pages, run},
     watch::{refuse, watch},
 };
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("-p, a temporary name: nobody but its owner can open the file", |place| {
+    rows.add("-p, a temporary name: nobody but its owner can open the file", |test_fs| {
         native_only();
         for (mode, owner) in [(0o644, 1), (0o666, 1), (0o2755, 1), (0o604, 0)] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", noise(100_000));
             fs::set_permissions(t.path("source"), fs::Permissions::from_mode(mode)).unwrap();
             if chown(t.path("source"), Some(owner), Some(owner)).is_err() {
@@ -59,11 +59,11 @@ pub fn rows(rows: &mut Rows) {
         }
     });
     for signal in [Signal::TERM, Signal::INT] {
-        rows.add(format!("{signal:?} while a temporary name is searched"), move |place| {
-            search_ended(place, signal);
+        rows.add(format!("{signal:?} while a temporary name is searched"), move |test_fs| {
+            search_ended(test_fs, signal);
         });
     }
-    rows.add("a failed copy closes its temporary file before it removes the name", |place| {
+    rows.add("a failed copy closes its temporary file before it removes the name", |test_fs| {
         for source in ["source", "fifo"] {
             let fault = Fault {
                 unnamed: false,
@@ -71,8 +71,8 @@ pub fn rows(rows: &mut Rows) {
                 lacks: &[Lack::RemovalOfOpenFiles],
                 ..Fault::NONE
             };
-            let odd = Odd::new(place, fault);
-            let mut t = Trial::new(place);
+            let odd = Odd::new(test_fs, fault);
+            let mut t = Trial::new(test_fs);
             t.file("source", noise(100_000));
             t.fifo("fifo");
             let fifo = t.path("fifo");
@@ -98,11 +98,11 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("an ended copy closes its temporary file before it removes the name", |place| {
+    rows.add("an ended copy closes its temporary file before it removes the name", |test_fs| {
         native_only();
         let fault = Fault { unnamed: false, lacks: &[Lack::RemovalOfOpenFiles], ..Fault::NONE };
-        let odd = Odd::new(place, fault);
-        let mut t = Trial::new(place);
+        let odd = Odd::new(test_fs, fault);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages(3 << 20));
         let mut ended = 0;
         for at in (12..40).step_by(3) {
@@ -126,10 +126,10 @@ pub fn rows(rows: &mut Rows) {
 }
 
 /// Sixty copies to one destination are in progress. A signal does not wait for the search.
-fn search_ended(place: &Place, signal: Signal) {
+fn search_ended(test_fs: &TestFs, signal: Signal) {
     native_only();
     const COUNT: usize = 60;
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", noise(1000));
     t.file("dest", "old");
     // The first name that a copy takes says which come next.

@@ -33,7 +33,7 @@ use rustix::{
     },
 };
 
-use crate::{common, not_here, place::Place};
+use crate::{common, not_here, test_fs::TestFs};
 
 /// How long a copy may take before it hangs.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -51,19 +51,19 @@ enum Thing {
 }
 
 pub struct Trial<'a> {
-    pub place: &'a Place,
+    pub test_fs: &'a TestFs,
     pub dir: PathBuf,
     things: BTreeMap<OsString, Thing>,
 }
 
 impl<'a> Trial<'a> {
-    pub fn new(place: &'a Place) -> Trial<'a> {
-        Trial::in_dir(place, place.dir())
+    pub fn new(test_fs: &'a TestFs) -> Trial<'a> {
+        Trial::in_dir(test_fs, test_fs.dir())
     }
 
     /// In a directory on a file system made for it.
-    pub fn in_dir(place: &'a Place, dir: PathBuf) -> Trial<'a> {
-        Trial { place, dir, things: BTreeMap::new() }
+    pub fn in_dir(test_fs: &'a TestFs, dir: PathBuf) -> Trial<'a> {
+        Trial { test_fs, dir, things: BTreeMap::new() }
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -74,7 +74,7 @@ impl<'a> Trial<'a> {
     /// is known to lack something may say so.
     pub fn made(&self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
-            if self.place.is_whole() {
+            if self.test_fs.is_whole() {
                 panic!("{what}: {error}");
             }
             not_here(format!("{what}: {error}"));
@@ -143,6 +143,11 @@ impl<'a> Trial<'a> {
     pub fn becomes_sparse(&mut self, name: &str, len: u64, marks: &[(u64, &[u8])]) {
         let marks = marks.iter().map(|&(offset, bytes)| (offset, bytes.to_vec())).collect();
         self.things.insert(name.into(), Thing::Sparse(len, marks));
+    }
+
+    /// That there is to be a directory.
+    pub fn becomes_directory(&mut self, name: &str) {
+        self.things.insert(name.into(), Thing::Directory);
     }
 
     /// What a file is to have is what another has.
@@ -300,14 +305,14 @@ fn is_sparse(path: &Path, len: u64, marks: &[(u64, Vec<u8>)]) -> io::Result<Opti
             for (offset, bytes) in marks {
                 // What of the mark is in this part is blanked, if it is right.
                 for (number, &byte) in bytes.iter().enumerate() {
-                    let place = (offset + number as u64).checked_sub(at);
-                    if let Some(found) = place.and_then(|place| buffer.get_mut(place as usize)) {
+                    let index = (offset + number as u64).checked_sub(at);
+                    if let Some(found) = index.and_then(|index| buffer.get_mut(index as usize)) {
                         *found ^= byte;
                     }
                 }
             }
-            if let Some(place) = buffer.iter().position(|&byte| byte != 0) {
-                return Ok(Some(format!("differs at byte {}", at + place as u64)));
+            if let Some(index) = buffer.iter().position(|&byte| byte != 0) {
+                return Ok(Some(format!("differs at byte {}", at + index as u64)));
             }
             at += buffer.len() as u64;
         }
@@ -509,7 +514,7 @@ pub fn pages(len: usize) -> Vec<u8> {
 
 /// A row that a user without privileges is needed for.
 pub fn as_another_user(trial: &Trial, command: &mut Command) {
-    if !crate::place::is_root() {
+    if !crate::test_fs::is_root() {
         not_here("to run as another user needs root");
     }
     const NOBODY: u32 = 65534;

@@ -7,12 +7,13 @@
 mod args;
 mod names;
 mod progress;
+mod tree;
 
 use core::{ffi::CStr, fmt};
 
 use args::{Settings, UsageError};
 use baremap::{
-    copy::{self, Action, Cause, Error, Options, Path, ProcessControl},
+    copy::{self, Action, Cause, Error, Options, Path, ProcessControl, TreeCopy},
     fd::{BorrowedFd, CWD},
     rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
@@ -39,26 +40,33 @@ fn main(start: Start) -> ExitCode {
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
     // The arguments are parsed twice, because the program has no allocator to keep a list of names.
-    let (mut count, mut last) = (0, c"");
+    let (mut count, mut last) = (0u64, c"");
     let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
         Ok(settings) => settings,
         Err(wrong) => return usage(format_args!("{wrong}")),
     };
     // SAFETY: this program has one thread, waits for no children of its own, does not use
     // MADV_DONTFORK or MADV_WIPEONFORK, and relies on no signal's action.
-    settings.options.process = Some(unsafe { ProcessControl::new() });
+    settings.tree.file.process = Some(unsafe { ProcessControl::new() });
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
-    if count < 2 {
+    // With -t, all operands are sources.
+    let sources = if settings.target.is_some() { count } else { count.saturating_sub(1) };
+    let last = settings.target.unwrap_or(last);
+    if sources == 0 {
         return usage(format_args!("SOURCE and DEST are required"));
     }
-    let sources = count - 1;
+    if settings.no_target && (sources > 1 || settings.target.is_some()) {
+        return usage(format_args!("-T takes one SOURCE and DEST"));
+    }
     let is_cp = start.args().next().is_some_and(|name| copy::last(name) == c"cp");
     // As DEST, `-` is standard output, except for cp, which makes a file with this name.
-    let last = if last == c"-" && !is_cp { c"/dev/stdout" } else { last };
-    let mut totals = Totals::new(settings, !is_cp);
+    let is_stdout = last == c"-" && settings.target.is_none() && !is_cp;
+    let last = if is_stdout { c"/dev/stdout" } else { last };
+    let options = tree::options(&settings);
+    let mut totals = Totals::new(settings, last, !is_cp);
     if sources > 1
         && let Err(errno) = check_directory(last)
     {
@@ -66,6 +74,14 @@ fn main(start: Start) -> ExitCode {
         totals.fail(Error::new(Action::CopyTo, path, errno.into()));
         return totals.result;
     }
+    let mut tree = match settings.is_tree.then(|| tree::prepare(&options, &settings, last)) {
+        None => None,
+        Some(Ok(tree)) => Some(tree),
+        Some(Err(error)) => {
+            totals.fail(error);
+            return totals.result;
+        }
+    };
 
     let mut names = if sources > 1 { Names::new(sources) } else { None };
     let mut number = 0;
@@ -77,10 +93,11 @@ fn main(start: Start) -> ExitCode {
                 // Without memory for the names, those of all earlier sources are compared.
                 None => sources > 1 && is_earlier(start, name, number),
             };
-            if is_copied {
+            // Directories with one name are merged.
+            if is_copied && !(tree.is_some() && check_directory(source).is_ok()) {
                 let path = Path { base: last, name: Some(name) };
                 totals.fail(Error::new(Action::CopyTo, path, Cause::JustCopied));
-            } else if totals.copy(source, last)
+            } else if totals.copy(tree.as_mut(), source, last)
                 && let Some(names) = &mut names
             {
                 names.add(name);
@@ -96,7 +113,7 @@ fn main(start: Start) -> ExitCode {
 fn arguments(
     start: Start,
     operand: &mut dyn FnMut(&'static CStr),
-) -> Result<Settings, UsageError<'static>> {
+) -> Result<Settings<'static>, UsageError<'static>> {
     let mut arguments = start.args();
     let _own_name = arguments.next();
     args::parse(&mut arguments, operand)
@@ -122,27 +139,48 @@ fn check_directory(path: &CStr) -> syscall::Result<()> {
 }
 
 /// The options, what has been copied so far, and the exit status.
-struct Totals {
-    settings: Settings,
+struct Totals<'a> {
+    settings: Settings<'a>,
     /// Whether a summary is printed at the end.
     summary: bool,
+    /// Whether the sources may be directories.
+    is_tree: bool,
+    progress: Progress<'a>,
     files: u64,
     bytes: u64,
+    failures: u64,
     result: ExitCode,
 }
 
-impl Totals {
-    fn new(settings: Settings, summary: bool) -> Totals {
-        Totals { settings, summary, files: 0, bytes: 0, result: ExitCode::SUCCESS }
+impl<'a> Totals<'a> {
+    fn new(settings: Settings<'a>, dest: &'a CStr, summary: bool) -> Totals<'a> {
+        let is_tree = settings.tree.recursive;
+        let progress = Progress::new(settings.progress, dest);
+        let result = ExitCode::SUCCESS;
+        Totals { settings, summary, is_tree, progress, files: 0, bytes: 0, failures: 0, result }
+    }
+
+    /// Copies one source, by `tree` if the options ask for more than a regular file. Returns whether
+    /// it succeeded.
+    #[inline(never)]
+    fn copy(&mut self, tree: Option<&mut TreeCopy<'_>>, source: &CStr, dest: &'a CStr) -> bool {
+        let Some(tree) = tree else { return self.copy_file(source, dest) };
+        let before = self.failures;
+        if !self.is_tree {
+            self.progress = Progress::new(self.settings.progress, dest);
+        }
+        tree.copy(source, self);
+        self.progress.clear();
+        self.failures == before
     }
 
     /// Copies one file, and prints a line for it if that was asked for. Returns whether it
     /// succeeded.
     #[inline(never)]
-    fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
+    fn copy_file(&mut self, source: &CStr, dest: &CStr) -> bool {
         let mut progress = Progress::new(self.settings.progress, dest);
-        let mut watch = |done, total| progress.show(done, total);
-        let copied = copy::copy(&self.settings.options, source, dest, &mut watch);
+        let mut watch = |done, total| progress.show(done, total, None);
+        let copied = copy::copy(&self.settings.tree.file, source, dest, &mut watch);
         progress.clear();
         let copied = match copied {
             Ok(copied) => copied,
@@ -180,7 +218,7 @@ impl Totals {
         if !self.summary {
             return self.result;
         }
-        if (sources, self.files) == (1, 1) {
+        if (sources, self.files, self.is_tree) == (1, 1, false) {
             self.print(format_args!("Copied {bytes} bytes\n"));
         } else if sources > 1 || self.result == ExitCode::SUCCESS {
             // If the only source failed, its error message is all there is to say.
@@ -205,7 +243,7 @@ impl Totals {
     /// Prints an error, and makes the exit status 1.
     #[cold]
     fn fail(&mut self, error: Error<'_>) {
-        complain(format_args!("{error}{}", hint(&error, &self.settings.options)));
+        complain(format_args!("{error}{}", hint(&error, &self.settings.tree.file)));
         self.result = ExitCode::FAILURE;
     }
 }

@@ -13,7 +13,7 @@ use baremap::{
 
 use super::args::When;
 
-/// The progress line of one file. Times are in milliseconds of the monotonic clock.
+/// The progress line of one file, or of a tree. Times are in milliseconds of the monotonic clock.
 pub struct Progress<'a> {
     when: When,
     dest: &'a CStr,
@@ -36,8 +36,9 @@ impl<'a> Progress<'a> {
         Progress { when, dest, start: None, due: 0, is_drawn: false }
     }
 
-    /// Reports that `done` bytes were copied, of `total` if the total is known.
-    pub fn show(&mut self, done: u64, total: Option<u64>) {
+    /// Reports that `done` bytes were copied, of `total` if the total is known, and of a tree the
+    /// number of files.
+    pub fn show(&mut self, done: u64, total: Option<u64>, files: Option<u64>) {
         let over = total == Some(done);
         if self.when == When::Never || over && self.when == When::Auto {
             return;
@@ -57,14 +58,14 @@ impl<'a> Progress<'a> {
         let start = *self.start.get_or_insert(now);
         if now >= self.due || over {
             (self.due, self.is_drawn) = (now + PAUSE, true);
-            let line = Line { done, total, elapsed: now - start };
+            let line = Line { done, total, files, elapsed: now - start };
             eprint!("\r\x1b[K{line}");
         }
     }
 
     /// Erases the line, so that other lines can be printed.
-    pub fn clear(&self) {
-        if self.is_drawn {
+    pub fn clear(&mut self) {
+        if core::mem::take(&mut self.is_drawn) {
             eprint!("\r\x1b[K");
         }
     }
@@ -74,12 +75,16 @@ impl<'a> Progress<'a> {
 struct Line {
     done: u64,
     total: Option<u64>,
+    files: Option<u64>,
     elapsed: u64,
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line { done, total, elapsed } = *self;
+        let Line { done, total, files, elapsed } = *self;
+        if let Some(files) = files {
+            write!(f, "{} files, ", Decimal::new(files))?;
+        }
         Bytes(done).fmt(f)?;
         if let Some(total) = total {
             let percent = Decimal::new((done / (total / 100).max(1)).min(100));

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::fd::BorrowedFd;
-use crate::syscall::{self, Errno, FallocateFlags, page_size};
+use crate::map::{Region, backing::mapping_page_size};
+use crate::syscall::{self, Advice, Errno, FallocateFlags, MapFlags, ProtFlags, page_size};
 
 /// The error for an access to a missing page of a mapped file.
 ///
@@ -32,21 +33,19 @@ impl Fault {
     /// Returns the error of a system call that tries to read or to allocate the missing byte, or
     /// `None` if there is no such error.
     ///
-    /// * `ENOSPC` or `EDQUOT` if the disk is full.
+    /// * `ENOSPC` or `EDQUOT` if the disk is full. `ENOSPC` is also the error for a byte that exists
+    ///   but for which a map finds no room: in a hole of a file on a full tmpfs, which can be read by
+    ///   read(2), although a slice needs a page for it; and in a block that two files share on a full
+    ///   xfs or btrfs. On btrfs, and on tmpfs, this needs Linux 5.14. On btrfs, it can be the error
+    ///   for an exceeded quota, too.
     /// * `EIO` if the disk failed.
     /// * `EPERM` if the file became immutable (`chattr +i`) after it was mapped.
     /// * `EBADF` if the file is not open for writing.
     /// * `ENOMEM` or another error if [`with_slice`](crate::map::FileMap::with_slice) could not
     ///   protect the slice.
     ///
-    /// The result is `None` if the file ends before the byte. It is also `None` in three cases in
-    /// which the system call succeeds:
-    ///
-    /// * The file was truncated, and has been extended again since.
-    /// * The byte is in a hole of a file on a full tmpfs. The hole can be read by read(2), but a
-    ///   map needs a page for it.
-    /// * The byte is in a block that two files share on a full btrfs, which reserves space for the
-    ///   block without an error, but has no room to change it. (xfs reports `ENOSPC`; Linux 6.18.)
+    /// The result is `None` if the file ends before the byte. It is also `None` if the file was
+    /// truncated, and has been extended again since.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         self.errno
@@ -97,13 +96,24 @@ pub(crate) fn unreadable(file: BorrowedFd<'_>, place: u64) -> Option<Option<Errn
     }
 }
 
-/// Finds out why a byte that can be read cannot be written to through a map: tries to allocate its
-/// page with fallocate(2), and returns the error.
+/// Finds out why a byte is missing in a map, or cannot be written to. Returns the
+/// [`errno`](Fault::errno) of the fault.
+#[cold]
+pub(super) fn reason(file: BorrowedFd<'_>, place: u64, write: bool) -> Option<Errno> {
+    if let Some(errno) = unreadable(file, place) {
+        return errno;
+    }
+    if write && let Some(errno) = unallocated(file, place) {
+        return Some(errno);
+    }
+    unmapped(file, place, write)
+}
+
+/// Tries to allocate the page of a byte with fallocate(2), and returns the error.
 ///
 /// The caller wanted to write to the page, so that allocating it changes nothing that was not asked
 /// for.
-#[cold]
-pub(super) fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
+fn unallocated(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
     let size = page_size() as u64;
     let page = place & !(size - 1);
     // Without `UNSHARE_RANGE`, xfs reports success for a block that two files share, although it
@@ -120,4 +130,25 @@ pub(super) fn unwritable(file: BorrowedFd<'_>, place: u64) -> Option<Errno> {
             Err(errno) => return Some(errno),
         }
     }
+}
+
+/// Maps the page of a byte that can be read, and lets the kernel access it as the program did,
+/// which changes no bytes. Returns `ENOSPC` if the kernel cannot.
+///
+/// The kernel reports only that an access would raise a signal. Since the byte exists and can be
+/// read, the reason can only be that the page needs room that the file system does not have: a
+/// hole of a file on a full tmpfs needs memory, and a block that two files share needs another one
+/// when it is written to, for which btrfs reserves no space in fallocate(2) (Linux 6.18). Before
+/// Linux 5.14, the kernel has no such call, and the result is `None`.
+fn unmapped(file: BorrowedFd<'_>, place: u64, write: bool) -> Option<Errno> {
+    let (prot, advice) = if write {
+        (ProtFlags::READ | ProtFlags::WRITE, Advice::POPULATE_WRITE)
+    } else {
+        (ProtFlags::READ, Advice::POPULATE_READ)
+    };
+    let page = syscall::fstat(file).and_then(|stat| mapping_page_size(file, &stat)).ok()?;
+    let map = Region::map(1, prot, MapFlags::SHARED, Some(file), place, page).ok()?;
+    // SAFETY: the advice changes no contents.
+    let result = unsafe { map.advise(0, 1, advice) };
+    (result == Err(Errno::EFAULT)).then_some(Errno::ENOSPC)
 }

@@ -49,7 +49,7 @@ impl FileMap {
     ) -> core::result::Result<T, Fault> {
         // SAFETY: the range is mapped as long as `self` exists. The caller excludes changes.
         let bytes = unsafe { slice::from_raw_parts(self.at(0), self.len()) };
-        self.watched(ProtFlags::READ, false, || function(bytes))
+        self.watched(false, || function(bytes))
     }
 
     /// Calls a function with the map as a slice that can be written to.
@@ -87,29 +87,91 @@ impl FileMap {
         // SAFETY: the range is mapped as long as `self` exists, and writable. The caller excludes
         // other accesses.
         let bytes = unsafe { slice::from_raw_parts_mut(self.at(0), self.len()) };
-        self.watched(self.prot, true, || function(bytes))
+        self.watched(true, || {
+            let _writable = WritableZeros::new(&self.watch, self.prot);
+            function(bytes)
+        })
     }
 
     /// Calls a function while missing pages of the map are replaced by zero pages.
     fn watched<T>(
         &self,
-        prot: ProtFlags,
         write: bool,
         function: impl FnOnce() -> T,
     ) -> core::result::Result<T, Fault> {
-        let len = self.len();
-        if len == 0 {
-            return Ok(function());
-        }
         // Pages may have been replaced by an earlier call.
-        self.check_intact(0, len, Ok(()), write)?;
-        let (base, length) = self.region.mapping();
-        // SAFETY: the range is the region's own mapping, which exists as long as `self`. Zero pages
-        // are seen by the function alone, because `check_intact` looks at `lost` for all others.
-        let watch = unsafe { Watch::new(base, length, self.region.page_size(), prot, &self.lost) };
-        let watch = watch.map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
+        self.check_for(write)?;
+        self.watch().map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
         let result = function();
-        drop(watch);
-        self.check_intact(0, len, Ok(()), write).map(|_| result)
+        self.check_for(write).map(|()| result)
+    }
+
+    /// Makes the signal handler replace missing pages by zero pages, until the map is dropped or
+    /// refreshed.
+    pub(super) fn watch(&self) -> crate::map::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the region has a mapping, because the map is not empty. The mapping is unchanged
+        // until `watch` is dropped, because `refresh` and the drop of the map drop it first. Zero
+        // pages are seen by slices alone, because all other methods look at `lost`.
+        unsafe { self.watch.start(&self.region) }
+    }
+
+    /// Checks that no page of the map has been replaced by a zero page.
+    ///
+    /// The function that [`with_slice`](FileMap::with_slice) calls can call this method of the map
+    /// before an effect that cannot be undone, such as output. If it returns `Ok`, all bytes of the
+    /// slice that were read before were those of the file. It takes about a nanosecond.
+    ///
+    /// ```
+    /// # use baremap::map::{Fault, FileMap};
+    /// let map = FileMap::open(c"Cargo.toml")?;
+    /// // SAFETY: nobody changes the file meanwhile.
+    /// let printed = unsafe {
+    ///     map.with_slice(|bytes| {
+    ///         let first_line = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&[]).to_vec();
+    ///         map.check()?; // otherwise zeros could be printed
+    ///         println!("{first_line:?}");
+    ///         Ok::<(), Fault>(())
+    ///     })
+    /// };
+    /// assert_eq!(printed, Ok(Ok(())));
+    /// # Ok::<(), baremap::map::Error>(())
+    /// ```
+    ///
+    /// Bytes that are output must be copied out of the slice before the check, as the line is here.
+    /// Otherwise a page can get lost between the check and the output.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] if a page was missing since the map was made or [refreshed](FileMap::refresh).
+    /// Its [`offset`](Fault::offset) is that of the first replaced page, and its
+    /// [`errno`](Fault::errno) says why it is missing now.
+    #[inline]
+    pub fn check(&self) -> core::result::Result<(), Fault> {
+        self.check_for(false)
+    }
+
+    /// Checks that no page has been replaced. The fault names the reason of a failed read, or write.
+    #[inline]
+    fn check_for(&self, write: bool) -> core::result::Result<(), Fault> {
+        self.check_intact(0, self.len(), Ok(()), write).map(drop)
+    }
+}
+
+/// Sets the protection of zero pages to that of the map, until it is dropped.
+struct WritableZeros<'a>(&'a Watch);
+
+impl<'a> WritableZeros<'a> {
+    fn new(watch: &'a Watch, prot: ProtFlags) -> WritableZeros<'a> {
+        watch.set_prot(prot);
+        WritableZeros(watch)
+    }
+}
+
+impl Drop for WritableZeros<'_> {
+    fn drop(&mut self) {
+        self.0.set_prot(ProtFlags::READ);
     }
 }

@@ -1,146 +1,165 @@
-//! The table of maps in which the signal handler replaces missing pages by zero pages.
+//! The maps in which the signal handler replaces missing pages by zero pages.
 
 use core::{
     ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*, fence},
 };
 
-use super::guard;
-use crate::syscall::{self, Errno, MapFlags, ProtFlags};
+use super::{
+    address_tree::AddressTree,
+    guard,
+    pool::{Pool, Slot},
+};
+use crate::map::Region;
+use crate::syscall::{self, MapFlags, ProtFlags};
 
 /// Whether any map was ever watched. A program that never stores `true` is linked without the code
 /// that replaces pages.
 pub(super) static WATCHED: AtomicBool = AtomicBool::new(false);
 
-/// A watched map: an entry of the table that the signal handler reads, protected by a sequence
-/// lock.
-struct Entry {
-    /// The version of the sequence lock. It is odd while the entry is in use or is changed: the
-    /// thread that makes it odd owns the entry. The other fields are consistent if the version
-    /// was equal before and after they were read.
-    version: AtomicUsize,
+/// The value of [`Watch::lost`] if no page was replaced.
+pub(super) const NOTHING_LOST: usize = usize::MAX;
+
+/// A mapping in which the handler replaces missing pages.
+///
+/// The thread that watches the mapping stores the fields before it puts the entry into the table,
+/// and removes it from the table before the mapping is unmapped. So a handler that finds the entry
+/// of an address to which its thread has access reads fields that belong together.
+pub(super) struct Entry {
     start: AtomicUsize,
-    /// The end address, or zero while the other fields are not valid.
     end: AtomicUsize,
     /// The size of the pages of the mapping in bytes.
     page_size: AtomicUsize,
+    /// The protection of zero pages.
     prot: AtomicU32,
-    /// The offset from `start` from which on zero pages have been mapped.
-    zeroed_from: AtomicUsize,
-    /// The number of faults on pages that had been replaced.
+    /// Whether the table contains the whole mapping.
+    is_in_table: AtomicBool,
+    /// The offset from `start` from which on pages are, or are about to be, replaced.
+    lost: AtomicUsize,
+    /// The number of faults on replaced pages since `lost` changed.
     repeats: AtomicU32,
-    /// The variable that receives the offset from `start` of the first page that is replaced.
-    lost: AtomicPtr<AtomicUsize>,
 }
 
-/// A list of tables. Tables are never unmapped, so that the handler can follow the list at any
-/// time.
-struct Table {
-    entries: [Entry; Table::LEN],
-    next: AtomicPtr<Table>,
-}
+// SAFETY: zeros are valid for integers.
+static ENTRIES: Pool<Entry> = unsafe { Pool::new() };
+static TABLE: AddressTree<Entry> = AddressTree::new();
 
-static TABLE: Table = Table {
-    entries: [const {
-        Entry {
-            version: AtomicUsize::new(0),
-            start: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            page_size: AtomicUsize::new(0),
-            prot: AtomicU32::new(0),
-            zeroed_from: AtomicUsize::new(0),
-            repeats: AtomicU32::new(0),
-            lost: AtomicPtr::new(ptr::null_mut()),
-        }
-    }; Table::LEN],
-    next: AtomicPtr::new(ptr::null_mut()),
-};
-
-impl Table {
-    const LEN: usize = 16;
-
-    /// Returns the next table of the list, if there is one.
-    fn next(&self) -> Option<&'static Table> {
-        // SAFETY: the pointer is null, or that of a table, which is never unmapped.
-        unsafe { self.next.load(Acquire).as_ref() }
-    }
-
-    /// Returns the next table of the list, and maps it if there is none.
-    fn grow(&self) -> syscall::Result<&'static Table> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        // SAFETY: without a fixed address, no existing mapping is replaced.
-        let new =
-            unsafe { syscall::mmap(ptr::null_mut(), size_of::<Table>(), prot, flags, None, 0)? };
-        // New memory is zero, which is a table of free entries.
-        let linked = self.next.compare_exchange(ptr::null_mut(), new.cast(), AcqRel, Acquire);
-        if linked.is_err() {
-            // SAFETY: another thread linked its table first, and nothing refers to this one.
-            unsafe { syscall::munmap(new, size_of::<Table>())? };
-        }
-        self.next().ok_or(Errno::ENOMEM) // A table is linked now, so that there is no error.
-    }
-}
-
-/// A map that is in the handler's table until this value is dropped.
-pub(super) struct Watch(&'static Entry);
+/// The watching of a mapping, from the first call of [`start`](Watch::start) until it is dropped.
+///
+/// Watching costs nothing as long as no page is missing, because all accesses by other means than
+/// slices are guarded copies. So a mapping stays watched, and lending it as a slice once more is
+/// free.
+pub(super) struct Watch(AtomicPtr<Slot<Entry>>);
 
 impl Watch {
-    /// Watches `len` bytes from `start` on. Both are multiples of `page_size`.
+    /// Creates a value that does not watch yet.
+    pub const fn new() -> Watch {
+        Watch(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    fn slot(&self) -> Option<&'static Slot<Entry>> {
+        // SAFETY: the pointer is null, or that of a slot, which is never unmapped.
+        unsafe { self.0.load(Acquire).as_ref() }
+    }
+
+    /// Returns the offset from the beginning of the mapping from which on the pages have been
+    /// replaced by zero pages, or [`NOTHING_LOST`].
     ///
-    /// `ENOMEM` if there is no memory for another table, or the process has too many mappings.
+    /// If bytes were read before the call, and they came from a zero page, the offset tells.
+    #[inline]
+    pub fn lost(&self) -> usize {
+        // The handler stores `lost` before it maps zero pages. The fence makes the loads of the
+        // bytes come before the loads of this function.
+        fence(Acquire);
+        match self.slot() {
+            None => NOTHING_LOST,
+            Some(slot) => slot.value.lost.load(SeqCst),
+        }
+    }
+
+    /// Returns the variable that [`lost`](Watch::lost) reads, if the mapping is watched.
+    pub fn lost_variable(&self) -> Option<&'static AtomicUsize> {
+        self.slot().map(|slot| &slot.value.lost)
+    }
+
+    /// Watches the mapping of a region, unless it is watched already.
+    ///
+    /// Several threads, and signal handlers that interrupt them, may call this at the same time:
+    /// each of them does all of the work if it finds it undone.
+    ///
+    /// `ENOMEM` if there is no memory for the table, or the process has too many mappings.
     ///
     /// # Safety
     ///
-    /// Until the value is dropped:
-    ///
-    /// * The memory is one mapping that the caller owns.
-    /// * The pages from any page to the end of the mapping may be replaced by zero pages.
-    /// * `lost` stays at its address.
-    pub unsafe fn new(
-        start: *mut u8,
-        len: usize,
-        page_size: usize,
-        prot: ProtFlags,
-        lost: &AtomicUsize,
-    ) -> syscall::Result<Watch> {
+    /// * `region` has a mapping, which stays unchanged until this value is dropped.
+    /// * All calls pass one region.
+    /// * Until then, the pages from any page to the end of the mapping may be replaced by zero
+    ///   pages.
+    #[inline]
+    pub unsafe fn start(&self, region: &Region) -> syscall::Result<()> {
+        match self.slot() {
+            Some(slot)
+                if slot.value.is_in_table.load(Acquire) && !SPARE.load(Relaxed).is_null() =>
+            {
+                Ok(())
+            }
+            // SAFETY: the caller meets the requirements.
+            _ => unsafe { self.start_now(region) },
+        }
+    }
+
+    #[cold]
+    unsafe fn start_now(&self, region: &Region) -> syscall::Result<()> {
         guard::ready()?;
         keep_spare()?;
         WATCHED.store(true, Release);
-        let mut table = &TABLE;
-        loop {
-            for entry in &table.entries {
-                let version = entry.version.load(Relaxed);
-                if version % 2 == 0
-                    && entry
-                        .version
-                        .compare_exchange(version, version + 1, Acquire, Relaxed)
-                        .is_ok()
-                {
-                    // A thread that reads one of the following stores also reads the new version.
-                    fence(Release);
-                    entry.start.store(start.addr(), Relaxed);
-                    entry.page_size.store(page_size, Relaxed);
-                    entry.prot.store(prot.bits(), Relaxed);
-                    entry.zeroed_from.store(usize::MAX, Relaxed);
-                    entry.repeats.store(0, Relaxed);
-                    entry.lost.store(ptr::from_ref(lost).cast_mut(), Relaxed);
-                    entry.end.store(start.addr() + len, Release);
-                    return Ok(Watch(entry));
+        let (start, len) = region.mapping();
+        let range = start.addr()..start.addr() + len;
+        let slot = match self.slot() {
+            Some(slot) => slot,
+            None => {
+                let slot = ENTRIES.claim()?;
+                let entry = &slot.value;
+                entry.start.store(range.start, Relaxed);
+                entry.end.store(range.end, Relaxed);
+                entry.page_size.store(region.page_size(), Relaxed);
+                entry.prot.store(ProtFlags::READ.bits(), Relaxed);
+                entry.is_in_table.store(false, Relaxed);
+                entry.lost.store(NOTHING_LOST, Relaxed);
+                entry.repeats.store(0, Relaxed);
+                let at = ptr::from_ref(slot).cast_mut();
+                match self.0.compare_exchange(ptr::null_mut(), at, AcqRel, Acquire) {
+                    Ok(_) => slot,
+                    Err(other) => {
+                        // SAFETY: nobody else has the slot.
+                        unsafe { ENTRIES.release(slot) };
+                        // SAFETY: another thread stored its slot, which is never unmapped.
+                        unsafe { &*other }
+                    }
                 }
             }
-            table = match table.next() {
-                Some(next) => next,
-                None => table.grow()?,
-            };
+        };
+        TABLE.insert(range, &slot.value)?;
+        slot.value.is_in_table.store(true, Release);
+        Ok(())
+    }
+
+    /// Sets the protection of zero pages, which is `READ` at first.
+    pub fn set_prot(&self, prot: ProtFlags) {
+        if let Some(slot) = self.slot() {
+            slot.value.prot.store(prot.bits(), Release);
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.end.store(0, Relaxed);
-        self.0.version.fetch_add(1, Release);
+        if let Some(slot) = self.slot() {
+            let entry = &slot.value;
+            TABLE.remove(entry.start.load(Relaxed)..entry.end.load(Relaxed));
+            // SAFETY: the table does not contain the entry any more, and this value is dropped.
+            unsafe { ENTRIES.release(slot) };
+        }
     }
 }
 
@@ -173,6 +192,10 @@ fn give_up_spare() {
     }
 }
 
+/// The number of faults on replaced pages for which the handler waits before it replaces them
+/// again, and then gives up.
+const PATIENCE: u32 = 1 << 16;
+
 /// Replaces the pages of a watched map by zero pages: from the page that contains `addr` to the
 /// end of the map, or to the pages that have been replaced before. Returns whether there is such
 /// a map.
@@ -185,60 +208,42 @@ fn give_up_spare() {
 /// many mappings, or had too many since the spare mapping was made, the whole map is replaced,
 /// which needs no more mappings.
 pub(super) fn replace_with_zeros(addr: *mut u8) -> bool {
-    let mut next = Some(&TABLE);
-    while let Some(table) = next {
-        for entry in &table.entries {
-            let version = entry.version.load(Acquire);
-            let end = entry.end.load(Acquire);
-            let start = entry.start.load(Relaxed);
-            let page_size = entry.page_size.load(Relaxed);
-            let prot = ProtFlags::from_bits_retain(entry.prot.load(Relaxed));
-            let lost = entry.lost.load(Relaxed);
-            fence(Acquire);
-            // An entry that changes meanwhile is that of another map: the entry of the map that
-            // this thread accesses exists until the access is done.
-            let is_consistent = version % 2 == 1 && entry.version.load(Relaxed) == version;
-            if !is_consistent || !(start..end).contains(&addr.addr()) {
-                continue;
-            }
-            let first = (addr.addr() - start) & !(page_size - 1);
-            // The offset is stored before the zero pages are mapped, so that a thread that reads
-            // zeros finds it afterwards.
-            // SAFETY: the variable exists as long as the entry, and the entry as long as this
-            // thread accesses the map.
-            let before = unsafe { (*lost).fetch_min(first, SeqCst) };
-            if before <= first {
-                // Another thread replaces the page, or has replaced it. In the latter case, the
-                // access succeeds when it is repeated. If it does not, the address of the fault is
-                // wrong, as some are under qemu-user, and the limit ends the repetition.
-                if entry.zeroed_from.load(Acquire) > first {
-                    syscall::sched_yield();
-                    return true;
-                }
-                return entry.repeats.fetch_add(1, Relaxed) < 4096;
-            }
-            let map_zeros = |first: usize, end: usize| {
-                let flags =
-                    MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
-                let at = addr.with_addr(start + first);
-                // SAFETY: the caller of `Watch::new` allows to replace these pages.
-                let mapped = unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) };
-                if mapped.is_ok() {
-                    entry.zeroed_from.fetch_min(first, Release);
-                }
-                mapped
-            };
-            let len = end - start;
-            if !SPARE.load(Acquire).is_null() && map_zeros(first, before.min(len)).is_ok() {
-                return true;
-            }
-            give_up_spare();
-            // SAFETY: the variable exists as long as the entry, and the entry as long as this
-            // thread accesses the map.
-            unsafe { (*lost).fetch_min(0, SeqCst) };
-            return map_zeros(0, len).is_ok();
+    let Some(entry) = TABLE.get(addr.addr()) else { return false };
+    let (start, end) = (entry.start.load(Relaxed), entry.end.load(Relaxed));
+    let page_size = entry.page_size.load(Relaxed);
+    let prot = ProtFlags::from_bits_retain(entry.prot.load(Acquire));
+    let first = (addr.addr() - start) & !(page_size - 1);
+    // The offset is stored before the zero pages are mapped, so that a thread that reads zeros
+    // finds it afterwards.
+    let before = entry.lost.fetch_min(first, SeqCst);
+    let len = end - start;
+    let (first, end) = if first < before {
+        entry.repeats.store(0, Relaxed);
+        (first, before.min(len))
+    } else {
+        // Another thread has recorded the offset, and is about to replace the page, or was when the
+        // process was forked. Zero pages that are written to are replaced once more only if that
+        // thread does not exist. Otherwise it does no harm, and happens at most once in each thread.
+        let repeats = entry.repeats.fetch_add(1, Relaxed);
+        if repeats >= 2 * PATIENCE {
+            return false; // The address of the fault is wrong, as some are under qemu-user.
         }
-        next = table.next();
+        if prot.contains(ProtFlags::WRITE) && repeats < PATIENCE {
+            syscall::sched_yield();
+            return true;
+        }
+        (before, len)
+    };
+    let map_zeros = |first: usize, end: usize| {
+        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE;
+        let at = addr.with_addr(start + first);
+        // SAFETY: the caller of `Watch::start` allows to replace these pages.
+        unsafe { syscall::mmap(at, end - first, prot, flags, None, 0) }.is_ok()
+    };
+    if !SPARE.load(Acquire).is_null() && map_zeros(first, end) {
+        return true;
     }
-    false
+    give_up_spare();
+    entry.lost.fetch_min(0, SeqCst);
+    map_zeros(0, len)
 }

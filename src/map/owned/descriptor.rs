@@ -52,7 +52,7 @@ pub(super) fn borrow<'fd>(fd: RawFd) -> syscall::Result<BorrowedFd<'fd>> {
 }
 
 /// Duplicates a descriptor, so that its number cannot be closed and reused meanwhile.
-pub(super) fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
+pub(in crate::map) fn duplicate(file: BorrowedFd<'_>) -> syscall::Result<OwnedFd> {
     // SAFETY: `F_DUPFD_CLOEXEC` takes a number, and returns a new descriptor that nothing else
     // owns.
     unsafe {

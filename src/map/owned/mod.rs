@@ -18,4 +18,5 @@ pub use options::MmapOptions;
 pub use remap::RemapOptions;
 pub use types::{Mmap, MmapMut, MmapRaw};
 
+pub(super) use descriptor::duplicate;
 pub(super) use memfd::memfd;
