@@ -22,6 +22,24 @@ use crate::{
     test_fs::{TestFs, is_root},
 };
 
+/// What a file system cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    Renaming,
+    Links,
+    /// To open a file for reading and writing at once.
+    ReadWrite,
+    /// To write anywhere but at the end of a file.
+    Seeking,
+    /// To change the permissions and the owner of a file.
+    Owners,
+    RemovalOfOpenFiles,
+    /// To change the length of a file, except to zero.
+    Lengths,
+    /// To change the length of a file, except to zero when it is opened.
+    Truncation,
+}
+
 /// The fault of the file system.
 #[derive(Clone, Copy)]
 pub struct Fault {
@@ -33,11 +51,12 @@ pub struct Fault {
     pub ignores_modes: bool,
     /// Returns an error for names that the file system cannot store.
     pub refuses: fn(&[u8]) -> Option<Errno>,
+    pub lacks: &'static [Lack],
 }
 
 impl Fault {
     pub const NONE: Fault =
-        Fault { unnamed: true, close: None, ignores_modes: false, refuses: |_| None };
+        Fault { unnamed: true, close: None, ignores_modes: false, refuses: |_| None, lacks: &[] };
 }
 
 /// The mounted file system, which is unmounted when the value is dropped.
@@ -89,6 +108,8 @@ pub fn has_unnamed_files(dir: &Path) -> bool {
 
 const ROOT: u64 = 1;
 
+const O_TRUNC: u32 = rustix::fs::OFlags::TRUNC.bits();
+
 #[derive(Default)]
 struct Node {
     mode: u32,
@@ -97,6 +118,8 @@ struct Node {
     bytes: Vec<u8>,
     /// Whether the file was written to since it was last closed.
     is_dirty: bool,
+    /// How often it is open.
+    opened: u32,
 }
 
 struct Server {
@@ -168,6 +191,9 @@ impl Server {
     }
 
     fn answer(&mut self, code: u32, node: u64, owner: (u32, u32), body: &[u8]) -> Answer {
+        if let Some(errno) = self.refusal(code, node, body) {
+            return Err(errno);
+        }
         match code {
             // LOOKUP
             1 => self.entry(self.find(&strings(body)[0])?),
@@ -190,12 +216,22 @@ impl Server {
                 self.entry(number)
             }
             // OPEN, OPENDIR, STATFS, RELEASE, FSYNC, RELEASEDIR
-            14 | 27 => Ok(longs(&[0, 0])),
+            14 | 27 => {
+                if code == 14 && self.truncates_at_open() && u32_at(body, 0) & O_TRUNC != 0 {
+                    self.node(node).bytes.clear();
+                }
+                self.node(node).opened += 1;
+                Ok(longs(&[0, 0]))
+            }
             17 => Ok(longs(&[1 << 20, 1 << 19, 1 << 19, 1 << 20, 1 << 19])
                 .into_iter()
                 .chain(words(&[4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0]))
                 .collect()),
-            18 | 20 | 29 => Ok(Vec::new()),
+            18 => {
+                self.node(node).opened -= 1;
+                Ok(Vec::new())
+            }
+            20 | 29 => Ok(Vec::new()),
             // READ, WRITE
             15 => {
                 let bytes = &self.nodes[&node].bytes;
@@ -228,7 +264,9 @@ impl Server {
             }
             // INIT: version 7.31, writes of 128 KiB, and nanoseconds.
             26 => {
-                let mut answer = words(&[7, 31, u32_at(body, 8), 0, 0, 128 << 10, 1, 32]);
+                const ATOMIC_O_TRUNC: u32 = 1 << 3;
+                let flags = if self.truncates_at_open() { ATOMIC_O_TRUNC } else { 0 };
+                let mut answer = words(&[7, 31, u32_at(body, 8), flags, 0, 128 << 10, 1, 32]);
                 answer.resize(64, 0);
                 Ok(answer)
             }
@@ -238,15 +276,46 @@ impl Server {
             35 => {
                 let number = self.make(u32_at(body, 4), owner);
                 self.link(&strings(&body[16..])[0], number)?;
+                self.node(number).opened += 1;
                 Ok([self.entry(number)?, longs(&[0, 0])].concat())
             }
             51 if self.fault.unnamed => {
                 let number = self.make(u32_at(body, 4), owner);
+                self.node(number).opened += 1;
                 Ok([self.entry(number)?, longs(&[0, 0])].concat())
             }
             // INTERRUPT needs no answer, because every request is answered at once.
             _ => Err(Errno::NOSYS),
         }
+    }
+
+    fn truncates_at_open(&self) -> bool {
+        self.fault.lacks.contains(&Lack::Truncation)
+    }
+
+    /// What is refused because the file system cannot do it.
+    fn refusal(&self, code: u32, node: u64, body: &[u8]) -> Option<Errno> {
+        let lacks = |lack| self.fault.lacks.contains(&lack);
+        let refused = match code {
+            4 => {
+                let has = |bit: u32| u32_at(body, 0) & 1 << bit != 0;
+                lacks(Lack::Owners) && (has(0) || has(1) || has(2))
+                    || lacks(Lack::Lengths) && has(3) && u64_at(body, 16) != 0
+                    || lacks(Lack::Truncation) && has(3)
+            }
+            10 => {
+                let number = self.names.get(&strings(body)[0]);
+                let is_open = number.is_some_and(|number| self.nodes[number].opened > 0);
+                lacks(Lack::RemovalOfOpenFiles) && is_open
+            }
+            12 | 45 => lacks(Lack::Renaming),
+            13 => lacks(Lack::Links),
+            14 | 35 => lacks(Lack::ReadWrite) && u32_at(body, 0) & 3 == 2,
+            16 => lacks(Lack::Seeking) && u64_at(body, 8) != self.nodes[&node].bytes.len() as u64,
+            _ => false,
+        };
+        let errno = if code == 14 || code == 35 { Errno::INVAL } else { Errno::PERM };
+        refused.then_some(errno)
     }
 
     fn node(&mut self, number: u64) -> &mut Node {

@@ -128,6 +128,19 @@ impl Call {
 /// are not reported.
 #[track_caller]
 pub fn watch(command: &mut Command, mut each: impl FnMut(&Call, &mut Running)) -> Ran {
+    answer(command, |call, running| {
+        each(call, running);
+        None
+    })
+}
+
+/// Runs a program as [`watch`] does, and answers those of its system calls for which `each` returns
+/// a result in place of the kernel.
+#[track_caller]
+pub fn answer(
+    command: &mut Command,
+    mut each: impl FnMut(&Call, &mut Running) -> Option<Result<i64, Errno>>,
+) -> Ran {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     let free = [
@@ -204,11 +217,14 @@ pub fn watch(command: &mut Command, mut each: impl FnMut(&Call, &mut Running)) -
         let call =
             Call { number: notice.number as usize, arguments: notice.arguments, pid: notice.pid };
         begun = begun || call.is(sc::nr::OPENAT) && call.string(1).ends_with(b"source");
-        if begun {
-            each(&call, &mut running);
-        }
+        let result = if begun { each(&call, &mut running) } else { None };
         const CONTINUE: u32 = 1;
-        let mut answer = Answer { id: notice.id, value: 0, error: 0, flags: CONTINUE };
+        let (value, error, flags) = match result {
+            None => (0, 0, CONTINUE),
+            Some(Ok(value)) => (value, 0, 0),
+            Some(Err(errno)) => (0, -errno.raw_os_error(), 0),
+        };
+        let mut answer = Answer { id: notice.id, value, error, flags };
         // SAFETY: that is what the kernel reads for this request.
         let _ = unsafe {
             const SEND: ioctl::Opcode = opcode::read_write::<Answer>(b'!', 1);
