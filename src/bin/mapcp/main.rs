@@ -220,8 +220,8 @@ impl<'a> Totals<'a> {
         }
         if (sources, self.files, self.is_tree) == (1, 1, false) {
             self.print(format_args!("Copied {bytes} bytes\n"));
-        } else if sources > 1 || self.result == ExitCode::SUCCESS {
-            // If the only source failed, its error message is all there is to say.
+        } else if sources > 1 || self.files > 0 || self.result == ExitCode::SUCCESS {
+            // If the only file failed, its error message is all there is to say.
             let files = Decimal::new(self.files);
             let plural = |count: u64| if count == 1 { "" } else { "s" };
             let (file_s, byte_s) = (plural(self.files), plural(self.bytes));
