@@ -27,7 +27,8 @@
 //! 8. The function that sets how a signal handler returns (`set_restorer`), and the flag that
 //!    tells the kernel that the program has set it (`SA_RESTORER`).
 //! 9. The guarded copy (`fixups_and_copy`), which the macro `guarded_copy!` makes from three
-//!    pieces of assembly.
+//!    pieces of assembly, and the function that selects its instructions (`prepare_copy`). It is that
+//!    of [`common`] where all processors have the same instructions.
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
 //!

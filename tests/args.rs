@@ -1,4 +1,4 @@
-//! The command line of `mapcp`, read by its own code and by a plain one.
+//! Compares the parser of `mapcp`'s command line with a plain model, on random arguments.
 
 #[path = "../src/bin/mapcp/args.rs"]
 mod args;
@@ -11,7 +11,7 @@ use args::{Settings, When};
 use baremap::copy::Method;
 use fuzz::{Random, fuzz};
 
-/// Arguments of which most mean something, or nearly do.
+/// Returns arguments, most of which are valid or nearly so.
 fn arguments(random: &mut Random) -> Vec<CString> {
     const NAMES: &[&str] = &[
         "help",
@@ -77,7 +77,7 @@ fn arguments(random: &mut Random) -> Vec<CString> {
         6 => [b"-", &random.text(3, b"hVnpvqj")[..]].concat(),
         _ => random.text(8, b"-=jn"),
     });
-    // A byte more, or another.
+    // Inserts a byte.
     if random.once_in(4)
         && let Some(argument) = arguments.first_mut()
     {
@@ -87,10 +87,10 @@ fn arguments(random: &mut Random) -> Vec<CString> {
     arguments.into_iter().map(|argument| CString::new(argument).unwrap()).collect()
 }
 
-/// What is wrong, in a word, and with what.
+/// A word of the message, and the text that the message is about.
 type UsageError = (&'static str, Vec<u8>);
 
-/// By the rules of getopt_long(3), but for names that are cut short: they are not known.
+/// Parses by the rules of getopt_long(3), without its abbreviated names.
 fn model(arguments: &[CString], operands: &mut Vec<CString>) -> Result<Settings, UsageError> {
     let mut settings = Settings::default();
     let mut rest = arguments.iter();

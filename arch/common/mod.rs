@@ -149,9 +149,10 @@ macro_rules! by_width {
 
 /// Defines the function behind [`guarded_copy`] from three pieces of assembly.
 ///
-/// * `blocks` copies most of the range in large steps.
+/// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
+/// * `operands`, if there are any, are operands that the assembly names.
 ///
 /// A signal handler that finds the program counter in one piece resumes at the next. So a block
 /// that faults is copied again byte by byte, up to the byte that faults. This needs three
@@ -168,6 +169,7 @@ macro_rules! by_width {
 /// instructions.
 macro_rules! guarded_copy {
     (
+        $(operands: {$($operands:tt)*})?
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
@@ -189,6 +191,7 @@ macro_rules! guarded_copy {
                 $($bytes,)*
                 "30:",
                 $($done,)*
+                $($($operands)*)?
             )
         }
     };
@@ -211,6 +214,10 @@ pub mod riscv;
 pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
 }
+
+/// Does nothing, because the guarded copy uses instructions that all processors have.
+#[allow(dead_code, reason = "x86_64 has a function of its own")]
+pub fn prepare_copy() {}
 
 /// Returns an errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {

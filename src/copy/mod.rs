@@ -405,7 +405,8 @@ impl Copy<'_, '_> {
     /// Returns whether a way to write the data was refused, so that it may succeed with `read(2)`
     /// and `write(2)` in order, as for example an object store demands.
     fn is_refused(&self, failure: Failure) -> bool {
-        let ways = [Action::KernelCopy, Action::Map, Action::Write, Action::SetLength];
+        let ways =
+            [Action::KernelCopy, Action::Map, Action::Read, Action::Write, Action::SetLength];
         !self.is_plain
             && self.options.method.is_none()
             && !failure.is_final()

@@ -12,9 +12,10 @@ use super::{
     ProcessControl,
     leftover::{Owner, remove_unlocked},
 };
-use crate::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::syscall::{
-    self, Disposition, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigaction, rt_sigprocmask,
+    self, Disposition, Flock, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigaction,
+    rt_sigprocmask,
 };
 
 /// Blocks all signals in this thread until the guard is dropped, except `SIGKILL` and `SIGSTOP`,
@@ -131,6 +132,8 @@ unsafe extern "C" fn end(number: c_int) {
             let file = OwnedFd::from_raw_fd(FILE.load(Acquire));
             (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire)), file)
         };
+        // Worker processes share the lock, and may still have the file open.
+        let _ = syscall::flock(file.as_fd(), Flock::UNLOCK);
         drop(file);
         let _ = remove_unlocked(dir, name, Owner::Own);
     }

@@ -1,7 +1,7 @@
 //! Files and directories: opening and closing, names, permissions, times, extended attributes, locks,
 //! and operations on descriptors.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
 
 use linux_raw_sys::general::{LOCK_NB, O_LARGEFILE};
 
@@ -53,13 +53,39 @@ pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 /// * `EACCES` if the permissions of the file or of a directory on the path forbid it.
 /// * `EEXIST` if [`OFlags::EXCL`] is set and the file exists.
 /// * `EMFILE` or `ENFILE` if the process or the system has too many open files.
-#[inline(never)]
 pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    // SAFETY: the path is a C string.
+    unsafe { openat_raw(dir, path.as_ptr(), flags, mode) }
+}
+
+/// Opens a file by its path, at any address. Relative paths start at a directory.
+///
+/// [`CWD`] stands for the working directory. `mode` gives the permissions of a new file, less the
+/// umask, and is ignored if no file is created. Files of 2 GiB and more open on every
+/// architecture.
+///
+/// # Errors
+///
+/// * `EFAULT` if the path cannot be read. No signal is raised.
+/// * The errors of [`openat`]: `ENOENT`, `EACCES`, `EEXIST`, `EMFILE` and `ENFILE`.
+///
+/// # Safety
+///
+/// * No other thread changes the bytes of the path meanwhile. They need not be mapped.
+#[inline(never)]
+pub unsafe fn openat_raw(
+    dir: BorrowedFd<'_>,
+    path: *const c_char,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd> {
     // 32-bit kernels fail with EOVERFLOW for files of 2 GiB and more without this flag.
     let large = if cfg!(target_pointer_width = "32") { O_LARGEFILE as usize } else { 0 };
     let flags = flags.as_arg() | large;
-    // SAFETY: the path is a C string, and the new descriptor is used nowhere else.
-    descriptor(unsafe { syscall4(nr::openat, as_arg(dir), address(path), flags, mode.as_arg()) })
+    let path = path.expose_provenance();
+    // SAFETY: the kernel checks the address of the path, and the new descriptor is used nowhere
+    // else.
+    descriptor(unsafe { syscall4(nr::openat, as_arg(dir), path, flags, mode.as_arg()) })
 }
 
 /// Closes a descriptor and returns the error that dropping it would ignore.

@@ -182,6 +182,12 @@ fn many(test_fs: &TestFs, no_names: bool, existing: bool) {
     for ((_, fifo), bytes) in copies.iter_mut().zip(&contents) {
         fifo.write_all(bytes).unwrap();
     }
+    // A copy that has not opened its source yet would wait for another writer.
+    for (_, fifo) in &copies {
+        while rustix::io::ioctl_fionread(crate::trial::fd(fifo)).unwrap() > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
     // The reader meets the end when nobody has it open for writing.
     let running: Vec<Running> = copies.into_iter().map(|(running, _)| running).collect();
     for running in running {

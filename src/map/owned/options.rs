@@ -6,7 +6,7 @@ use super::descriptor::{MmapAsRawDesc, borrow, duplicate};
 use crate::fd::{AsFd, BorrowedFd, RawFd};
 use crate::map::{
     MapIfSafeError, Mmap, MmapMut, MmapRaw, Result,
-    backing::{is_immutable, map_file, size},
+    backing::{is_immutable, map_file, mapping_page_size, size},
     region::{READ_WRITE, Region},
 };
 use crate::syscall::{self, Advice, Errno, MapFlags, Mode, OFlags, ProtFlags, Stat, page_size};
@@ -62,6 +62,9 @@ impl MmapOptions {
     ///
     /// Mapping does not fail if the file ends before the map, or even before its offset. An access
     /// to a page past the end of the file is `SIGBUS`.
+    ///
+    /// With a length, mapping a file takes one system call, mmap(2), and works for devices that have
+    /// no size, such as `/dev/zero`.
     ///
     /// Defaults to the rest of the file from the offset on, or to zero for anonymous memory.
     pub const fn len(&mut self, len: usize) -> &mut Self {
@@ -155,8 +158,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -181,8 +184,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -211,8 +214,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -245,8 +248,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space, or the kernel cannot commit the memory for
     ///   the copies.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
@@ -271,8 +274,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -419,8 +422,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -436,8 +439,8 @@ impl MmapOptions {
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -452,7 +455,33 @@ impl MmapOptions {
         sharing: MapFlags,
     ) -> syscall::Result<Region> {
         let file = borrow(file)?;
-        self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing)
+        match self.len {
+            Some(len) if len != 0 => self.map_with_len(file, len, prot, sharing),
+            _ => self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing),
+        }
+    }
+
+    /// Maps `len` bytes, and asks for the attributes of the file only if it seems to be on
+    /// hugetlbfs, whose pages are larger.
+    fn map_with_len(
+        &self,
+        file: BorrowedFd<'_>,
+        len: usize,
+        prot: ProtFlags,
+        sharing: MapFlags,
+    ) -> syscall::Result<Region> {
+        let flags = self.file_flags(sharing)?;
+        let page = page_size();
+        match Region::map(len, prot, flags, Some(file), self.offset, page) {
+            // Huge pages have at least 16 pages, and are aligned to their size.
+            Ok(region) if region.mapping().0.addr().is_multiple_of(16 * page) => {
+                let huge = syscall::fstat(file).and_then(|stat| mapping_page_size(file, &stat));
+                Ok(region.with_page_size(huge.unwrap_or(page)))
+            }
+            // On hugetlbfs, the offset must be a multiple of a larger size.
+            Err(Errno::EINVAL) => self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing),
+            region => region,
+        }
     }
 
     fn map_with_stat(
@@ -469,11 +498,15 @@ impl MmapOptions {
                 rest.try_into().map_err(|_| Errno::EOVERFLOW)?
             }
         };
+        map_file(file, stat, self.offset, len, prot, self.file_flags(sharing)?)
+    }
+
+    fn file_flags(&self, sharing: MapFlags) -> syscall::Result<MapFlags> {
         let mut flags = self.flags(sharing);
         if self.sync && sharing.contains(MapFlags::SHARED) {
             flags |= sync_flags()?;
         }
-        map_file(file, stat, self.offset, len, prot, flags)
+        Ok(flags)
     }
 
     fn flags(&self, mut flags: MapFlags) -> MapFlags {

@@ -54,8 +54,8 @@ impl Mmap {
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
-    ///   files in `/proc`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a character
+    ///   device or most files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     ///
@@ -125,8 +125,8 @@ impl MmapMut {
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
-    ///   files in `/proc`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a character
+    ///   device or most files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     ///
@@ -239,8 +239,8 @@ impl MmapRaw {
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
     /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
-    ///   files in `/proc`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a character
+    ///   device or most files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     pub fn map_raw<T: MmapAsRawDesc>(file: T) -> Result<MmapRaw> {
