@@ -44,6 +44,7 @@ mod stores;
 mod streams;
 mod temporaries;
 mod test_fs;
+mod tree_races;
 mod trees;
 mod trial;
 mod watch;
@@ -110,6 +111,7 @@ fn rows() -> Vec<Row> {
     command_line::rows(&mut rows);
     options::rows(&mut rows);
     trees::rows(&mut rows);
+    tree_races::rows(&mut rows);
     let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two rows have one name");
