@@ -29,8 +29,9 @@
 //! 8. Only if the program has to bring the code that a signal handler returns to: that code, and
 //!    the function that sets it (`set_restorer`).
 //! 9. The guarded copy (`fixups_and_copy`), which the macro `guarded_copy!` makes from three
-//!    pieces of assembly, and the function that selects its instructions (`prepare_copy`). It is that
-//!    of [`common`] where all processors have the same instructions.
+//!    pieces of assembly, the function that calls it (`guarded_copy`), and the one that selects its
+//!    instructions (`prepare_copy`). Both functions are those of [`common`] unless an architecture
+//!    has a better one.
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
 //!
@@ -89,6 +90,7 @@ architectures! {
 }
 
 pub(crate) use common::kernel_constant;
+
 /// The contract, as the compiler checks it: a file that lacks something, or has it with another
 /// type, fails to compile here.
 const _: () = {
@@ -119,10 +121,9 @@ const _: () = {
     let _: fn(&mut kernel_sigaction) = set_restorer;
     let _: unsafe extern "C" fn() = fixups_and_copy;
     let _: fn() = prepare_copy;
+    let _: unsafe fn(*mut u8, *const u8, usize) -> usize = guarded_copy;
     let _: [usize; 2] = [PROGRAM_COUNTER, SIGNAL_MASK];
 };
 
 #[doc(hidden)]
-pub use common::{
-    SA_RESTORER, context_link, fixup_address, guarded_copy, nr, program_counter, signal_mask,
-};
+pub use common::{SA_RESTORER, context_link, fixup_address, nr, program_counter, signal_mask};

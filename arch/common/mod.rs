@@ -175,7 +175,6 @@ macro_rules! by_width {
 /// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
-/// * `operands`, if there are any, are operands that the assembly names.
 ///
 /// A signal handler that finds the program counter in one piece resumes at the next. So a block
 /// that faults is copied again byte by byte, up to the byte that faults. This needs three
@@ -192,7 +191,6 @@ macro_rules! by_width {
 /// instructions.
 macro_rules! guarded_copy {
     (
-        $(operands: {$($operands:tt)*})?
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
@@ -214,7 +212,6 @@ macro_rules! guarded_copy {
                 $($bytes,)*
                 "30:",
                 $($done,)*
-                $($($operands)*)?
             )
         }
     };

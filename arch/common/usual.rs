@@ -9,6 +9,8 @@ use crate::arch::syscall4;
 /// The structure that `rt_sigaction` takes.
 pub use linux_raw_sys::general::kernel_sigaction;
 
+pub use super::guarded_copy;
+
 /// Leaves the action unchanged, because a signal handler returns through code that the kernel
 /// provides, in the vDSO or beside the signal frame.
 pub fn set_restorer(_: &mut crate::arch::kernel_sigaction) {}

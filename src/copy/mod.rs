@@ -42,7 +42,7 @@ use error::AttributeName;
 pub use error::{Action, Cause, Error, Path, Quoted};
 pub use options::{Method, Options, Preserve, ProcessControl};
 pub use text::last;
-pub use tree::{Content, Done, Follow, Observer, TreeCopy, TreeOptions, Update, What};
+pub use tree::{Content, Follow, Observer, TreeCopy, TreeOptions, Update, What};
 
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};

@@ -195,7 +195,7 @@ pub fn rows(rows: &mut Rows) {
         t.run(["-r", "source", "dest"]).is(End::Exit(0), "Copied 2 files, 5 bytes\n", "");
         let ran = t.run(["-rv", "source/a", "dest"]);
         assert!(ran.out.starts_with("'source/a' -> 'dest/a' (directory)\n"), "{ran:?}");
-        assert!(ran.out.ends_with(")\nCopied 1 files, 2 bytes\n"), "{ran:?}");
+        assert!(ran.out.ends_with(")\nCopied 1 file, 2 bytes\n"), "{ran:?}");
         assert!(ran.out.contains("'source/a/y' -> 'dest/a/y' (2 bytes, "), "{ran:?}");
     });
     rows.add("-i asks, and copies after yes", |test_fs| {

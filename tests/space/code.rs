@@ -41,7 +41,8 @@ fn code_is_written_and_then_executed() {
 fn code_is_not_both() {
     let code = CodeMut::new(1).unwrap();
     let start = code.as_ptr();
-    // A call faults before the first instruction. SAFETY: the fault is wanted.
+    // A call faults before the first instruction.
+    // SAFETY: the fault is wanted.
     faults(|| unsafe { mem::transmute::<*const u8, extern "C" fn()>(start)() });
     let code: Code = code.make_exec().unwrap();
     faults(|| unsafe { code.as_ptr().cast_mut().write_volatile(1) });

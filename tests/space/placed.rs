@@ -22,8 +22,8 @@ fn placed_maps_are_what_they_were() {
     drop(placed);
     assert_eq!(permissions(base, 8 * page), ["---p"; 8]);
 
-    // A shared map writes to the file, and a copy does not, as before. SAFETY: nobody else uses the
-    // file.
+    // A shared map writes to the file, and a copy does not, as before.
+    // SAFETY: nobody else uses the file.
     let copy = unsafe { MmapOptions::new().map_copy(&file).unwrap() };
     let mut placed = Placed::new(copy, &mut part, 0).unwrap();
     placed.as_mut()[0] = 55;

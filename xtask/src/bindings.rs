@@ -66,7 +66,7 @@ fn python() -> Result<Command, String> {
 }
 
 /// Makes an environment with pytest, unless it exists, and returns its Python.
-fn environment(dir: &Path) -> Result<PathBuf, String> {
+pub fn environment(dir: &Path) -> Result<PathBuf, String> {
     let python = dir.join("bin/python");
     let works = || {
         let mut pytest = Command::new(&python);

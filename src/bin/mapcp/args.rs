@@ -10,12 +10,10 @@ use baremap::copy::{Content, Follow, Method, Preserve, Quoted, TreeOptions, Upda
 /// The options of the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings<'a> {
-    /// The options of the copy, but for `follow`.
+    /// The options of the copy. [`Settings::complete`] sets those that depend on others.
     pub tree: TreeOptions,
-    /// Selects which symbolic links are followed. The default depends on other options.
+    /// Selects which symbolic links are followed.
     pub follow: Option<Follow>,
-    /// An option asks for more than the copy of regular files.
-    pub is_tree: bool,
     /// The directory that the files are copied to.
     pub target: Option<&'a CStr>,
     /// DEST is never the directory that is to contain the copy.
@@ -76,19 +74,20 @@ fn option(name: &[u8]) -> u8 {
     found
 }
 
-/// Returns the part of an argument from an offset on.
+/// Returns the part of an argument from an offset on, at most its length.
 fn tail(argument: &CStr, at: usize) -> &CStr {
-    let tail = argument.to_bytes_with_nul().get(at..).unwrap_or_default();
-    CStr::from_bytes_with_nul(tail).unwrap_or_default()
+    let at = at.min(argument.count_bytes());
+    // SAFETY: the tail of a C string is a C string, which lives as long.
+    unsafe { CStr::from_ptr(argument.as_ptr().add(at)) }
 }
 
 /// Parses the arguments after the program's name. Options may be anywhere before `--`. Calls
 /// `operand` with each operand, in order.
 pub fn parse<'a>(
+    settings: &mut Settings<'a>,
     arguments: &mut dyn Iterator<Item = &'a CStr>,
     operand: &mut dyn FnMut(&'a CStr),
-) -> Result<Settings<'a>, UsageError<'a>> {
-    let mut settings = Settings::default();
+) -> Result<(), UsageError<'a>> {
     let mut only_names = false;
     while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
@@ -115,7 +114,7 @@ pub fn parse<'a>(
             _ => operand(argument),
         }
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// Returns whether an option needs a value.
@@ -145,8 +144,6 @@ impl<'a> Settings<'a> {
                 return Err(UsageError { what: "missing value after ", text });
             }
         }
-        // These change more than a regular file's copy needs.
-        self.is_tree |= b"rRadPLHfiuxlstT".contains(&option);
         let (tree, follow) = (&mut self.tree, &mut self.follow);
         let flag = match (option, value) {
             (b't', Some(value)) => {
@@ -244,6 +241,18 @@ impl<'a> Settings<'a> {
         Ok(())
     }
 
+    /// Sets the options that depend on others, as in GNU cp.
+    pub fn complete(&mut self) {
+        let tree = &mut self.tree;
+        let copies_links = tree.recursive && tree.content != Content::HardLink;
+        let default = if copies_links { Follow::Never } else { Follow::Always };
+        tree.follow = self.follow.unwrap_or(default);
+        if tree.file.no_clobber {
+            tree.update = Update::None;
+        }
+        tree.file.no_clobber = matches!(tree.update, Update::None | Update::NoneFail);
+    }
+
     /// Adds the attributes of a list with commas to those that are kept.
     fn set_attributes(&mut self, list: &'a [u8]) -> Result<(), UsageError<'a>> {
         for word in list.split(|&byte| byte == b',') {
@@ -262,7 +271,6 @@ impl<'a> Settings<'a> {
                 }
             };
         }
-        self.is_tree |= self.tree.file.preserve.contains(Preserve::LINKS);
         Ok(())
     }
 }

@@ -2,12 +2,11 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general::PATH_MAX;
-
-use super::super::text::{Text, first};
-use super::vec::{MapVec, Zero};
-use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::syscall::{self, Errno, Mode, OFlags, ResolveFlags, Result, Stat};
+use super::super::text::first;
+use super::open_directory;
+use super::vec::MapVec;
+use crate::fd::{AsFd, BorrowedFd, CWD, OwnedFd};
+use crate::syscall::{Errno, OFlags, Result, Stat};
 
 /// A directory of the copy: [`BASE`], or a number that [`HardLinks::directory`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +39,9 @@ pub struct HardLinks {
     opened: Option<(DirId, OwnedFd)>,
 }
 
-/// A place in the table. Empty if the number of links is zero.
-#[derive(Clone, Copy)]
-struct Slot {
-    dev: u64,
-    ino: u64,
-    place: Place,
-    is_used: u32,
-}
-
-// SAFETY: the fields are integers.
-unsafe impl Zero for Slot {}
+/// A slot of the table: the source's device and inode number, and the place of its first copy, or
+/// `None` if the slot is free.
+type Slot = (u64, u64, Option<Place>);
 
 impl HardLinks {
     pub const fn new() -> HardLinks {
@@ -64,21 +55,21 @@ impl HardLinks {
     }
 
     /// Returns the place of the first copy of a file.
+    #[inline(never)]
     pub fn find(&self, source: &Stat) -> Option<Place> {
-        let slot = self.table.get(self.index(source.dev, source.ino))?;
-        (slot.is_used != 0).then_some(slot.place)
+        self.table.get(self.index(source.dev, source.ino))?.2
     }
 
-    /// Returns the index of a file's slot, or of the empty slot that it would take.
+    /// Returns the index of a file's slot, or of the free slot that it would take.
+    #[inline(never)]
     fn index(&self, dev: u64, ino: u64) -> usize {
         // The table's length is zero or a power of two.
         let mask = self.table.len().wrapping_sub(1);
         let hash = (ino ^ dev.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut index = (hash >> 32) as usize & mask;
-        // The table is never full, so the loop ends at an empty slot.
-        while let Some(slot) = self.table.get(index)
-            && slot.is_used != 0
-            && (slot.dev, slot.ino) != (dev, ino)
+        // The table is never full, so the loop ends at a free slot.
+        while let Some(&(own_dev, own_ino, Some(_))) = self.table.get(index)
+            && (own_dev, own_ino) != (dev, ino)
         {
             index = (index + 1) & mask;
         }
@@ -89,29 +80,27 @@ impl HardLinks {
     #[inline(never)]
     pub fn insert(&mut self, source: &Stat, dir: DirId, name: &CStr) -> Result<()> {
         if self.used * 4 >= self.table.len() * 3 {
-            self.grow()?;
+            let mut larger = MapVec::new();
+            for _ in 0..(self.table.len() * 2).max(256) {
+                larger.push((0, 0, None))?;
+            }
+            let old = core::mem::replace(&mut self.table, larger);
+            old.iter().for_each(|&slot| self.put(slot));
         }
         let place = Place { dir, name: self.keep(name)? };
-        let index = self.index(source.dev, source.ino);
-        if let Some(slot) = self.table.get_mut(index) {
-            self.used += usize::from(slot.is_used == 0);
-            *slot = Slot { dev: source.dev, ino: source.ino, place, is_used: 1 };
-        }
+        self.used += usize::from(self.find(source).is_none());
+        self.put((source.dev, source.ino, Some(place)));
         Ok(())
     }
 
-    /// Doubles the table.
-    #[cold]
-    fn grow(&mut self) -> Result<()> {
-        let larger = MapVec::zeroed((self.table.len() * 2).max(256))?;
-        let old = core::mem::replace(&mut self.table, larger);
-        for slot in old.iter().filter(|slot| slot.is_used != 0) {
-            let index = self.index(slot.dev, slot.ino);
-            if let Some(empty) = self.table.get_mut(index) {
-                *empty = *slot;
-            }
+    /// Puts a slot where it belongs in the table.
+    fn put(&mut self, slot: Slot) {
+        let index = self.index(slot.0, slot.1);
+        if slot.2.is_some()
+            && let Some(own) = self.table.get_mut(index)
+        {
+            *own = slot;
         }
-        Ok(())
     }
 
     /// Stores a name, and returns its offset.
@@ -133,67 +122,38 @@ impl HardLinks {
         first(self.names.get(place.name as usize..).unwrap_or_default())
     }
 
-    /// Opens the directory of a place, relative to the directory `base`, without following symbolic
-    /// links.
+    /// Opens the directory of a place, one name after the other from the directory `base` on, so that
+    /// no symbolic link is followed.
     #[inline(never)]
     pub fn open(&mut self, base: BorrowedFd<'_>, dir: DirId) -> Result<()> {
-        if self.opened.as_ref().is_none_or(|&(opened, _)| opened != dir) {
-            let opened = self.open_chain(base, dir)?;
-            self.opened = Some((dir, opened));
+        if self.opened.as_ref().is_some_and(|&(opened, _)| opened == dir) {
+            return Ok(());
         }
+        let mut chain = MapVec::new();
+        let mut next = dir;
+        while let Some(place) = self.dirs.get((next.0 as usize).wrapping_sub(1)) {
+            chain.push(*place)?;
+            next = place.dir;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let mut fd = open_directory(base, c".", flags)?;
+        for &place in chain.iter().rev() {
+            fd = open_directory(fd.as_fd(), self.name(place), flags)?;
+        }
+        self.opened = Some((dir, fd));
         Ok(())
     }
 
     /// Returns the directory that `open` has opened last.
-    pub fn opened(&self) -> Option<BorrowedFd<'_>> {
-        self.opened.as_ref().map(|(_, fd)| fd.as_fd())
+    pub fn opened(&self) -> BorrowedFd<'_> {
+        self.opened.as_ref().map_or(CWD, |(_, fd)| fd.as_fd())
     }
-
-    fn open_chain(&self, base: BorrowedFd<'_>, mut dir: DirId) -> Result<OwnedFd> {
-        let mut chain = MapVec::new();
-        while let Some(place) = dir.0.checked_sub(1).and_then(|at| self.dirs.get(at as usize)) {
-            chain.push(*place)?;
-            dir = place.dir;
-        }
-        let mut fd = open_beneath(base, c".")?;
-        let mut path = Text::<{ PATH_MAX as usize }>::new();
-        let mut len = 0;
-        while let Some(place) = chain.pop() {
-            let name = self.name(place).to_bytes();
-            if len + name.len() + 1 >= path.room().len() {
-                fd = open_beneath(fd.as_fd(), path.as_c_str())?;
-                len = 0;
-            }
-            let room = path.room().get_mut(len..).unwrap_or_default();
-            room.iter_mut().zip(name.iter().chain(b"/\0")).for_each(|(to, from)| *to = *from);
-            len += name.len() + 1;
-        }
-        if len == 0 { Ok(fd) } else { open_beneath(fd.as_fd(), path.as_c_str()) }
-    }
-}
-
-/// Opens a directory by a path of plain names, none of which may be a symbolic link.
-#[inline(never)]
-fn open_beneath(dir: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    match syscall::openat2(dir, path, flags, Mode::empty(), resolve) {
-        // Before Linux 5.6, or under a seccomp filter: one name after the other.
-        Err(Errno::ENOSYS | Errno::EPERM) => {}
-        result => return result,
-    }
-    let mut fd = syscall::openat(dir, c".", flags, Mode::empty())?;
-    for name in path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        let mut text = Text::<256>::new();
-        text.set(&[name])?;
-        fd = syscall::openat(fd.as_fd(), text.as_c_str(), flags, Mode::empty())?;
-    }
-    Ok(fd)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscall::{self, Mode};
     use proptest::prelude::*;
     use std::{collections::BTreeMap, ffi::CString, format};
 
@@ -246,7 +206,7 @@ mod tests {
         for (id, wanted) in [(id, &fd), (BASE, &base)] {
             links.open(base.as_fd(), id).unwrap();
             let flags = crate::syscall::AtFlags::EMPTY_PATH;
-            let found = syscall::fstatat(links.opened().unwrap(), c"", flags).unwrap();
+            let found = syscall::fstatat(links.opened(), c"", flags).unwrap();
             assert!(found.is_same_file(&syscall::fstat(wanted.as_fd()).unwrap()));
         }
         let _ = std::process::Command::new("rm").arg("-r").arg(&dir).status();

@@ -14,7 +14,7 @@ use core::{ffi::CStr, fmt};
 use super::dest::Destination;
 use super::text::Text;
 use super::{
-    Action, Cause, Error, Failure, Method, Options, Outcome, Path, Preserve, dest, source,
+    Action, Cause, Copied, Error, Failure, Options, Outcome, Path, Preserve, dest, source,
 };
 use crate::fd::{AsFd, BorrowedFd, CWD, OwnedFd};
 use crate::syscall::{self, AtFlags, Errno, FileType, Mode, OFlags, Stat};
@@ -92,38 +92,27 @@ pub enum Content {
 /// Receives what a [`TreeCopy`] does.
 pub trait Observer {
     /// Receives an error. The copy continues with the next file.
-    fn failed(&mut self, error: Error<'_>);
+    fn failed(&mut self, error: &Error<'_>);
 
     /// Receives a file or directory whose copy is complete, or which was left out. For a directory,
     /// this is when the directory has been created.
-    fn done(&mut self, done: Done<'_>);
+    fn done(&mut self, source: &Path<'_>, dest: &Path<'_>, what: &What<'_>);
 
     /// Receives the number of bytes that were copied of the current file, and the total if it is
     /// known.
     fn progress(&mut self, done: u64, total: Option<u64>);
 
     /// Returns whether an existing file may be replaced. Only called with [`TreeOptions::ask`].
-    fn may_replace(&mut self, dest: Path<'_>) -> bool;
-}
-
-/// Describes a file or directory that was copied.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Done<'a> {
-    /// The path of the source.
-    pub source: Path<'a>,
-    /// The path of the copy.
-    pub dest: Path<'a>,
-    /// What became of it.
-    pub what: What,
+    fn may_replace(&mut self, dest: &Path<'_>) -> bool;
 }
 
 /// What became of a file or directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum What {
-    /// The contents were copied: their number of bytes, and the method.
-    Copied(u64, Method),
+pub enum What<'a> {
+    /// The contents were copied, or the file was left unchanged and has no
+    /// [`method`](Copied::method).
+    File(&'a Copied<'a>),
     /// An existing file was left unchanged.
     Skipped,
     /// A hard link was created: to an earlier copy, or to the source.
@@ -156,13 +145,11 @@ pub enum What {
 /// [`Options::process`].
 pub struct TreeCopy<'a> {
     options: &'a TreeOptions,
-    /// The directory that contains all copies.
-    base: OwnedFd,
     dest: &'a CStr,
-    /// The only name in the directory, or `None` if each copy gets the name of its source.
-    name: Option<Name>,
-    /// Whether the only name ends with a slash, and so is a directory's.
-    is_directory: bool,
+    /// Whether `dest` is the directory that contains the copies.
+    is_inside: bool,
+    /// The directory that contains the copies, when it was opened.
+    base: Option<OwnedFd>,
     links: HardLinks,
 }
 
@@ -178,90 +165,77 @@ impl fmt::Debug for TreeCopy<'_> {
 impl<'a> TreeCopy<'a> {
     /// Prepares copies into a directory. Each copy gets the last component of its source as its
     /// name.
-    ///
-    /// # Errors
-    ///
-    /// * `ENOENT` or `ENOTDIR` if `directory` is not a directory.
-    /// * `EACCES` if the caller may not search a directory of the path.
-    pub fn into_directory(
-        options: &'a TreeOptions,
-        directory: &'a CStr,
-    ) -> Result<TreeCopy<'a>, Error<'a>> {
-        let base = open_directory(CWD, directory, OFlags::PATH);
-        TreeCopy::new(options, directory, base, None)
+    #[must_use]
+    pub const fn into_directory(options: &'a TreeOptions, directory: &'a CStr) -> TreeCopy<'a> {
+        let links = HardLinks::new();
+        TreeCopy { options, dest: directory, is_inside: true, base: None, links }
     }
 
-    /// Prepares a copy to a path, which is not taken for the directory that is to contain the copy.
-    ///
-    /// # Errors
-    ///
-    /// * `ENOENT` if the directory of `dest` does not exist.
-    /// * `ENAMETOOLONG` if the last component has more than 255 bytes.
-    /// * `EACCES` if the caller may not search a directory of the path.
-    pub fn to_path(options: &'a TreeOptions, dest: &'a CStr) -> Result<TreeCopy<'a>, Error<'a>> {
-        let mut name = Name::new();
-        let base = split_operand(dest, &mut name).and_then(|dir| match dir {
-            [] => open_directory(CWD, c".", OFlags::PATH),
-            dir => {
-                let mut text = Text::<{ PATH_MAX as usize }>::new();
-                text.set(&[dir])?;
-                open_directory(CWD, text.as_c_str(), OFlags::PATH)
-            }
-        });
-        TreeCopy::new(options, dest, base, Some(name))
-    }
-
-    fn new(
-        options: &'a TreeOptions,
-        dest: &'a CStr,
-        base: syscall::Result<OwnedFd>,
-        name: Option<Name>,
-    ) -> Result<TreeCopy<'a>, Error<'a>> {
-        match base {
-            Ok(base) => {
-                let is_directory = name.is_some() && dest.to_bytes().ends_with(b"/");
-                Ok(TreeCopy { options, base, dest, name, is_directory, links: HardLinks::new() })
-            }
-            Err(errno) => {
-                let path = Path { base: dest, name: None };
-                Err(Error::new(Action::CopyTo, path, errno.into()))
-            }
-        }
+    /// Prepares a copy to a path. If a directory has this path, it is not the directory that
+    /// contains the copy, but is merged with the source.
+    #[must_use]
+    pub const fn to_path(options: &'a TreeOptions, dest: &'a CStr) -> TreeCopy<'a> {
+        TreeCopy { options, dest, is_inside: false, base: None, links: HardLinks::new() }
     }
 
     /// Copies one source: a file, or with [`TreeOptions::recursive`] a directory.
     ///
-    /// Reports everything to the observer. An error of one file does not end the copy.
+    /// Reports everything to the observer. An error of one file does not end the copy. If the
+    /// directory of the destination cannot be opened, this is the only error.
     #[inline(never)]
     pub fn copy(&mut self, source: &CStr, observer: &mut dyn Observer) {
-        let mut own = Name::new();
-        let split = split_operand(source, &mut own);
-        let name = self.name.as_ref().unwrap_or(&own).as_c_str();
-        // The contents of a source such as `a/.` go to the directory itself.
-        let name = if name == c".." && self.name.is_none() { c"." } else { name };
-        let (base, links) = (self.base.as_fd(), &mut self.links);
-        let inside = if self.name.is_none() { Some(name) } else { None };
+        let mut name = Name::new();
+        let prepared = self.prepare(if self.is_inside { source } else { self.dest }, &mut name);
+        let mut name = name.as_c_str();
+        // The contents of a source such as `a/..` go to the directory itself.
+        if self.is_inside && name == c".." {
+            name = c".";
+        }
+        let base = self.base.as_ref().map_or(CWD, AsFd::as_fd);
         let entry = Entry {
             from_dir: CWD,
             from_name: source,
             from: Path { base: source, name: None },
             to_dir: base,
             to_name: name,
-            to: Path { base: self.dest, name: inside },
+            to: Path { base: self.dest, name: self.is_inside.then_some(name) },
             is_new: false,
             follows: self.options.follow != Follow::Never,
         };
-        let mut copier = Copier { options: self.options, base, links, observer };
-        let result = match split {
-            Ok(_) if self.is_directory && !entry.is_directory() => {
-                Err(super::dest(Action::CopyTo, Errno::ENOTDIR))
-            }
+        let mut copier = Copier { options: self.options, base, links: &mut self.links, observer };
+        let result = match prepared {
+            Ok(true) if !entry.is_directory() => Err(dest(Action::CopyTo, Errno::ENOTDIR)),
             Ok(_) => Walk::run(&mut copier, &entry),
-            Err(errno) => Err(super::source(Action::Open, errno)),
+            Err(errno) => Err(dest(Action::CopyTo, errno)),
         };
         if let Err(failure) = result {
-            copier.observer.failed(failure.on(entry.from, entry.to));
+            copier.fail(&entry, failure);
         }
+    }
+
+    /// Opens the directory of the destination, and writes the name of the copy to `name`: the last
+    /// component of `operand`. Returns whether the name can only be a directory's.
+    #[inline(never)] // Keeps the buffer out of the caller's stack frame.
+    fn prepare(&mut self, operand: &CStr, name: &mut Name) -> syscall::Result<bool> {
+        let mut bytes = operand.to_bytes();
+        while let [rest @ .., b'/'] = bytes {
+            bytes = rest;
+        }
+        let at = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+        let (mut dir, mut last) = bytes.split_at_checked(at).unwrap_or_default();
+        if bytes.is_empty() && !operand.is_empty() {
+            (dir, last) = (b"/", b".");
+        } else if operand.is_empty() && !self.is_inside {
+            return Err(Errno::ENOENT);
+        }
+        name.set(&[last])?;
+        if self.base.is_none() {
+            let mut text = Text::<{ PATH_MAX as usize }>::new();
+            text.set(&[if dir.is_empty() { b"." } else { dir }])?;
+            let path = if self.is_inside { self.dest } else { text.as_c_str() };
+            self.base = Some(open_directory(CWD, path, OFlags::PATH)?);
+        }
+        Ok(!self.is_inside && operand.to_bytes().ends_with(b"/"))
     }
 }
 
@@ -271,26 +245,6 @@ struct Copier<'c> {
     base: BorrowedFd<'c>,
     links: &'c mut HardLinks,
     observer: &'c mut dyn Observer,
-}
-
-/// Splits an operand into its directory, with a slash at its end, and its last component, without
-/// slashes at its end, which is written to `name`: `.` for the root directory.
-fn split_operand<'p>(path: &'p CStr, name: &mut Name) -> syscall::Result<&'p [u8]> {
-    let mut bytes = path.to_bytes();
-    if bytes.is_empty() {
-        return Err(Errno::ENOENT);
-    }
-    while let [rest @ .., b'/'] = bytes {
-        bytes = rest;
-    }
-    if bytes.is_empty() {
-        name.set(&[b"."])?;
-        return Ok(path.to_bytes());
-    }
-    let at = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-    let (dir, last) = bytes.split_at_checked(at).unwrap_or_default();
-    name.set(&[last])?;
-    Ok(dir)
 }
 
 /// Opens a directory, for reading or as a path.

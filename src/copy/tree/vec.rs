@@ -1,6 +1,7 @@
 //! A vector in a mapping of its own, for a copy that has no allocator.
 
 use core::{
+    marker::PhantomData,
     ops::{Deref, DerefMut},
     ptr, slice,
 };
@@ -15,34 +16,32 @@ pub struct MapVec<T> {
     /// Holds `len` values from its start on. It is page-aligned, which is enough for every type.
     map: Option<MmapMut>,
     len: usize,
-    marker: core::marker::PhantomData<T>,
+    marker: PhantomData<T>,
 }
 
 /// The size in bytes of the first mapping.
 const FIRST: usize = 16 << 10;
 
+/// Makes a mapping at least `wanted` bytes long, or creates it. The new bytes are zero.
+#[inline(never)]
+fn grow(map: &mut Option<MmapMut>, wanted: usize) -> Result<()> {
+    match map {
+        None => *map = Some(MmapMut::map_anon(wanted.max(FIRST))?),
+        Some(map) if map.len() < wanted => {
+            let twice = map.len().saturating_mul(2).max(wanted);
+            // SAFETY: the map is anonymous memory, and the vector lends no pointer to it beyond the
+            // borrow of a method.
+            unsafe { map.remap(twice, RemapOptions::new().may_move(true)) }?;
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
 impl<T> MapVec<T> {
     /// Creates an empty vector.
     pub const fn new() -> MapVec<T> {
-        MapVec { map: None, len: 0, marker: core::marker::PhantomData }
-    }
-
-    /// Makes room for `more` values after the present ones.
-    #[inline(never)]
-    fn reserve(&mut self, more: usize) -> Result<()> {
-        let wanted = self.len.checked_add(more).and_then(|len| len.checked_mul(size_of::<T>()));
-        let wanted = wanted.ok_or(Errno::ENOMEM)?;
-        match &mut self.map {
-            None => self.map = Some(MmapMut::map_anon(wanted.max(FIRST))?),
-            Some(map) if map.len() < wanted => {
-                let twice = map.len().saturating_mul(2).max(wanted);
-                // SAFETY: the map is anonymous memory, and the vector lends no pointer to it beyond
-                // the borrow of a method.
-                unsafe { map.remap(twice, RemapOptions::new().may_move(true)) }?;
-            }
-            Some(_) => {}
-        }
-        Ok(())
+        MapVec { map: None, len: 0, marker: PhantomData }
     }
 
     /// Returns the address of the first value. It is well aligned, but dangling if there is no map.
@@ -51,8 +50,10 @@ impl<T> MapVec<T> {
     }
 
     /// Adds a value. Returns `ENOMEM`, and drops the value, if there is no memory.
+    #[inline(never)]
     pub fn push(&mut self, value: T) -> Result<()> {
-        self.reserve(1)?;
+        // Allocated memory has at most `isize::MAX` bytes, so there is no overflow.
+        grow(&mut self.map, (self.len + 1).saturating_mul(size_of::<T>()))?;
         let map = self.map.as_mut().ok_or(Errno::ENOMEM)?;
         let start: *mut T = map.as_mut_ptr().cast();
         // SAFETY: there is room for one more value after the `len` values in the map.
@@ -61,46 +62,22 @@ impl<T> MapVec<T> {
         Ok(())
     }
 
-    /// Removes the last value.
-    pub fn pop(&mut self) -> Option<T> {
-        self.len = self.len.checked_sub(1)?;
-        // SAFETY: the value was written by `push`, and no longer counts as one of the vector's.
-        Some(unsafe { self.start().add(self.len).read() })
-    }
-
     /// Removes all values after the first `len`.
     pub fn truncate(&mut self, len: usize) {
         while self.len > len {
-            drop(self.pop());
+            self.len -= 1;
+            // SAFETY: the value was written by `push`, and no longer counts as one of
+            // the vector's.
+            unsafe { self.start().add(self.len).drop_in_place() };
         }
     }
 }
 
-/// Types for which memory of zeros is a value.
-///
-/// # Safety
-///
-/// * All bytes of a value may be zero.
-pub unsafe trait Zero: Copy {}
-
-// SAFETY: zero is a value of every integer.
-unsafe impl Zero for u8 {}
-
-impl<T: Zero> MapVec<T> {
-    /// Creates a vector of `len` values whose bytes are zero.
-    pub fn zeroed(len: usize) -> Result<MapVec<T>> {
-        let mut vec = MapVec::new();
-        vec.reserve(len)?;
-        // The mapping is new, so it consists of zeros.
-        vec.len = len;
-        Ok(vec)
-    }
-
-    /// Adds copies of values.
+impl MapVec<u8> {
+    /// Adds bytes.
     #[inline(never)]
-    pub fn extend(&mut self, values: &[T]) -> Result<()> {
-        self.reserve(values.len())?;
-        values.iter().try_for_each(|&value| self.push(value))
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<()> {
+        bytes.iter().try_for_each(|&byte| self.push(byte))
     }
 }
 
@@ -140,15 +117,16 @@ mod tests {
     #[test]
     fn a_vector_in_a_mapping_is_a_vector() {
         let mut vec = MapVec::new();
-        assert_eq!((vec.len(), vec.pop()), (0, None::<u64>));
+        assert_eq!(vec.len(), 0);
         for number in 0..100_000u64 {
             vec.push(number).unwrap();
         }
         assert_eq!(*vec, *(0..100_000).collect::<Vec<u64>>());
-        assert_eq!(vec.pop(), Some(99_999));
         vec.truncate(2);
         vec[1] = 7;
         assert_eq!(*vec, [0, 7]);
+        vec.push(8).unwrap();
+        assert_eq!(*vec, [0, 7, 8]);
     }
 
     #[test]
@@ -158,7 +136,6 @@ mod tests {
         for _ in 0..5 {
             vec.push(value.clone()).unwrap();
         }
-        drop(vec.pop());
         vec.truncate(2);
         assert_eq!(Rc::strong_count(&value), 3);
         drop(vec);
@@ -166,11 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn text_and_zeros() {
+    fn bytes_are_added() {
         let mut text = MapVec::new();
         text.extend(b"abc").unwrap();
         text.extend(&[b'd'; 100_000]).unwrap();
         assert_eq!((text.len(), &text[..4]), (100_003, &b"abcd"[..]));
-        assert!(MapVec::<u8>::zeroed(100_000).unwrap().iter().all(|&byte| byte == 0));
     }
 }

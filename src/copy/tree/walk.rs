@@ -7,7 +7,7 @@
 use super::*;
 use crate::map::MmapMut;
 use crate::syscall::{DirEntry, Whence};
-use entry::Visit;
+use entry::{Visit, id};
 use links::{BASE, DirId};
 use vec::MapVec;
 
@@ -25,41 +25,47 @@ pub struct Level {
     to: Option<OwnedFd>,
     /// The metadata of the source from the start of its copy.
     pub stat: Stat,
-    /// The metadata of the copy from the start.
-    pub to_stat: Stat,
+    /// The device and the inode number of the copy.
+    pub to_id: (u64, u64),
     /// Whether the copy was created by this call.
-    pub is_new: bool,
+    is_new: bool,
     /// The permissions that the copy gets when it is complete, if they are not its present ones.
     pub mode: Option<Mode>,
     /// The position in the source's list of names.
     offset: i64,
     /// Whether all names of the source have been read.
     is_read: bool,
-    /// The lengths of the paths' texts, and of the list of names, with those of this level left
-    /// out.
+    /// The lengths of the paths' texts, and of the list of names, before this level was entered.
     from_len: usize,
     to_len: usize,
     names_len: usize,
     /// The number of the copy in the table of hard links, if it has one.
-    id: Option<DirId>,
+    dir_id: Option<DirId>,
 }
 
 impl Level {
     /// Creates the level of an open directory.
-    pub fn new(from: OwnedFd, stat: Stat, to: OwnedFd, to_stat: Stat, is_new: bool) -> Level {
+    pub fn new(
+        from: OwnedFd,
+        stat: &Stat,
+        to: OwnedFd,
+        to_id: (u64, u64),
+        is_new: bool,
+        mode: Option<Mode>,
+    ) -> Level {
         Level {
             from: Some(from),
             to: Some(to),
-            stat,
-            to_stat,
+            stat: *stat,
+            to_id,
             is_new,
-            mode: None,
+            mode,
             offset: 0,
             is_read: false,
             from_len: 0,
             to_len: 0,
             names_len: 0,
-            id: None,
+            dir_id: None,
         }
     }
 
@@ -79,16 +85,16 @@ impl PathText {
     /// Starts with a path.
     fn new(path: Path<'_>) -> syscall::Result<PathText> {
         let mut text = PathText(MapVec::new());
-        text.0.extend(path.base.to_bytes())?;
-        text.0.push(0)?;
+        text.0.extend(path.base.to_bytes_with_nul())?;
         path.name.map_or(Ok(()), |name| text.enter(name))?;
         Ok(text)
     }
 
     /// Adds a name.
+    #[inline(never)]
     fn enter(&mut self, name: &CStr) -> syscall::Result<()> {
-        self.0.pop();
-        if !self.0.ends_with(b"/") && !self.0.is_empty() {
+        self.0.truncate(self.0.len().saturating_sub(1));
+        if !self.0.ends_with(b"/") {
             self.0.push(b'/')?;
         }
         self.0.extend(name.to_bytes_with_nul())
@@ -122,31 +128,34 @@ impl Walk {
     /// Copies a source, and all that is inside of it.
     #[inline(never)]
     pub fn run(copier: &mut Copier<'_>, top: &Entry<'_>) -> Outcome<()> {
-        let (no_memory, text) = (|errno| source(Action::ReadDirectory, errno), PathText::new);
-        let mut level = match copier.visit(top, FileType::Unknown)? {
-            Visit::Done(file) => {
-                if let Some(file) = file {
-                    copier.links.insert(&file, BASE, top.to_name).map_err(no_memory)?;
-                }
-                return Ok(());
+        let no_memory = |errno| source(Action::Copy, errno);
+        match copier.visit(top, FileType::Unknown)? {
+            Visit::Done => return Ok(()),
+            Visit::Linked(file) => {
+                return copier.links.insert(&file, BASE, top.to_name).map_err(no_memory);
             }
-            Visit::Directory => copier.enter(top, None)?,
+            Visit::Directory => {}
+        }
+        let mut level = copier.enter(top, &[])?;
+        let dir_id = match top.to_name {
+            name if name == c"." => Ok(BASE),
+            name => copier.links.directory(BASE, name),
         };
-        level.id = match top.to_name {
-            name if name == c"." => Some(BASE),
-            name => Some(copier.links.directory(BASE, name).map_err(no_memory)?),
-        };
-        let mut walk = Walk {
-            levels: MapVec::new(),
-            from: text(top.from).map_err(no_memory)?,
-            to: text(top.to).map_err(no_memory)?,
-            names: MapVec::new(),
-            follows: copier.options.follow == Follow::Always,
-        };
-        walk.levels.push(level).map_err(no_memory)?;
-        let mut buffer = MmapMut::map_anon(BUFFER).map_err(no_memory)?;
-        walk.copy(copier, &mut buffer);
-        Ok(())
+        let started = dir_id.and_then(|dir_id| {
+            level.dir_id = Some(dir_id);
+            let mut walk = Walk {
+                levels: MapVec::new(),
+                from: PathText::new(top.from)?,
+                to: PathText::new(top.to)?,
+                names: MapVec::new(),
+                follows: copier.options.follow == Follow::Always,
+            };
+            walk.levels.push(level)?;
+            let mut names = MmapMut::map_anon(BUFFER)?;
+            walk.copy(copier, &mut names);
+            Ok(())
+        });
+        started.map_err(no_memory)
     }
 
     fn copy(&mut self, copier: &mut Copier<'_>, buffer: &mut [u8]) {
@@ -174,12 +183,14 @@ impl Walk {
 
     /// Reports a failure that concerns the current directory.
     fn fail(&self, copier: &mut Copier<'_>, failure: Failure) {
-        let from = Path { base: self.from.as_c_str(), name: None };
-        let to = Path { base: self.to.as_c_str(), name: None };
-        copier.observer.failed(failure.on(from, to));
+        let Some(level) = self.levels.last() else { return };
+        let mut entry = self.entry(level, c"");
+        (entry.from.name, entry.to.name) = (None, None);
+        copier.fail(&entry, failure);
     }
 
     /// Returns the entry with a name in the current directory.
+    #[inline(never)]
     fn entry<'e>(&'e self, level: &'e Level, name: &'e CStr) -> Entry<'e> {
         Entry {
             from_dir: level.from(),
@@ -205,11 +216,11 @@ impl Walk {
         let entry = self.entry(level, name);
         let visited = match copier.visit(&entry, found.file_type) {
             Ok(visited) => visited,
-            Err(failure) => return copier.observer.failed(failure.on(entry.from, entry.to)),
+            Err(failure) => return copier.fail(&entry, failure),
         };
         let kept = match visited {
-            Visit::Done(None) => Ok(()),
-            Visit::Done(Some(file)) => self
+            Visit::Done => Ok(()),
+            Visit::Linked(file) => self
                 .directory_id(copier.links)
                 .and_then(|dir| copier.links.insert(&file, dir, name)),
             Visit::Directory => {
@@ -225,13 +236,13 @@ impl Walk {
     /// the directories around it, a number if they have none.
     #[cold]
     fn directory_id(&mut self, links: &mut HardLinks) -> syscall::Result<DirId> {
-        let mut at = self.levels.iter().rposition(|level| level.id.is_some()).unwrap_or(0);
-        let mut id = self.levels.get(at).and_then(|level| level.id).unwrap_or(BASE);
+        let mut at = self.levels.iter().rposition(|level| level.dir_id.is_some()).unwrap_or(0);
+        let mut id = self.levels.get(at).and_then(|level| level.dir_id).unwrap_or(BASE);
         while at + 1 < self.levels.len() {
             at += 1;
             id = links.directory(id, self.name_of(at).as_c_str())?;
             if let Some(level) = self.levels.get_mut(at) {
-                level.id = Some(id);
+                level.dir_id = Some(id);
             }
         }
         Ok(id)
@@ -260,12 +271,12 @@ impl Walk {
         let Some(parent) = self.levels.last() else { return };
         let entry = self.entry(parent, name);
         let entered = match set {
-            Ok(()) => copier.enter(&entry, Some(&self.levels)),
+            Ok(()) => copier.enter(&entry, &self.levels),
             Err(errno) => Err(source(Action::Open, errno)),
         };
         let mut level = match entered {
             Ok(level) => level,
-            Err(failure) => return copier.observer.failed(failure.on(entry.from, entry.to)),
+            Err(failure) => return copier.fail(&entry, failure),
         };
         let (device, other) = (self.levels.first().map(|top| top.stat.dev), level.stat.dev);
         level.is_read = copier.options.one_file_system && device != Some(other);
@@ -293,27 +304,36 @@ impl Walk {
 
     /// Completes the current directory, and goes back to the one that contains it.
     fn leave(&mut self, copier: &mut Copier<'_>) {
-        let Some(inner) = self.levels.pop() else { return };
-        if let Err(failure) = copier.complete(&inner) {
+        let Some([outer @ .., inner]) = self.levels.get_mut(..) else { return };
+        let completed = copier.complete(inner);
+        let mut is_open = true;
+        if let [.., outer] = outer
+            && outer.from.is_none()
+        {
+            is_open = outer.reopen(inner.from(), inner.to(), c"..", OFlags::NOFOLLOW).is_ok();
+        }
+        if let Err(failure) = completed {
             self.fail(copier, failure);
         }
-        self.leave_paths(&inner);
-        if let Some(outer) = self.levels.last_mut()
-            && outer.from.is_none()
-            && outer.reopen(inner.from(), inner.to(), c"..", OFlags::NOFOLLOW).is_err()
-        {
-            drop(inner);
-            while let Err(lost) = self.find_again() {
+        self.remove_level();
+        while !is_open {
+            let found = self.find_again();
+            is_open = found.is_ok();
+            if let Err(lost) = found {
                 self.abandon(copier, lost);
             }
         }
     }
 
-    /// Goes back to the paths and the names of the level around a level that was removed.
-    fn leave_paths(&mut self, level: &Level) {
-        self.from.leave(level.from_len);
-        self.to.leave(level.to_len);
-        self.names.truncate(level.names_len);
+    /// Removes the innermost level, and goes back to the paths and the names of the one around it.
+    #[inline(never)]
+    fn remove_level(&mut self) {
+        if let Some(level) = self.levels.last() {
+            self.from.leave(level.from_len);
+            self.to.leave(level.to_len);
+            self.names.truncate(level.names_len);
+        }
+        self.levels.truncate(self.levels.len().saturating_sub(1));
     }
 
     /// Opens the innermost level again, by the names from the outermost one, because a directory was
@@ -338,13 +358,11 @@ impl Walk {
     /// Removes a level that was moved, and all levels inside of it.
     #[cold]
     fn abandon(&mut self, copier: &mut Copier<'_>, lost: usize) {
-        while self.levels.len() > lost
-            && let Some(level) = self.levels.pop()
-        {
-            if self.levels.len() == lost {
+        while self.levels.len() > lost {
+            if self.levels.len() == lost + 1 {
                 self.fail(copier, source(Action::ReadDirectory, Cause::Replaced));
             }
-            self.leave_paths(&level);
+            self.remove_level();
         }
     }
 }
@@ -359,38 +377,30 @@ impl Level {
         name: &CStr,
         link: OFlags,
     ) -> syscall::Result<()> {
-        let from = open_same(from, name, link, &self.stat)?;
-        let to = open_same(to, name, OFlags::NOFOLLOW, &self.to_stat)?;
+        let from = open_same(from, name, link, id(&self.stat))?;
+        let to = open_same(to, name, OFlags::NOFOLLOW, self.to_id)?;
         (self.from, self.to) = (Some(from), Some(to));
-        self.seek();
+        // The next names are read after the last one.
+        let _ = syscall::lseek(self.from(), self.offset, Whence::SET);
         Ok(())
-    }
-
-    /// Continues to read names after the last one.
-    fn seek(&self) {
-        if self.offset != 0 {
-            let _ = syscall::lseek(self.from(), self.offset, Whence::SET);
-        }
     }
 }
 
-/// Opens a directory. Fails if it is not the one whose metadata is given.
+/// Opens a directory. Fails if it is not the one with this device and inode number.
+#[inline(never)]
 fn open_same(
     dir: BorrowedFd<'_>,
     name: &CStr,
     flags: OFlags,
-    before: &Stat,
+    before: (u64, u64),
 ) -> syscall::Result<OwnedFd> {
     let opened = open_to_change(dir, name, flags)?;
-    if syscall::fstat(opened.as_fd())?.is_same_file(before) {
-        Ok(opened)
-    } else {
-        Err(Errno::ESTALE)
-    }
+    if id(&syscall::fstat(opened.as_fd())?) == before { Ok(opened) } else { Err(Errno::ESTALE) }
 }
 
 /// Opens a directory for reading, because its attributes can be changed only then, or as a path if
 /// the caller may not read it.
+#[inline(never)]
 pub fn open_to_change(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> syscall::Result<OwnedFd> {
     match open_directory(dir, name, OFlags::RDONLY | flags) {
         Err(Errno::EACCES) => open_directory(dir, name, OFlags::PATH | flags),
