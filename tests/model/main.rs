@@ -78,7 +78,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn maps_are_as_their_model(
+    fn maps_behave_like_the_model(
         on_disk in prop::bool::weighted(0.1),
         len in place(),
         start in place(),
