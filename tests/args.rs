@@ -312,7 +312,7 @@ fn set<'a>(
 }
 
 #[test]
-fn fuzz_arguments() {
+fn arguments_are_parsed_like_the_model() {
     fuzz("arguments", arguments, |arguments| {
         let mut operands = Vec::new();
         let mut list = arguments.iter().map(|argument| argument.as_c_str());

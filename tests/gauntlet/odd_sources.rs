@@ -18,7 +18,7 @@ use crate::{
     common::noise,
     disk::native_only,
     mounts::{Mount, odd_fs},
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, fd, pages, run},
     watch::{Calls, refuse},
@@ -91,7 +91,7 @@ fn not_written_back(test_fs: &TestFs, old: usize) {
     let behind = test_fs.beside("behind");
     fs::create_dir_all(&behind).unwrap();
     let mirror = Mount::odd_fs(test_fs, "mirror", &["mirror", behind.to_str().unwrap()], &[]);
-    for (number, way) in WAYS.iter().enumerate() {
+    for (number, way) in METHODS.iter().enumerate() {
         let source = mirror.path(&format!("source{number}"));
         fs::write(&source, vec![b'x'; old]).unwrap();
         let mut append = Command::new(odd_fs());
@@ -124,7 +124,7 @@ fn not_written_back(test_fs: &TestFs, old: usize) {
 fn ends_early(test_fs: &TestFs, size: usize, real: usize, options: &[&str], variables: &[&str]) {
     let mut t = Trial::new(test_fs);
     for dest in ["new", "old", "in place"] {
-        for way in WAYS {
+        for way in METHODS {
             let (size, real) = (size.to_string(), real.to_string());
             let arguments = [&["short", &size, &real], options].concat();
             let short = Mount::odd_fs(test_fs, "short", &arguments, variables);
@@ -186,7 +186,7 @@ fn copies_and_keeps_blocks(test_fs: &TestFs, source: &Path, options: &[&str]) {
     let contents = fs::read(source).unwrap();
     let blocks = || source.metadata().unwrap().blocks();
     let before = blocks();
-    for way in WAYS {
+    for way in METHODS {
         for in_place in [false, true] {
             t.file("dest", pages(3 << 20));
             let in_place: &[&str] = if in_place { &["--in-place"] } else { &[] };

@@ -100,7 +100,7 @@ fn a_call_that_does_not_exist_is_refused_whatever_its_arguments() {
 }
 
 #[test]
-fn numbers_of_calls() {
+fn call_numbers_agree_with_the_crate_sc() {
     macro_rules! same {
         ($($ours:ident $oracle:ident,)*) => {
             $(assert_eq!(raw::nr::$ours, sc::nr::$oracle, stringify!($ours));)*
