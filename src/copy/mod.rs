@@ -199,6 +199,7 @@ impl Failure {
 
     /// Unpacks the failure of a copy into an error.
     #[cold]
+    #[inline(never)]
     fn error<'a>(
         self,
         source: Path<'a>,

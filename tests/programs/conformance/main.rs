@@ -49,6 +49,7 @@ mod init;
 mod resources;
 
 mod arguments;
+mod directories;
 mod faults;
 mod file_map;
 mod files;
@@ -86,6 +87,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("files", files::CASES),
     ("offsets", offsets::CASES),
     ("stat", stat::CASES),
+    ("directories", directories::CASES),
     ("mmap", mmap::CASES),
     ("mremap", mremap::CASES),
     ("mm calls", mm_calls::CASES),
