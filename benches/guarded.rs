@@ -111,9 +111,12 @@ fn copies() {
                     // SAFETY: both ends are so long, and the buffer is ours.
                     let copied = unsafe { guard::copy(from, buffer.as_mut_ptr(), buffer.len()) };
                     assert!(copied.is_ok());
+                    black_box(&*buffer); // the program uses the bytes
                 };
-                let memcpy: Way<'_> =
-                    &|buffer, offset| buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                let memcpy: Way<'_> = &|buffer, offset| {
+                    buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                    black_box(&*buffer);
+                };
                 row(what, &[guarded, memcpy], len, room, random);
             }
         }
@@ -137,11 +140,16 @@ fn reads() {
             let read_at: Way<'_> = &|buffer, offset| {
                 let len = buffer.len();
                 assert!(map.read_at(buffer, offset as u64).is_ok_and(|count| count == len));
+                black_box(&*buffer); // the program uses the bytes
             };
-            let pread: Way<'_> =
-                &|buffer, offset| file.read_exact_at(buffer, offset as u64).unwrap();
-            let memmap2: Way<'_> =
-                &|buffer, offset| buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+            let pread: Way<'_> = &|buffer, offset| {
+                file.read_exact_at(buffer, offset as u64).unwrap();
+                black_box(&*buffer);
+            };
+            let memmap2: Way<'_> = &|buffer, offset| {
+                buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+                black_box(&*buffer);
+            };
             row("", &[read_at, pread, memmap2], len, SIZE, random);
         }
     }
