@@ -1,7 +1,7 @@
-//! What a copy costs that survives its file: `cargo bench --bench guarded -- [copies] [reads]
-//! [watches]`.
+//! `cargo bench --bench guarded -- [copies] [reads] [watches]` measures copies that survive the
+//! truncation of their file.
 //!
-//! The figures are medians of the rounds, and ratios of what was measured in the same round.
+//! The figures are medians of the rounds. The ratios are between figures of the same round.
 
 mod common;
 
@@ -20,16 +20,16 @@ use baremap::{
 use common::median;
 
 const ROUNDS: usize = 9;
-/// How many bytes each way moves in a round, at least.
+/// The least number of bytes that each method copies in a round.
 const BYTES: usize = 32 << 20;
-/// The file's length: more than caches have.
+/// The file's length, which exceeds the processor's caches.
 const SIZE: usize = 256 << 20;
 
-/// One way: moves `len` bytes from an offset to the buffer.
+/// A method: copies `len` bytes from an offset into the buffer.
 type Way<'a> = &'a dyn Fn(&mut [u8], usize);
 
-/// Nanoseconds for one call of each way, and how fast the first way was, measured by each of
-/// them: medians of the rounds.
+/// Returns the nanoseconds of one call of each method, and the speed of the first method relative
+/// to each. The figures are medians of the rounds.
 fn measure(ways: &[Way<'_>], offsets: &[usize], buffer: &mut [u8]) -> (Vec<f64>, Vec<f64>) {
     let times = common::turns(ROUNDS, ways.len(), |way| {
         let start = Instant::now();
@@ -43,7 +43,7 @@ fn measure(ways: &[Way<'_>], offsets: &[usize], buffer: &mut [u8]) -> (Vec<f64>,
     (times.into_iter().map(median).collect(), speeds)
 }
 
-/// Where the reads of a round begin.
+/// Returns the offsets of the reads in a round.
 fn offsets(len: usize, room: usize, random: bool) -> Vec<usize> {
     let count = (BYTES / len).clamp(16, 1 << 17);
     let mut state = 1u64;
@@ -65,9 +65,8 @@ fn name(len: usize) -> String {
     }
 }
 
-/// Where the buffer begins, beyond the start of a page. How the two ends of a copy lie to each
-/// other matters to processors: a way is measured with each, and the ratio is told as the
-/// median of them, and as the worst.
+/// Offsets of the buffer within a page. The relative alignment of source and destination matters to
+/// processors, so a method is measured with each. The result is the median and the worst ratio.
 const SKEWS: [usize; 5] = [0, 16, 100, 1033, 2048];
 
 fn row(what: &str, ways: &[Way<'_>], len: usize, room: usize, random: bool) {

@@ -1,4 +1,4 @@
-//! Descriptors that are lent, duplicated and taken out of a map, with the standard library's
+//! Descriptors that are borrowed, duplicated and taken out of a map, with the standard library's
 //! types and with the crate's own.
 
 #[path = "common/case.rs"]

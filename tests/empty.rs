@@ -1,5 +1,5 @@
-//! Maps of no bytes: they grow with their file, as memmap2's do, and keep what they were made
-//! with. memmap2 is the oracle.
+//! Empty maps: they grow with their file, as those of memmap2 do, and keep their protection.
+//! memmap2 is the oracle.
 
 #[path = "common/case.rs"]
 mod case;
@@ -41,7 +41,7 @@ fn fd(file: &File) -> RawFd {
     file.as_raw_fd()
 }
 
-/// The protection and the sharing of the mapping that an address is in, such as `rw-s`.
+/// Returns the protection and the sharing of the mapping at an address, such as `rw-s`.
 fn flags(at: *const u8) -> String {
     let lines = mapping(at).expect("mapped");
     lines.split_whitespace().nth(1).unwrap().to_owned()
@@ -68,7 +68,7 @@ fn memory_grows_from_nothing_and_back() {
     }
 }
 
-/// Each kind of map of an empty file, which then becomes longer.
+/// Each kind of map of an empty file grows when the file has been extended.
 #[test]
 fn an_empty_file_grows() {
     let wanted: Vec<u8> = (0..9_000).map(|index| (index % 251) as u8).collect();
@@ -85,7 +85,7 @@ fn an_empty_file_grows() {
             assert_eq!((map.len(), theirs.len()), (0, 0));
             file.write_all_at(&wanted, 0).unwrap();
             oracle.write_all_at(&wanted, 0).unwrap();
-            // The map needs the descriptor no longer.
+            // The map does not need the descriptor.
             drop((file, oracle));
             let options = memmap2::RemapOptions::new().may_move(true);
             // SAFETY: nothing points into them, and the files are as long.
@@ -130,7 +130,7 @@ fn a_map_from_the_end_of_a_file_grows() {
         file.read_exact_at(&mut all, 0).unwrap();
         assert_eq!(all[..before], vec![1; before]);
         assert_eq!(all[before..], vec![9; before + 5]);
-        // And back, and once more.
+        // The map shrinks, and grows again.
         for len in [0, 3, 0, before + 5] {
             let _case = case!(len);
             // SAFETY: nothing points into it.
@@ -140,7 +140,7 @@ fn a_map_from_the_end_of_a_file_grows() {
     }
 }
 
-/// A length of zero that was asked for is a map of the file all the same.
+/// A requested length of zero also makes a map of the file.
 #[test]
 fn a_length_of_zero_grows() {
     let file = memfd(b"hello");
@@ -152,7 +152,7 @@ fn a_length_of_zero_grows() {
     assert_eq!(map[..], *b"hello");
 }
 
-/// What was made of a map while it had no bytes holds for the bytes that it gets.
+/// A conversion of an empty map applies to the bytes that the map gets later.
 #[test]
 fn conversions_of_nothing_are_kept() {
     let file = memfd(b"");
@@ -170,7 +170,7 @@ fn conversions_of_nothing_are_kept() {
     unsafe { map.remap(9, MAY_MOVE) }.unwrap();
     map.fill(1);
 
-    // A file that is not open for writing cannot be written to by way of an empty map either.
+    // A file that is not open for writing cannot be written to by an empty map either.
     let file = memfd(b"");
     let read_only = File::open(format!("/proc/self/fd/{}", fd(&file))).unwrap();
     // SAFETY: nobody else has the file.
@@ -181,7 +181,7 @@ fn conversions_of_nothing_are_kept() {
     assert_eq!(theirs.make_mut().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
 }
 
-/// What cannot be mapped at all is refused, of no bytes as of some.
+/// A file that cannot be mapped is rejected with a length of zero as with any other length.
 #[test]
 fn nothing_of_what_cannot_be_mapped_is_refused() {
     let (reader, _writer) = io::pipe().unwrap();
@@ -249,7 +249,7 @@ fn no_mapping_is_left() {
     });
 }
 
-/// Huge pages do not grow (mremap(2): `EINVAL`), and so a map of none takes none.
+/// Huge pages do not grow (mremap(2): `EINVAL`), and an empty map of them has no mapping.
 #[test]
 fn no_huge_pages() {
     let mut map = MmapOptions::new().huge(None).populate().map_anon().unwrap();

@@ -1,4 +1,5 @@
-//! The example programs as processes: what they print, how they exit, and what is on the disk afterwards.
+//! The example programs as processes: their output, their exit statuses, and the files that they
+//! leave.
 
 mod common;
 
@@ -59,7 +60,7 @@ fn code_that_a_program_writes_runs() {
     assert_eq!(result, (lines.concat(), String::new(), Some(0)));
 }
 
-/// The addresses differ from one run to the next; the parts do not.
+/// The addresses differ from run to run, the parts do not.
 #[test]
 fn the_layout_has_every_part_once_from_the_highest_to_the_lowest() {
     let (out, err, status) = run(&mut program("layout"));
@@ -78,7 +79,7 @@ fn the_layout_tells_sizes() {
     let (out, ..) = run(&mut program("layout"));
     for line in out.lines() {
         let size = line.split_once(" KiB").unwrap().0.rsplit(' ').next().unwrap();
-        // With pages that are larger than the host's, qemu-user tells other mappings than it has.
+        // With larger pages than the host's, qemu-user lists some of its own mappings.
         assert!(size.parse::<u64>().unwrap() > 0 || common::page_size() > 4096, "{line}");
     }
     if common::runner().is_none() {
@@ -93,7 +94,7 @@ fn words_are_found_on_their_lines() {
     let index = "more 2\ntwo 1 2\nwords 1 2\n\u{e4}rger 4\n";
     assert_eq!(run(program("words").arg(&text)), (index.into(), String::new(), Some(0)));
 
-    // More than a block of memory, and words in the thousands.
+    // More than a block of memory, and thousands of different words.
     let long: String = (0..40_000).map(|number| format!("word{:05}\n", number % 20_000)).collect();
     let text = dir.file("long", &long);
     let (out, err, status) = run(program("words").arg(&text));
@@ -110,12 +111,12 @@ fn out_of_memory_is_one_line_and_a_failure() {
     File::create(&text).unwrap().set_len(64 << 30).unwrap();
     let words = program("words");
     let mut shell = Command::new("sh");
-    // An emulator needs room of its own.
+    // An emulator needs memory of its own.
     let limit = if common::runner().is_none() { 64 << 10 } else { 4 << 20 };
     shell.args(["-c", "ulimit -v $0; exec \"$@\"", &limit.to_string()]);
     shell.arg(words.get_program()).args(words.get_args()).arg(&text);
     if common::words() == 32 {
-        // No memory could hold it.
+        // No machine has this much memory.
         let message = format!(
             "words: {}: Value too large for defined data type (EOVERFLOW)\n",
             text.display()

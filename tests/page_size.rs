@@ -1,5 +1,5 @@
-//! The page size where a filter refuses the calls by which it can be found. Nothing else in
-//! this program asks for it: it is found anew in each child.
+//! The page size under a filter that refuses the calls by which it is found. No other test is in
+//! this program, so that each child finds the page size anew.
 
 use std::{collections::BTreeMap, fs, ptr};
 
@@ -38,7 +38,7 @@ fn child(filter: &BpfProgram, page_size: usize) -> i32 {
     if seccompiler::apply_filter(filter).is_err() {
         return 1;
     }
-    // There is room for the answer about one page.
+    // The buffer passed to the call has room for one page.
     let mut answer = [0xaa; 256];
     let result = syscall::mincore(map, length, &mut answer[..1]);
     if answer.iter().any(|&byte| byte != 0xaa) {
@@ -103,8 +103,8 @@ fn with_foreign_proc(vector: &[u8], filter: &BpfProgram, real: usize) -> i32 {
     if syscall::page_size() == real { 0 } else { 4 }
 }
 
-/// With the standard library, its libc knows without a call. Without it, there is nothing left
-/// to ask, and the smallest page size of all is taken: with it no answer is too long.
+/// With the standard library, the libc knows the page size without a call. Otherwise the smallest
+/// page size of all is assumed, because it makes no answer longer than expected.
 #[test]
 fn without_any_answer_the_page_size_is_not_too_large() {
     let expected = if cfg!(feature = "std") { rustix::param::page_size() } else { 4096 };

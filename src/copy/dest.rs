@@ -5,9 +5,9 @@ use core::ffi::CStr;
 use super::error::{Action, Cause, Path};
 use super::text::{Text, split};
 use super::{Failure, Outcome};
-use crate::fd::{AsFd, BorrowedFd, CWD, OwnedFd};
+use crate::fd::{AsFd, BorrowedFd, CWD, FromRawFd, OwnedFd, RawFd};
 use crate::syscall::{self, Access, AtFlags, Errno, FileType, Mode, OFlags, Result, Stat};
-use linux_raw_sys::general::{NAME_MAX, PATH_MAX};
+use linux_raw_sys::general::{F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
 
 /// The number of symbolic links that are followed before `ELOOP`. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
@@ -21,16 +21,25 @@ pub type Scratch = Text<{ NAME_MAX as usize + 1 }>;
 /// directory during the copy, or replaces a directory of the path by a symbolic link, does not
 /// redirect the copy.
 pub struct Destination<'a> {
-    /// `None` is the working directory.
+    /// The directory that paths are relative to.
+    base: BorrowedFd<'a>,
+    /// `None` is the directory `base`.
     dir: Option<OwnedFd>,
     name: &'a CStr,
     stat: Option<Stat>,
+    /// The number of this process's descriptor, if the name leads to one.
+    descriptor: Option<RawFd>,
 }
 
 impl<'a> Destination<'a> {
     /// Creates a destination in the working directory that has not been looked up.
     pub fn new(name: &'a CStr) -> Destination<'a> {
-        Destination { dir: None, name, stat: None }
+        Destination::within(CWD, name)
+    }
+
+    /// Creates a destination in a directory that has not been looked up, and is taken for new.
+    pub fn within(base: BorrowedFd<'a>, name: &'a CStr) -> Destination<'a> {
+        Destination { base, dir: None, name, stat: None, descriptor: None }
     }
 
     /// Resolves a path to an existing file, or to the directory and the name of a new one.
@@ -45,36 +54,81 @@ impl<'a> Destination<'a> {
         inside: &'p CStr,
         scratch: &'a mut Scratch,
     ) -> Outcome<()> {
-        self.name = self.enter(path.base).map_err(failed)?;
-        let mut is_link = self.look()?;
-        if self.file_type() == Some(FileType::Directory) {
-            path.name = Some(inside);
-            self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
-            self.name = inside;
-            is_link = self.look()?;
+        let (dir, name) = enter(CWD, path.base).map_err(failed)?;
+        (self.dir, self.name) = (dir, name);
+        let is_link = self.look()?;
+        if self.file_type() != Some(FileType::Directory) {
+            return self.resolve(is_link, scratch);
         }
-        // Only a regular file is replaced. Other files are opened through the link, because only
-        // the kernel can follow some links, such as /dev/stdout if it is a pipe.
-        if is_link && self.file_type() == Some(FileType::Regular) {
-            self.follow(scratch).map_err(failed)?;
-            // The text of a link in /proc may name another file than the kernel opens.
-            let found = self.examine(AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-            if !self.stat.as_ref().is_some_and(|target| found.is_same_file(target)) {
-                return Err(failed(Errno::ENOENT));
+        path.name = Some(inside);
+        self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
+        self.name = inside;
+        self.look_up(scratch)
+    }
+
+    /// Finds the existing file with the name. Follows a symbolic link to a regular file, so that
+    /// the copy replaces the link's target.
+    #[inline(never)]
+    pub fn look_up(&mut self, scratch: &'a mut Scratch) -> Outcome<()> {
+        let is_link = self.look()?;
+        self.resolve(is_link, scratch)
+    }
+
+    /// Finds the existing file with the name, which may be a symbolic link.
+    pub fn look_at_name(&mut self) -> Outcome<()> {
+        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(stat),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(failed(errno)),
+        };
+        Ok(())
+    }
+
+    /// Takes the destination for new, so that the copy gets no attributes of the existing file that
+    /// it replaces.
+    pub fn forget_existing(&mut self) {
+        self.stat = None;
+    }
+
+    /// Follows the name to the file that `look` has found.
+    fn resolve(&mut self, is_link: bool, scratch: &'a mut Scratch) -> Outcome<()> {
+        if is_link {
+            let followed = self.follow(scratch);
+            // Only a regular file is replaced. Other files are opened through the link, because
+            // only the kernel can follow some links, such as those to other processes' pipes.
+            if self.descriptor.is_none() && self.file_type() == Some(FileType::Regular) {
+                let (dir, name) = followed.map_err(failed)?;
+                self.dir = dir.or_else(|| self.dir.take());
+                self.name = name;
+                // The text of a link in /proc may name another file than the kernel opens.
+                let found = self.examine(AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+                if !self.stat.as_ref().is_some_and(|target| found.is_same_file(target)) {
+                    return Err(failed(Errno::ENOENT));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Returns a duplicate of the descriptor of this process to which the name leads, such as
+    /// standard output for `/dev/stdout`. `None` if the name leads to no descriptor.
+    ///
+    /// Opening such a name would open the file again, at its start, and cannot open a socket.
+    pub fn duplicate(&self) -> Option<Result<OwnedFd>> {
+        let number = self.descriptor?;
+        // SAFETY: the caller of the copy has named the descriptor. The call only duplicates it, and
+        // returns EBADF if it has been closed meanwhile.
+        let duplicate =
+            unsafe { syscall::fcntl(BorrowedFd::borrow_raw(number), F_DUPFD_CLOEXEC, 0) };
+        // SAFETY: the kernel has just returned the descriptor, so nothing else owns it.
+        Some(duplicate.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
     /// Reads the metadata of the file to which the name leads. Returns whether the name is a
     /// symbolic link.
     #[inline(never)]
     fn look(&mut self) -> Outcome<bool> {
-        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(stat),
-            Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(failed(errno)),
-        };
+        self.look_at_name()?;
         let is_link = self.file_type() == Some(FileType::Symlink);
         if is_link {
             self.stat = match self.examine(AtFlags::empty()) {
@@ -104,8 +158,15 @@ impl<'a> Destination<'a> {
     ///
     /// Replacing a file needs only permission to write to its directory. The copy does not replace
     /// a file that the caller could not overwrite.
+    #[inline(never)]
     pub fn check_writable(&self) -> Result<()> {
-        syscall::faccessat(self.dir(), self.name, Access::WRITE)
+        let checked = syscall::faccessat(self.dir(), self.name, Access::WRITE);
+        checked.or_else(|errno| match self.open(OFlags::WRONLY | OFlags::NONBLOCK) {
+            // The call was refused, and not the permission. A program that is running can be
+            // replaced, and so can a file for which another process has a lease.
+            Ok(_) | Err(Errno::ETXTBSY | Errno::EAGAIN) => Ok(()),
+            Err(_) => Err(errno),
+        })
     }
 
     /// Opens the existing file. Does not create or truncate it.
@@ -150,7 +211,7 @@ impl<'a> Destination<'a> {
     /// Returns the descriptor of the directory, or `AT_FDCWD`.
     #[inline(never)]
     pub fn dir(&self) -> BorrowedFd<'_> {
-        self.dir.as_ref().map_or(CWD, AsFd::as_fd)
+        self.dir.as_ref().map_or(self.base, AsFd::as_fd)
     }
 
     /// Reads the metadata of the file that has the name now.
@@ -158,42 +219,69 @@ impl<'a> Destination<'a> {
         syscall::fstatat(self.dir(), self.name, flags)
     }
 
-    /// Opens the directory of a path, relative to the current one, and returns the path's last
-    /// component. The last component of a path that ends with a slash is `.`.
-    #[inline(never)] // Keeps the buffer out of the callers' stack frames.
-    fn enter<'p>(&mut self, path: &'p CStr) -> Result<&'p CStr> {
-        let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
-        if !dir.is_empty() {
-            let mut text = Text::<{ PATH_MAX as usize }>::new();
-            text.set(&[dir])?;
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = syscall::openat(self.dir(), text.as_c_str(), flags, Mode::empty())?;
-            self.dir = Some(dir);
-        }
-        Ok(name)
-    }
-
-    /// Follows a chain of symbolic links to a name that is not a link.
+    /// Follows a chain of symbolic links to a name that is not a link, and returns the name and its
+    /// directory, `None` for the directory of the destination. Stops at a link to a descriptor of
+    /// this process, and records its number.
     #[cold]
     #[inline(never)] // Keeps the buffers out of the caller's stack frame.
-    fn follow(&mut self, scratch: &'a mut Scratch) -> Result<()> {
+    fn follow(&mut self, scratch: &'a mut Scratch) -> Result<(Option<OwnedFd>, &'a CStr)> {
         scratch.set(&[self.name.to_bytes()])?;
+        let mut dir: Option<OwnedFd> = None;
         for _ in 0..MAX_LINKS {
+            let at = dir.as_ref().map_or(self.dir(), AsFd::as_fd);
             let mut target = Text::<{ PATH_MAX as usize }>::new();
-            match syscall::readlinkat(self.dir(), scratch.as_c_str(), target.room()) {
+            match syscall::readlinkat(at, scratch.as_c_str(), target.room()) {
                 Ok(_) => {}
                 // The name is not a symbolic link.
-                Err(Errno::EINVAL) => {
-                    self.name = scratch.as_c_str();
-                    return Ok(());
-                }
+                Err(Errno::EINVAL) => return Ok((dir, scratch.as_c_str())),
                 Err(errno) => return Err(errno),
             }
-            let name = self.enter(target.as_c_str())?;
+            if let Some(number) = own_descriptor(at, scratch.as_c_str()) {
+                self.descriptor = Some(number);
+                return Err(Errno::ELOOP);
+            }
+            let (next, name) = enter(at, target.as_c_str())?;
             scratch.set(&[name.to_bytes()])?;
+            dir = next.or(dir);
         }
         Err(Errno::ELOOP)
     }
+}
+
+/// Opens the directory of a path, relative to `dir`, and returns it and the path's last component.
+/// The directory is `None` if the path has no other component. The last component of a path that
+/// ends with a slash is `.`.
+#[inline(never)] // Keeps the buffer out of the callers' stack frames.
+fn enter<'p>(at: BorrowedFd<'_>, path: &'p CStr) -> Result<(Option<OwnedFd>, &'p CStr)> {
+    let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
+    if dir.is_empty() {
+        return Ok((None, name));
+    }
+    let mut text = Text::<{ PATH_MAX as usize }>::new();
+    text.set(&[dir])?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = syscall::openat(at, text.as_c_str(), flags, Mode::empty())?;
+    Ok((Some(dir), name))
+}
+
+/// Returns the number of a descriptor of this process, if `name` in the directory `dir` is the link
+/// to it in `/proc`.
+#[inline(never)]
+fn own_descriptor(dir: BorrowedFd<'_>, name: &CStr) -> Option<RawFd> {
+    let number = number(name.to_bytes())?;
+    let own = syscall::fstatat(CWD, c"/proc/self/fd", AtFlags::empty()).ok()?;
+    syscall::fstat(dir).is_ok_and(|dir| dir.is_same_file(&own)).then_some(number)
+}
+
+/// Parses a descriptor's number.
+fn number(digits: &[u8]) -> Option<RawFd> {
+    digits.iter().try_fold(0 as RawFd, |number, &digit| {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(RawFd::from(value))
+    })
 }
 
 /// A failure to find the destination, or to accept the file that was found.

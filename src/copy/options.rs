@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use bitflags::bitflags;
+
 /// Selects how a file is copied.
 ///
 /// The default replaces the destination, keeps holes, chooses the fastest method, and affects
@@ -12,28 +14,28 @@ pub struct Options {
     /// Leaves an existing destination unchanged, and returns success. This includes a destination
     /// that another process creates during the copy.
     pub no_clobber: bool,
-    /// Copies the source's permissions (including the set-user-ID and set-group-ID bits), owner,
-    /// access and modification times, access list and extended attributes.
+    /// Selects which attributes of the source the copy gets. The default is none.
     ///
-    /// Without permission to change the owner, only the group is changed, as best effort, and the
-    /// set-ID bits are dropped. Attributes that the caller may not read or set, and attributes
-    /// that the destination's file system does not support, are left out without an error.
-    pub preserve: bool,
+    /// Attributes that the caller may not read or set, and attributes that the destination's file
+    /// system does not support, are left out without an error.
+    pub preserve: Preserve,
+    /// Fails if the destination cannot be replaced, or created, in one step.
+    ///
+    /// Without this option, the copy writes the data under the destination's name if the file
+    /// system or a policy permits nothing else, such as a file system without renaming, an
+    /// append-only directory, or a file that is a mount point. Another process may then see a part
+    /// of the data, and a failed copy leaves an existing destination partly overwritten.
+    /// [`Copied::in_place`](super::Copied::in_place) says whether this happened.
+    pub atomic: bool,
     /// Writes into an existing destination instead of replacing it.
     ///
-    /// The destination keeps its inode, hard links and attributes, and has the length of the copy
-    /// afterwards. If the copy fails, the destination is partly overwritten. The caller needs
-    /// permission to read the destination as well as to write to it. If the destination does not
-    /// exist, a new file is created.
+    /// The destination keeps its inode, hard links and attributes. If the copy fails, the
+    /// destination is partly overwritten. A destination that does not exist is created as without
+    /// this option.
     pub in_place: bool,
     /// Allocates blocks of zeros in the destination for the holes of the source.
     pub fill_holes: bool,
     /// Selects the method that copies the data. `None` chooses the fastest one.
-    ///
-    /// If a selected method fails, so does the copy, with these exceptions: [`Method::Map`] can fall
-    /// back to [`Method::Write`], and with [`fill_holes`](Self::fill_holes), a file with holes is
-    /// copied by [`Method::Read`] if space cannot be preallocated. Devices, FIFOs and empty files
-    /// are always copied by [`Method::Read`].
     pub method: Option<Method>,
     /// Sets the number of processes that copy one large file. Numbers above 64 count as 64.
     ///
@@ -49,6 +51,26 @@ pub struct Options {
     /// Without this option, the kernel writes the copy back after the call has returned. An error
     /// of the write-back is then not reported, and a power cut can damage the copy.
     pub sync: bool,
+}
+
+bitflags! {
+    /// The attributes of a source that its copy gets.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Preserve: u32 {
+        /// The permissions, with the set-user-ID, set-group-ID and sticky bits, and the access
+        /// lists. The set-ID bits are dropped if the copy does not get the source's owner.
+        const MODE = 1;
+        /// The owner and the group. Without permission to change the owner, only the group is
+        /// changed, as best effort.
+        const OWNERSHIP = 2;
+        /// The times of the last access and of the last modification.
+        const TIMESTAMPS = 4;
+        /// The extended attributes.
+        const XATTR = 8;
+        /// The hard links between the files that [`TreeCopy`](super::TreeCopy) copies. Ignored by
+        /// [`copy`](super::copy()).
+        const LINKS = 16;
+    }
 }
 
 /// Permits a copy to fork worker processes and to install signal handlers.
@@ -71,7 +93,7 @@ impl ProcessControl {
     /// * The process has one thread.
     /// * No memory that the program uses is unmapped or zeroed in a child process
     ///   (`MADV_DONTFORK`, `MADV_WIPEONFORK`).
-    /// * The program does not wait for child processes, because it could receive a worker's status.
+    /// * The program does not wait for children of its own.
     /// * The program does not rely on the action of any signal to stay `SIG_DFL`.
     #[must_use]
     pub const unsafe fn new() -> ProcessControl {
@@ -97,10 +119,8 @@ pub enum Method {
     Write,
     /// Reads the source into a buffer and writes the buffer to the destination.
     ///
-    /// The copy always uses this method for devices, FIFOs, and files that report a size of zero,
-    /// such as empty files and most files in `/proc`. If no method is set, the copy also uses it
-    /// for files that cannot be mapped, and for files that end before the size that their file
-    /// system reports.
+    /// With no method set, the copy uses this one for devices, FIFOs, empty files, files that
+    /// cannot be mapped, and files that end before the size that their file system reports.
     Read,
 }
 

@@ -28,11 +28,12 @@ pub fn last(path: &CStr) -> &CStr {
 }
 
 /// A buffer of `N` bytes for a C string. The last byte is always NUL.
+#[derive(Clone, Copy, Debug)]
 pub struct Text<const N: usize>([u8; N]);
 
 impl<const N: usize> Text<N> {
     /// Creates an empty string.
-    pub fn new() -> Text<N> {
+    pub const fn new() -> Text<N> {
         Text([0; N])
     }
 

@@ -248,10 +248,7 @@ macro_rules! __program {
 #[macro_export]
 macro_rules! __with_or_without_std {
     ($program:expr) => {
-        #[panic_handler]
-        fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
-            $crate::rt::panic(info, $program)
-        }
+        $crate::__panic_handler!($program);
 
         /// Debug builds of `core` refer to this function, although nothing unwinds.
         #[unsafe(no_mangle)]
@@ -263,6 +260,27 @@ macro_rules! __with_or_without_std {
             loop {}
         }
     };
+}
+
+/// Defines the panic handler, which `std` defines if it is linked.
+#[cfg(not(feature = "std"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __panic_handler {
+    ($program:expr) => {
+        #[panic_handler]
+        fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+            $crate::rt::panic(info, $program)
+        }
+    };
+}
+
+/// Defines nothing, because `std` defines the panic handler.
+#[cfg(feature = "std")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __panic_handler {
+    ($program:expr) => {};
 }
 
 /// Defines the functions of libc that `std` calls, with the implementations in `rt::hosted`. `std`

@@ -81,6 +81,16 @@ flags! {
         REMOVEDIR = AT_REMOVEDIR,
     }
 
+    /// Flags that restrict how [`openat2`](super::openat2) resolves a path. Source: openat2(2).
+    ResolveFlags {
+        NO_XDEV = RESOLVE_NO_XDEV,
+        NO_MAGICLINKS = RESOLVE_NO_MAGICLINKS,
+        NO_SYMLINKS = RESOLVE_NO_SYMLINKS,
+        BENEATH = RESOLVE_BENEATH,
+        IN_ROOT = RESOLVE_IN_ROOT,
+        CACHED = RESOLVE_CACHED,
+    }
+
     /// Flags that select how [`mount`](super::mount) mounts a file system, or what it changes
     /// about a mount. Source: mount(2).
     MountFlags {

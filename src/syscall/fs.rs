@@ -1,7 +1,7 @@
 //! Files and directories: opening and closing, names, permissions, times, extended attributes, locks,
 //! and operations on descriptors.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
 
 use linux_raw_sys::general::{LOCK_NB, O_LARGEFILE};
 
@@ -13,7 +13,7 @@ use super::{
 use crate::fd::{self, BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Returns a path as the kernel takes it.
-fn address(path: &CStr) -> usize {
+pub(super) fn address(path: &CStr) -> usize {
     path.as_ptr().expose_provenance()
 }
 
@@ -53,13 +53,39 @@ pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 /// * `EACCES` if the permissions of the file or of a directory on the path forbid it.
 /// * `EEXIST` if [`OFlags::EXCL`] is set and the file exists.
 /// * `EMFILE` or `ENFILE` if the process or the system has too many open files.
-#[inline(never)]
 pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    // SAFETY: the path is a C string.
+    unsafe { openat_raw(dir, path.as_ptr(), flags, mode) }
+}
+
+/// Opens a file by its path, at any address. Relative paths start at a directory.
+///
+/// [`CWD`] stands for the working directory. `mode` gives the permissions of a new file, less the
+/// umask, and is ignored if no file is created. Files of 2 GiB and more open on every
+/// architecture.
+///
+/// # Errors
+///
+/// * `EFAULT` if the path cannot be read. No signal is raised.
+/// * The errors of [`openat`]: `ENOENT`, `EACCES`, `EEXIST`, `EMFILE` and `ENFILE`.
+///
+/// # Safety
+///
+/// * No other thread changes the bytes of the path meanwhile. They need not be mapped.
+#[inline(never)]
+pub unsafe fn openat_raw(
+    dir: BorrowedFd<'_>,
+    path: *const c_char,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd> {
     // 32-bit kernels fail with EOVERFLOW for files of 2 GiB and more without this flag.
     let large = if cfg!(target_pointer_width = "32") { O_LARGEFILE as usize } else { 0 };
     let flags = flags.as_arg() | large;
-    // SAFETY: the path is a C string, and the new descriptor is used nowhere else.
-    descriptor(unsafe { syscall4(nr::openat, as_arg(dir), address(path), flags, mode.as_arg()) })
+    let path = path.expose_provenance();
+    // SAFETY: the kernel checks the address of the path, and the new descriptor is used nowhere
+    // else.
+    descriptor(unsafe { syscall4(nr::openat, as_arg(dir), path, flags, mode.as_arg()) })
 }
 
 /// Closes a descriptor and returns the error that dropping it would ignore.
@@ -214,6 +240,63 @@ pub fn fchmod(fd: BorrowedFd<'_>, mode: Mode) -> Result<()> {
     check_unit(unsafe { syscall2(nr::fchmod, as_arg(fd), mode.as_arg()) })
 }
 
+/// Sets a file's permission bits by its path, without applying the umask. Needs Linux 6.6.
+///
+/// With [`AtFlags::EMPTY_PATH`] and an empty path, changes the file that `dir` refers to, which may
+/// be open with [`OFlags::PATH`]. With [`AtFlags::SYMLINK_NOFOLLOW`], a symbolic link is not
+/// followed.
+///
+/// # Errors
+///
+/// * `EOPNOTSUPP` if the file is a symbolic link that is not followed.
+/// * `EPERM` if the caller neither owns the file nor is privileged.
+/// * `EROFS` if the file system is read-only.
+/// * `ENOSYS` before Linux 6.6.
+#[doc(alias("chmod", "fchmodat", "lchmod"))]
+pub fn fchmodat2(dir: BorrowedFd<'_>, path: &CStr, mode: Mode, flags: AtFlags) -> Result<()> {
+    let (mode, flags) = (mode.as_arg(), flags.as_arg());
+    // SAFETY: the path is a C string.
+    check_unit(unsafe { syscall4(nr::fchmodat2, as_arg(dir), address(path), mode, flags) })
+}
+
+/// Sets a file's permission bits by its path, without applying the umask. Follows a symbolic link.
+///
+/// # Errors
+///
+/// * `ENOENT` if the file does not exist.
+/// * `EPERM` if the caller neither owns the file nor is privileged.
+/// * `EROFS` if the file system is read-only.
+#[doc(alias = "chmod")]
+pub fn fchmodat(dir: BorrowedFd<'_>, path: &CStr, mode: Mode) -> Result<()> {
+    // SAFETY: the path is a C string.
+    check_unit(unsafe { syscall3(nr::fchmodat, as_arg(dir), address(path), mode.as_arg()) })
+}
+
+/// Sets a file's owner and group by its path; `None` leaves the owner or the group unchanged.
+///
+/// With [`AtFlags::EMPTY_PATH`] and an empty path, changes the file that `dir` refers to, which may
+/// be open with [`OFlags::PATH`]. With [`AtFlags::SYMLINK_NOFOLLOW`], changes a symbolic link
+/// instead of its target.
+///
+/// # Errors
+///
+/// * `EPERM` if the caller may not make this change.
+/// * `ENOENT` if the file does not exist.
+/// * `EROFS` if the file system is read-only.
+#[doc(alias("chown", "lchown"))]
+pub fn fchownat(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    owner: Option<u32>,
+    group: Option<u32>,
+    flags: AtFlags,
+) -> Result<()> {
+    let id = |id: Option<u32>| id.unwrap_or(u32::MAX) as usize;
+    let (path, flags) = (address(path), flags.as_arg());
+    // SAFETY: the path is a C string.
+    check_unit(unsafe { syscall5(nr::fchownat, as_arg(dir), path, id(owner), id(group), flags) })
+}
+
 /// Sets a file's owner and group; `None` leaves the owner or the group unchanged.
 ///
 /// `u32::MAX` is not an identifier: the kernel takes it for `None`.
@@ -247,6 +330,34 @@ pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> R
     let from = (&raw const times).expose_provenance();
     // SAFETY: `times` has the kernel's layout. A null path means the descriptor's own file.
     check_unit(unsafe { syscall4(nr::utimensat, as_arg(fd), 0, from, 0) })
+}
+
+/// Sets a file's times of last access and of last modification by its path.
+///
+/// With [`AtFlags::SYMLINK_NOFOLLOW`], changes a symbolic link instead of its target. With
+/// [`AtFlags::EMPTY_PATH`] and an empty path, changes the file that `dir` refers to, which may be
+/// open with [`OFlags::PATH`]; this needs Linux 5.8. [`futimens`] describes the special values of
+/// `nsec`.
+///
+/// # Errors
+///
+/// * `EPERM` if the caller neither owns the file nor is privileged.
+/// * `ENOENT` if the file does not exist.
+/// * `EINVAL` if `nsec` is neither a special value nor between 0 and 999 999 999, or a flag is
+///   unknown.
+/// * `EROFS` if the file system is read-only.
+#[doc(alias("utimes", "lutimes"))]
+pub fn utimensat(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    accessed: Timespec,
+    modified: Timespec,
+    flags: AtFlags,
+) -> Result<()> {
+    let times = [accessed, modified];
+    let (from, flags) = ((&raw const times).expose_provenance(), flags.as_arg());
+    // SAFETY: the path is a C string, and `times` has the kernel's layout.
+    check_unit(unsafe { syscall4(nr::utimensat, as_arg(dir), address(path), from, flags) })
 }
 
 /// Lists the names of a file's extended attributes, each followed by a NUL.

@@ -14,6 +14,7 @@
 //! [`SaFlags::RESTART`] and the kernel repeats the call; signal(7) lists the calls. No function here
 //! except [`write_all`] repeats a call.
 
+mod directory;
 mod flags;
 mod fs;
 mod io;
@@ -29,6 +30,7 @@ mod system;
 mod time;
 
 pub use crate::errno::{Errno, Result};
+pub use directory::*;
 pub use flags::*;
 pub use fs::*;
 pub use io::*;
@@ -40,7 +42,7 @@ pub use process::*;
 pub use process_vm::*;
 pub use procmap::*;
 pub use signal::*;
-pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
+pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx, statx_attributes};
 pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 

@@ -1,8 +1,8 @@
-//! Checks in a child process: for what ends, limits or changes a whole process.
+//! Checks in a child process, for what ends, limits or changes a whole process.
 //!
 //! A child has one thread. It must neither allocate nor print as the standard library does: another
-//! thread of the parent may have held the lock of the allocator or of standard error at the moment of the
-//! fork, and nobody releases the child's copy of that lock.
+//! thread of the parent may have held the lock of the allocator or of standard error at the moment
+//! of the fork, and no thread of the child releases it.
 
 #![allow(dead_code, unused_macros, unused_imports, reason = "no test uses all of it")]
 
@@ -28,7 +28,7 @@ impl Failure {
     }
 }
 
-/// A call that should have succeeded, followed by `?`.
+/// The error of a call that should have succeeded, and was followed by `?`.
 impl<E: Into<Errno>> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Failure {
@@ -53,10 +53,10 @@ macro_rules! check {
 }
 pub(crate) use check;
 
-/// What a child's function returns: an exit status, or the result of its checks.
+/// The result of a child's function: an exit status, or the result of its checks.
 pub trait Exit {
-    /// Returns the exit status. Writes a failed check to standard error, at whose place it is found
-    /// although the process that panics is another.
+    /// Returns the exit status. Writes a failed check to standard error, because the process that
+    /// panics is another one.
     fn status(self) -> i32;
 }
 
@@ -104,7 +104,7 @@ pub fn child<E: Exit>(body: impl FnOnce() -> E) -> WaitStatus {
     wait(start(body))
 }
 
-/// Runs checks in a child. Panics if one fails: standard error tells which.
+/// Runs checks in a child. Panics if one fails, which standard error names.
 #[track_caller]
 pub fn in_child(body: impl FnOnce() -> Result<(), Failure>) {
     let status = child(body);

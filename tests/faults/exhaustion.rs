@@ -1,4 +1,4 @@
-//! Faults because something has run out: a full disk, and no huge pages.
+//! Faults because a resource is exhausted: a full disk, and no huge pages.
 
 use super::*;
 
@@ -29,12 +29,12 @@ fn on_a_full_disk(dir: &std::path::Path) {
     let mut found = vec![0; DISK];
     file.read_exact_at(&mut found, 0).unwrap();
     assert!(found[..10].iter().all(|&byte| byte == 0) && found[10..] == bytes[..DISK - 10]);
-    // What is on the disk can be written again, and holes can be read.
+    // Data on the disk can be overwritten, and holes can be read.
     assert_eq!(map.fill(7, 0, DISK), Ok(DISK));
     assert_eq!(map.fill(7, 0, DISK + 1).unwrap_err().errno(), Some(Errno::ENOSPC));
     assert_eq!(map.read_at(&mut found, 0), Ok(DISK));
 
-    // From a place on that is no page's, the disk is full for the same pages.
+    // A part that does not begin at a page boundary faults at the same pages.
     let part = part(&file, 5000, usize::MAX);
     for fault in [part.write_at(&bytes, 0), part.fill(7, 0, DISK), map.copy_to(0, &part, 0, DISK)] {
         let _case = case!(fault);
@@ -58,8 +58,8 @@ fn on_a_full_disk(dir: &std::path::Path) {
     }
 }
 
-/// With no swap reserved, no huge pages are either: there are as many as there are, and then
-/// none.
+/// Without a reservation, huge pages are taken from the pool at the first access, until none is
+/// left.
 #[test]
 fn huge_pages_run_out() {
     const HUGE: usize = 2 << 20;

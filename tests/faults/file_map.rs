@@ -1,4 +1,4 @@
-//! `FileMap` where no fault happens.
+//! `FileMap` without faults.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn finds_and_goes_through() {
     }
     assert_eq!(all, contents[3..]);
 
-    // All that there is comes before the error.
+    // The existing bytes are returned before the error.
     file.set_len(5000).unwrap();
     let (mut all, mut buffer) = (Vec::new(), [0; 1000]);
     let mut chunks = map.chunks(&mut buffer, 0);

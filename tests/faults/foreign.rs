@@ -1,9 +1,9 @@
-//! Faults and signals that are not the library's.
+//! Faults and signals that the library does not handle.
 
 use super::*;
 
-/// As it does without the handler, which the directory's file `control` asks for: the same
-/// signal, and a core dump or none.
+/// The process ends as without the handler, with the same signal and the same core dump. The file
+/// `control` in the directory requests a run without the handler.
 #[test]
 fn a_fault_of_the_program_ends_it_as_ever() {
     if let Some(dir) = again_in() {
@@ -24,7 +24,8 @@ fn touch_nothing(dir: &std::path::Path) {
     unsafe { std::ptr::without_provenance::<u8>(8).read_volatile() };
 }
 
-/// The standard library's handler gives the signal up when it is sent one: not ours with it.
+/// When the signal is sent, the standard library's handler resets the action. The library's handler
+/// must stay installed.
 #[test]
 fn a_signal_that_is_sent_takes_nothing_away() {
     if let Some(dir) = again_in() {
@@ -46,7 +47,7 @@ fn send_and_read(dir: &std::path::Path) {
     assert!(map.read_at(&mut [0; 10], 0).is_err());
 }
 
-/// Threads that are all the first to need the handler.
+/// All threads need the handler for the first time at once.
 #[test]
 fn many_install_at_once() {
     if again_in().is_some() {
@@ -92,7 +93,7 @@ fn overflow(_: &std::path::Path) {
     std::hint::black_box(deeper(0));
 }
 
-/// A mapped slice of another library, whose file ends: not ours, and deadly.
+/// A fault in another library's slice of a truncated file ends the process.
 #[test]
 fn a_slice_of_another_library_ends_the_process_as_ever() {
     if let Some(dir) = again_in() {

@@ -1,5 +1,5 @@
-//! Files that others cut off while they are mapped, disks that are full, and whose signals
-//! they are: in a program with a standard library and its threads.
+//! Faults in a program with a standard library and threads: truncated files, full disks, and
+//! signals of other code.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -36,7 +36,7 @@ mod foreign;
 mod slices;
 mod truncation;
 
-/// The map of a file, whichever descriptors the library has.
+/// Returns the map of a file, with each set of features.
 fn map(file: &File) -> FileMap {
     part(file, 0, usize::MAX)
 }
@@ -54,7 +54,7 @@ const PAGES: usize = 5;
 
 static SIZE: LazyLock<usize> = LazyLock::new(|| PAGES * *PAGE - 100);
 
-/// What stands at each place: never zero.
+/// Returns the expected byte at an index, which is never zero.
 fn pattern(index: usize) -> u8 {
     (index % 255) as u8 + 1
 }

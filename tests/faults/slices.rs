@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// More slices at a time than the handler's first table has room for.
+/// More nested slices than the handler's first table has room for.
 #[test]
 fn many_slices() {
     let scratch = Scratch::new("many");
@@ -22,7 +22,7 @@ fn many_slices() {
                 faults
             })
         };
-        // The result is lost with the fault: count those that there must have been.
+        // The result is lost with the fault, so the number of slices is counted otherwise.
         result.map_or_else(
             |fault| {
                 assert_eq!(fault.offset(), *PAGE as u64 * 2);
@@ -58,7 +58,8 @@ fn a_panic_in_a_slice_ends_the_watch() {
     assert_eq!(unsafe { map.with_slice(<[u8]>::len) }, Ok(*SIZE));
 }
 
-/// Zeros of ours are told apart from the file's also where a map does not begin with a page.
+/// Zero pages of the library are told apart from zeros of the file, also if a map does not begin at
+/// a page boundary.
 #[test]
 fn a_slice_of_a_part() {
     let scratch = Scratch::new("part");
@@ -82,7 +83,7 @@ fn a_slice_of_a_part() {
     assert_eq!(map.read_at(&mut buffer[..96], 0), Ok(96));
 }
 
-/// A second fault, below the first, leaves what was written between them.
+/// A second fault, at a lower offset, keeps what was written between the two.
 #[test]
 fn a_slice_to_be_written_to_by_two_threads() {
     let scratch = Scratch::new("halves");
@@ -103,7 +104,7 @@ fn a_slice_to_be_written_to_by_two_threads() {
     assert_eq!(result.unwrap_err().offset(), 0);
 }
 
-/// A file in memory that nobody can write to any more can still be read.
+/// A sealed file in memory can be read.
 #[test]
 fn a_sealed_file() {
     let fd = syscall::memfd_create(c"sealed", MemfdFlags::ALLOW_SEALING).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Numbers that are all over the place.
+/// Pseudo-random numbers.
 struct Random(u64);
 
 impl Random {
@@ -12,7 +12,8 @@ impl Random {
     }
 }
 
-/// Reads while another thread makes the file so long, and whole again, ten thousand times.
+/// Reads while another thread truncates the file to this length and restores it, ten thousand
+/// times.
 fn reads_while_truncated(to: usize, threads: usize) {
     const TIMES: usize = 10_000;
     let scratch = Scratch::new("truncated");
@@ -40,7 +41,7 @@ fn reads_while_truncated(to: usize, threads: usize) {
                         Err(fault) => {
                             assert_eq!(fault.offset(), (start + fault.done()) as u64);
                             assert!(fault.done() < wanted);
-                            // All that is before the new end is there at all times.
+                            // The bytes before the new end exist at all times.
                             assert!(fault.offset() as usize >= to, "{fault:?}");
                             assert_eq!(fault.errno(), None);
                             cut.fetch_add(1, SeqCst);
@@ -57,7 +58,7 @@ fn reads_while_truncated(to: usize, threads: usize) {
             });
         }
         let mut times = 0;
-        // On a busy machine the readers may need more of them to see it.
+        // On a busy machine, readers may need more rounds to observe both states.
         while times < TIMES || whole.load(SeqCst) == 0 || cut.load(SeqCst) == 0 {
             file.set_len(to as u64).unwrap();
             if times % 16 == 0 {
@@ -92,7 +93,7 @@ fn reads_while_truncated_between_pages() {
     }
 }
 
-/// Threads that go through one slice while the file becomes shorter under them.
+/// Threads read one slice while the file is truncated.
 #[test]
 fn slices_while_truncated() {
     for threads in [1, 2, 8] {
@@ -147,8 +148,8 @@ fn slices_while_truncated() {
     }
 }
 
-/// Copies from memory that another thread unmaps and maps. (What comes in its place may be
-/// other memory, with other bytes.)
+/// Copies from memory that another thread unmaps and maps again. Another thread's memory may be
+/// mapped there meanwhile.
 #[test]
 fn copies_while_unmapped() {
     let memory = AtomicPtr::new(std::ptr::null_mut());

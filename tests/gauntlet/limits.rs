@@ -1,4 +1,4 @@
-//! Limits of a process, and what it is started with.
+//! Limits of a process, and its initial state.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Sets a limit in the process that is to be.
+/// Sets a limit in the process that the command starts.
 fn limit(command: &mut Command, resource: Resource, value: u64) {
     // SAFETY: one system call.
     unsafe {
@@ -33,7 +33,7 @@ fn limit(command: &mut Command, resource: Resource, value: u64) {
     }
 }
 
-/// An emulator needs files, memory and a stack of its own.
+/// Skips the row under an emulator, which needs files, memory and a stack of its own.
 fn native_only() {
     if common::runner().is_some() {
         not_here("the limit would be the emulator's");
@@ -72,7 +72,8 @@ pub fn rows(rows: &mut Rows) {
         let mut t = Trial::new(test_fs);
         t.file("source", pages((60 << 20) + 5));
         for way in WAYS {
-            // 32 MiB are what it says that it needs; with 1 MiB it has to do it some other way.
+            // 32 MiB are what the documentation promises. With 1 MiB the copy has to use another
+            // method.
             for bytes in [32 << 20, 1 << 20] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
                 limit(&mut copy, Resource::As, bytes);
@@ -129,13 +130,13 @@ pub fn rows(rows: &mut Rows) {
         for way in WAYS {
             for kib in [48, 64, 128, 1024] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
-                // An environment is on the stack, and a quarter of it is what it may be.
+                // The environment is on the stack, and may take a quarter of the limit.
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
                 run(&mut copy).copied((9 << 20) + 5);
                 t.becomes_as("dest", "source");
                 t.check();
-                // What is read has a buffer.
+                // Reading needs a buffer.
                 let mut copy = t.mapcp(way.iter().chain(&["/proc/version", "dest"]));
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
@@ -190,7 +191,7 @@ pub fn rows(rows: &mut Rows) {
                 t.becomes_as("dest", "source");
                 t.check();
             }
-            // A message goes nowhere, and above all not into a file.
+            // The message must not be written into a file.
             let ran = with_closed(&mut t.mapcp(["none", "dest"]), closed);
             let message = "mapcp: cannot open 'none': No such file or directory (ENOENT)\n";
             ran.is(End::Exit(1), "", if err { message } else { "" });
@@ -210,7 +211,7 @@ pub fn rows(rows: &mut Rows) {
         );
         t.becomes_as("dest", "source");
         t.check();
-        // What prints nothing loses nothing.
+        // A copy without output does not fail.
         let mut copy = t.mapcp(["-q", "source", "dest"]);
         copy.stdout(File::options().write(true).open("/dev/full").unwrap());
         start_with(&mut copy, false, true).end().is(End::Exit(0), "", "");
@@ -329,7 +330,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// Runs a command without some of the three descriptors.
+/// Runs a command with some standard descriptors closed.
 fn with_closed(command: &mut Command, closed: &'static [i32]) -> Ran {
     // SAFETY: system calls alone; the descriptors are those that std put there.
     unsafe {

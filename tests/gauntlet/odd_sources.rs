@@ -1,4 +1,4 @@
-//! Sources whose file system is wrong about sizes and holes, or cannot give memory for them.
+//! Sources on file systems that report wrong sizes and holes, or that have no memory for holes.
 
 use std::{
     fs::{self, File},
@@ -67,7 +67,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// Two reasons to read the source from its start again come together.
+/// Combines two reasons to read the source again from its start.
 fn ends_early_without_blocks(test_fs: &TestFs) {
     native_only();
     let mut t = Trial::new(test_fs);
@@ -85,7 +85,7 @@ fn ends_early_without_blocks(test_fs: &TestFs) {
     }
 }
 
-/// A file of which a server knows `old` bytes, and another process has written more.
+/// A file of which the server knows `old` bytes, while another process has written more.
 fn not_written_back(test_fs: &TestFs, old: usize) {
     let mut t = Trial::new(test_fs);
     let behind = test_fs.beside("behind");
@@ -158,18 +158,18 @@ fn ends_early(test_fs: &TestFs, size: usize, real: usize, options: &[&str], vari
     }
 }
 
-/// Copies a file that is mostly hole from a tmpfs that has no page left.
+/// Copies a sparse file from a tmpfs that has no free page.
 fn full_tmpfs(test_fs: &TestFs, options: &[&str], hidden: bool) {
     let tmpfs = Mount::new(test_fs, "source", &["-t", "tmpfs", "-o", "size=24m", "none"]);
     let source = tmpfs.path("source");
     let file = File::create(&source).unwrap();
-    // As long as the file system: some of it must be a hole.
+    // The file is as long as the file system, so part of it must be a hole.
     file.set_len(if hidden { 6 << 20 } else { 40 << 20 }).unwrap();
     for at in [0, 1 << 20, (5 << 20) - 3] {
         file.write_all_at(&noise(70_000), at).unwrap();
     }
     if hidden {
-        // Space behind the end makes up for that of the holes.
+        // Preallocated space past the end makes up for the holes.
         fallocate(fd(&file), FallocateFlags::KEEP_SIZE, 6 << 20, 6 << 20).unwrap();
         assert!(file.metadata().unwrap().blocks() * 512 >= 6 << 20);
     }

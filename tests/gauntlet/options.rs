@@ -1,4 +1,4 @@
-//! Each option.
+//! The options, except for those with files of their own.
 
 use std::{
     fs,
@@ -39,7 +39,7 @@ pub fn rows(rows: &mut Rows) {
                 ran.is(End::Exit(0), line, "");
                 t.becomes_as("dest", "source");
             } else {
-                // Where the file system has none, that is what was asked for.
+                // Where the file system has no clones, the requested method is not possible.
                 assert_ne!(test_fs.kind, "btrfs");
                 ran.fails_by_one_of(
                     &[Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL, Errno::XDEV, Errno::NOSYS]
@@ -59,7 +59,7 @@ pub fn rows(rows: &mut Rows) {
             let ran = t.run(arguments);
             let line =
                 |way| format!("'source' -> 'dest' (9437189 bytes, {way})\nCopied 9437189 bytes\n");
-            // Without space that is reserved, the destination cannot be mapped safely.
+            // If the destination cannot be preallocated, it cannot be mapped safely.
             let way = if method == "map" && !test_fs.is_whole() && ran.out == line("write") {
                 "write"
             } else {

@@ -46,7 +46,7 @@ pub fn rows(rows: &mut Rows) {
                     (End::Exit(0), "Copied 41943040 bytes\n"),
                     "{ran:?}"
                 );
-                // One line that is drawn again and again, and in the end is gone.
+                // A line that is redrawn, and erased at the end.
                 assert!(ran.err.starts_with('\r') && !ran.err.contains('\n'), "{ran:?}");
                 assert!(
                     ran.err.ends_with("\r\x1b[K") && ran.err.contains(" of 40.0 MiB"),

@@ -27,7 +27,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("a", noise(10));
         t.file("b", noise(20));
         let err = "mapcp: cannot open 'none': No such file or directory (ENOENT)\n\
-            mapcp: cannot copy 'empty': Is a directory (EISDIR)\n";
+            mapcp: cannot copy 'empty': Is a directory (EISDIR); -r copies directories\n";
         t.run(["a", "none", "empty", "b", "dir"]).is(
             End::Exit(1),
             "Copied 2 files, 30 bytes\n",
@@ -46,7 +46,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("two/x", "second");
         let ran = t.run(["one/x", "two/x", "dir"]);
         let err = "mapcp: cannot copy to 'dir/x': another source with this name was copied there\n";
-        ran.is(End::Exit(1), "Copied 1 files, 5 bytes\n", err);
+        ran.is(End::Exit(1), "Copied 1 file, 5 bytes\n", err);
         t.becomes("dir/x", "first");
         t.check();
     });
@@ -58,7 +58,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("two/x", "second");
         let ran = t.run(["one/x", "two/x", "dir"]);
         let err = "mapcp: cannot open 'one/x': No such file or directory (ENOENT)\n";
-        ran.is(End::Exit(1), "Copied 1 files, 6 bytes\n", err);
+        ran.is(End::Exit(1), "Copied 1 file, 6 bytes\n", err);
         t.becomes("dir/x", "second");
         t.check();
     });
@@ -78,7 +78,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("dir/a", "1");
         t.file("b", "22");
         let err = "mapcp: cannot copy to 'dir/a': it is the same file as the source\n";
-        t.run(["dir/a", "b", "dir"]).is(End::Exit(1), "Copied 1 files, 2 bytes\n", err);
+        t.run(["dir/a", "b", "dir"]).is(End::Exit(1), "Copied 1 file, 2 bytes\n", err);
         t.becomes("dir/b", "22");
         t.check();
     });
@@ -89,7 +89,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("b", noise(20));
         t.file("dir/b", "old");
         let out = "'a' -> 'dir/a' (10 bytes, write)\n'b' -> 'dir/b' (left unchanged)\n\
-            Copied 1 files, 10 bytes\n";
+            Copied 1 file, 10 bytes\n";
         t.run(["-vn", "--method=write", "a", "b", "dir"]).is(End::Exit(0), out, "");
         t.becomes_as("dir/a", "a");
         t.check();

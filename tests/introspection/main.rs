@@ -1,9 +1,8 @@
-//! Ring 2: what the library tells of mappings and pages, and what newer kernels can do,
-//! against `/proc` as the standard library reads it, and raw calls of the crate `sc`.
+//! Reports on mappings and pages, and special mappings of newer kernels. The oracles are `/proc`,
+//! as the standard library reads it, and raw calls of the crate `sc`.
 //!
-//! The tests are threads of one process, whose mappings change all the time: a whole list
-//! is compared for a child that waits, and in this process each test looks for what is its
-//! own.
+//! The tests are threads of one process, whose mappings change all the time. A whole list is
+//! compared for a child that waits. In this process, each test looks for its own mappings.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each helper says it once")]
 
@@ -67,18 +66,18 @@ fn theirs(file: &impl AsRawFd) -> rustix::fd::BorrowedFd<'_> {
     unsafe { rustix::fd::BorrowedFd::borrow_raw(file.as_raw_fd()) }
 }
 
-/// A descriptor of the library's own type.
+/// Returns a descriptor of the library's own type.
 fn own(file: impl IntoRawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(file.into_raw_fd()) }
 }
 
-/// What a raw call of the oracle's returned.
+/// Returns the result of a raw call of the oracle.
 fn outcome(register: usize) -> Result<usize, Errno> {
     let signed = register as isize;
     if (-4095..0).contains(&signed) { Err(Errno::new(-signed as u16)) } else { Ok(register) }
 }
 
-/// `cat`, which waits for its input, and whose mappings do not change.
+/// `cat`, which waits for input, and whose mappings do not change.
 struct Waiting(Child);
 
 impl Waiting {
@@ -107,14 +106,14 @@ impl Drop for Waiting {
     }
 }
 
-/// Linux's version, as far as it matters here.
+/// Returns the first two numbers of the version of Linux.
 fn linux() -> (u32, u32) {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// Has the number of a descriptor for the standard library, whichever its own type is.
+/// A descriptor's number for the standard library, with each set of features.
 struct Number<'a>(&'a OwnedFd);
 
 impl AsRawFd for Number<'_> {
@@ -123,14 +122,14 @@ impl AsRawFd for Number<'_> {
     }
 }
 
-/// A mapping that owns its name.
+/// A mapping with a name of its own.
 #[derive(Debug, PartialEq)]
 struct Told {
     mapping: Mapping<'static>,
     name: Vec<u8>,
 }
 
-/// A mapping to be filled in, which may live longer than any name.
+/// Returns a mapping to be filled in, whose lifetime is not bound to a name.
 fn nameless() -> Mapping<'static> {
     Mapping::parse(b"0-0 ---p 0 0:0 0").unwrap()
 }
@@ -157,7 +156,7 @@ fn all(mut maps: Maps) -> Vec<Told> {
     list
 }
 
-/// The mapping that covers an address.
+/// Returns the mapping at an address.
 fn at(maps: Maps, address: *const u8) -> Told {
     let mut found = all(maps);
     found.retain(|told| told.mapping.contains(address as u64));

@@ -2,13 +2,12 @@
 
 use super::*;
 
-/// A process's mappings as its text tells them.
+/// Returns a process's mappings, from their text.
 fn text_of(pid: syscall::Pid) -> Maps {
     Maps::from_text(own(File::open(format!("/proc/{pid}/maps")).unwrap()))
 }
 
-/// The lines of `/proc/PID/maps` that are mappings of the process, taken apart by the
-/// standard library alone.
+/// Returns the lines of `/proc/PID/maps`, parsed by the standard library.
 fn lines_of(pid: syscall::Pid) -> Vec<String> {
     let text = fs::read(format!("/proc/{pid}/maps")).unwrap();
     let text = String::from_utf8_lossy(&text); // another test's file may have any name
@@ -57,7 +56,7 @@ fn the_maps_of_a_process_are_those_that_its_text_tells() {
         });
     }
 
-    // And the lines are those that the kernel writes, to the last blank.
+    // Formatted mappings are equal to the kernel's lines, up to trailing blanks.
     let mut maps = maps_of(child.pid()).unwrap();
     for line in lines {
         let _case = case!(line);
@@ -133,7 +132,7 @@ fn mappings_of_every_kind() {
     assert_eq!((told.mapping.inode, told.mapping.shared), (0, false));
 }
 
-/// A path that is longer than any that can be opened, but is a file's nevertheless.
+/// The path of this file is longer than any path that can be opened.
 #[test]
 fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
     use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
@@ -159,7 +158,7 @@ fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
 
     let (query, text) = (maps().unwrap(), text_of(syscall::getpid()));
     let beginning = scratch.path(&name).into_os_string().into_encoded_bytes();
-    // An older kernel is not asked, but tells it in its text as well.
+    // An older kernel has no query, but its text has the name.
     for (maps, empty) in [(query, linux() >= (6, 11)), (text, false)] {
         let _case = case!(maps, empty);
         let list = all(maps);
@@ -175,7 +174,7 @@ fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
         assert_eq!(list.iter().filter(|told| told.mapping.name_is_cut).count(), 1);
     }
 
-    // Removed from the innermost on: no path leads there.
+    // The files are removed from the innermost on, because no path reaches them.
     rustix::fs::unlinkat(&dir, "file", rustix::fs::AtFlags::empty()).unwrap();
     for dir in dirs.iter().rev() {
         rustix::fs::unlinkat(dir, &*name, rustix::fs::AtFlags::REMOVEDIR).unwrap();
@@ -185,7 +184,7 @@ fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// However the text comes in, and however long its lines.
+    /// The text may arrive in pieces of any length, and with lines of any length.
     #[test]
     fn text_in_pieces(
         names in proptest::collection::vec(
@@ -205,7 +204,7 @@ proptest! {
             text.extend(header.bytes());
             text.extend(&name);
             text.push(b'\n');
-            // One byte is for the end of the line.
+            // One byte of the buffer is for the newline.
             let long = header.len() + name.len() >= ROOM;
             let name = name[..name.len().min(ROOM - header.len())].to_vec();
             wanted.push((start, index as u64, name, long));
@@ -248,7 +247,7 @@ fn a_text_that_is_none_is_refused() {
     assert_eq!(maps.next(), Err(Errno::EISDIR));
 }
 
-/// Mappings come and go in other threads: what stays is told, once and whole.
+/// Other threads map and unmap. A mapping that stays is reported once, and completely.
 #[test]
 fn what_nobody_changes_is_told_once_while_others_change() {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -256,7 +255,8 @@ fn what_nobody_changes_is_told_once_while_others_change() {
     let stays: Vec<Mmap> = (0..20)
         .map(|index| {
             let map = MmapMut::map_anon((index + 1) * page()).unwrap();
-            // Neighbours that differ are not joined, neither among these nor to others'.
+            // The kernel merges no neighbours that differ, neither these with each other nor with
+            // those of other tests.
             map.advise(Advice::DontDump).unwrap();
             if index % 2 == 0 { map.make_read_only().unwrap() } else { map.make_exec().unwrap() }
         })
@@ -311,7 +311,7 @@ fn one_mapping_is_asked_for() {
     assert_eq!((found.page_size, found.offset), (page() as u64, 0));
     assert_eq!((&name[..found.name_len], name[found.name_len]), (&path[..], 0));
 
-    // Exactly enough room, one byte too few, and not asked.
+    // The buffer has exactly enough room, one byte less, and none.
     assert_eq!(query(start, none, &mut name[..path.len() + 1]), Ok(found));
     let short = query(start, none, &mut name[..path.len()]);
     assert_eq!(short, Err(Errno::ENAMETOOLONG));

@@ -1,8 +1,8 @@
-//! Pages that are in memory: `residency` and `pagemap`, and the page cache.
+//! Resident pages: `residency` and `pagemap`, and the page cache.
 
 use super::*;
 
-/// The state of every page of a whole map, from runs.
+/// Returns the state of every page of a whole map.
 fn pages<S: Copy>(runs: impl Iterator<Item = map::Result<Run<S>>>) -> Vec<S> {
     let mut states = Vec::new();
     for run in runs {
@@ -13,7 +13,7 @@ fn pages<S: Copy>(runs: impl Iterator<Item = map::Result<Run<S>>>) -> Vec<S> {
     states
 }
 
-/// The same by raw calls of `sc`.
+/// Returns the states of pages by raw calls of `sc`.
 fn mincore(start: *const u8, pages: usize) -> Vec<bool> {
     let mut states = vec![0_u8; pages];
     let (start, to) = (start as usize, states.as_mut_ptr());
@@ -22,7 +22,7 @@ fn mincore(start: *const u8, pages: usize) -> Vec<bool> {
     states.iter().map(|state| state & 1 != 0).collect()
 }
 
-/// Anonymous memory whose pages come one by one.
+/// Returns anonymous memory without huge pages.
 fn small_pages(pages: usize) -> MmapMut {
     let map = MmapMut::map_anon(pages * page()).unwrap();
     map.advise(Advice::NoHugePage).unwrap();
@@ -31,7 +31,7 @@ fn small_pages(pages: usize) -> MmapMut {
 
 #[test]
 fn pages_that_were_written_to_are_in_memory() {
-    // More than one call has room for.
+    // More pages than one call reports.
     let mut map = small_pages(1300);
     let touched = |index: usize| index.is_multiple_of(7) || (500..530).contains(&index);
     for index in (0..1300).filter(|&index| touched(index)) {
@@ -47,7 +47,7 @@ fn pages_that_were_written_to_are_in_memory() {
     assert_eq!(pages(raw.residency()), wanted);
     assert_eq!(residency(raw.as_ptr(), 0).count(), 0);
 
-    // From the middle of a page to that of another.
+    // The range begins and ends in the middle of a page.
     let range = residency(raw.as_ptr().wrapping_add(499 * page() + 10), 31 * page());
     let range: Vec<_> = range.map(Result::unwrap).collect();
     let runs = [
@@ -74,7 +74,7 @@ fn pages_of_a_file_come_into_memory_when_anybody_reads_them() {
     assert!(states[5] && !states[63], "{states:?}");
     assert_eq!(states, mincore(map.as_ptr(), 64));
 
-    // It is not in this process's page table before it is touched there.
+    // A page is not in this process's page table before the process accesses it.
     let state = |index: usize| {
         let page_of = map.as_ptr().wrapping_add(index * page());
         pagemap(page_of, page()).unwrap().next().unwrap().unwrap().state
@@ -85,8 +85,8 @@ fn pages_of_a_file_come_into_memory_when_anybody_reads_them() {
     assert!(state(5).contains(PageFlags::PRESENT | PageFlags::FILE));
 }
 
-/// Of a file that is neither its own nor writable, a process is told nothing: even pages
-/// that there cannot be, beyond its end, seem to be in memory.
+/// A process learns nothing about a file that it neither owns nor can write to: even pages past the
+/// end of the file seem to be resident.
 #[test]
 fn a_file_of_somebody_else_seems_to_be_in_memory() {
     let beyond = |file: &File| {
@@ -98,7 +98,7 @@ fn a_file_of_somebody_else_seems_to_be_in_memory() {
     thread::spawn(move || {
         let scratch = Scratch::new("else");
         assert_eq!(beyond(&scratch.open_file("mine", vec![7; page()])), [false; 8]);
-        // This thread alone becomes nobody; nobody may not look at the directory.
+        // Only this thread changes its user, who has no access to the directory.
         if rustix::process::geteuid().is_root() {
             let file = File::open("/bin/cat").unwrap();
             let nobody = 65534;
@@ -122,13 +122,13 @@ fn a_range_that_is_not_mapped_is_an_error_and_the_last() {
     assert!(runs.next().is_none());
     let mut runs = residency(ptr::without_provenance(page()), usize::MAX);
     assert_eq!(errno(runs.next().unwrap().unwrap_err()), Errno::ENOMEM);
-    // The page table has nothing there, which is no error.
+    // A range without mappings is not an error.
     let nothing = pages(pagemap(ptr::without_provenance(page()), 3 * page()).unwrap());
     assert_eq!(nothing, [PageFlags::empty(); 3]);
     let top = usize::MAX & !(page() - 1);
     let nothing = pages(pagemap(ptr::without_provenance(top - page()), page()).unwrap());
     assert_eq!(nothing, [PageFlags::empty()]);
-    // A range that does not end there goes on nowhere.
+    // These ranges reach past the end of the address space.
     for (start, len) in [(0, usize::MAX), (top, 1), (top - page(), page() + 1), (top, 2 * page())] {
         let _case = case!(start, len);
         let mut runs = pagemap(ptr::without_provenance(start), len).unwrap();
@@ -137,8 +137,8 @@ fn a_range_that_is_not_mapped_is_an_error_and_the_last() {
     }
 }
 
-/// Every flag is the bit that the kernel's documentation gives it, as the standard library
-/// reads it, and means what is said of it.
+/// Every flag is the bit in the kernel's documentation, as the standard library reads it, and has
+/// the documented meaning.
 #[test]
 fn the_page_table_as_the_kernel_writes_it() {
     let entries = |start: *const u8, pages: usize| -> Vec<u64> {
@@ -165,7 +165,7 @@ fn the_page_table_as_the_kernel_writes_it() {
     let without_dirty = |state: PageFlags| state - PageFlags::SOFT_DIRTY;
     let alone = PageFlags::PRESENT | PageFlags::EXCLUSIVE;
     let none = PageFlags::empty();
-    // The kernel keeps a guard where the place in the swap would be.
+    // The kernel stores a guard page in place of a swap entry.
     let guard = match linux() {
         (0..=5, _) | (6, ..13) => PageFlags::empty(),
         (6, 13..15) => PageFlags::SWAPPED,
@@ -174,7 +174,7 @@ fn the_page_table_as_the_kernel_writes_it() {
     let wanted = [alone, none, alone, none, guard, none];
     assert_eq!(states.into_iter().map(without_dirty).collect::<Vec<_>>(), wanted);
 
-    // A page that two mappings have is nobody's alone.
+    // A page of two mappings is not exclusive.
     let scratch = Scratch::new("pagemap");
     let file = scratch.open_file("file", vec![7; page()]);
     let one = MmapOptions::new().populate().map_raw(file.as_raw_fd()).unwrap();
@@ -210,7 +210,7 @@ fn pages_of_a_file_are_counted() {
     fadvise(theirs(&file), 0, None, Advice::DontNeed).unwrap();
     assert_eq!(count(0, 0).unwrap().cache, 0);
 
-    // Each field is the kernel's one of that name.
+    // Each field is the kernel's field of this name.
     file.write_all_at(&vec![1; 7 * page()], 0).unwrap();
     let range = kernel::cachestat_range { off: 0, len: 0 };
     let mut oracle = [0_u64; 5];
@@ -244,7 +244,7 @@ fn pages_are_populated_and_collapsed() {
     let wanted = [true, true, false, false, true, false, false, false];
     assert_eq!(pages(map.residency()), wanted);
 
-    // Beyond the end of a file there is nothing to bring in, and no signal.
+    // Past the end of a file, there is nothing to make resident, and no signal.
     let scratch = Scratch::new("populate");
     let file = scratch.open_file("file", vec![7; page()]);
     let map = MmapOptions::new().len(2 * page()).map_raw(file.as_raw_fd()).unwrap();
@@ -265,7 +265,7 @@ fn pages_are_populated_and_collapsed() {
         kilobytes.trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     };
     assert_eq!(huge_pages(&map), 0);
-    // Not for memory that shall have none; and before Linux 6.1, for none.
+    // Memory without huge pages is not collapsed, and no memory before Linux 6.1.
     assert_eq!(map.advise_range(Advice::Collapse, start, huge).map_err(errno), Err(Errno::EINVAL));
     map.advise(Advice::HugePage).unwrap();
     let collapsed = map.advise_range(Advice::Collapse, start, huge).map_err(errno);

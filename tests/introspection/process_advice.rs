@@ -25,12 +25,12 @@ fn advice_for_another_process() {
         assert_eq!(advise(&ranges, advice), Ok(sum), "{advice:?}");
     }
     assert_eq!(advise(&[], Advice::Cold), Ok(0));
-    // It is not for others.
+    // This advice is not allowed for another process.
     assert_eq!(advise(&ranges, Advice::Random), Err(Errno::EINVAL));
     let given_up = syscall::Advice::DONTNEED;
     let refused = unsafe { syscall::process_madvise(process.as_fd(), &ranges, given_up) };
     assert_eq!(refused, Err(Errno::EINVAL));
-    // What comes before a range that is refused has been done.
+    // The advice applies to the ranges before the rejected one.
     let nowhere = IoVec { base: ptr::without_provenance_mut(page()), len: page() };
     assert_eq!(advise(&[nowhere], Advice::Cold), Err(Errno::ENOMEM));
     assert_eq!(advise(&[ranges[0], nowhere, ranges[1]], Advice::Cold), Ok(ranges[0].len));
@@ -40,7 +40,7 @@ fn advice_for_another_process() {
     let refused = map::advise_process(lend(&no_process), &ranges, Advice::Cold);
     assert_eq!(refused.map_err(errno), Err(Errno::EBADF));
 
-    // The pages are the child's: it still does its work.
+    // The pages belong to the child, which continues to work.
     let io = (child.0.stdin.as_mut().unwrap(), child.0.stdout.as_mut().unwrap());
     io.0.write_all(b"still here").unwrap();
     let mut line = [0; 10];

@@ -31,7 +31,7 @@ fn a_sealed_map_stays() {
     assert!(sealed.iter().all(|&byte| byte == 5));
     assert_eq!(at(maps().unwrap(), addr).mapping.prot, ProtFlags::READ);
 
-    // Twice is no error, and what is not mapped, or no page's, is.
+    // Sealing twice is not an error. Sealing an unmapped page, or a part of a page, is.
     unsafe {
         assert_eq!(syscall::mseal(addr, length), Ok(()));
         assert_eq!(syscall::mseal(addr.wrapping_add(1), 1), Err(Errno::EINVAL));
@@ -39,7 +39,7 @@ fn a_sealed_map_stays() {
         assert_eq!(syscall::mseal(addr, 0), Ok(()));
     }
 
-    // Of a writable one the contents can change; and it need not be a page's beginning.
+    // The contents of a sealed writable map can change. The map need not begin at a page boundary.
     let scratch = Scratch::new("seal");
     let file = scratch.open_file("file", vec![7; 2 * page()]);
     let map = unsafe { MmapOptions::new().offset(100).map_mut(file.as_raw_fd()).unwrap() };
@@ -74,7 +74,7 @@ fn a_seal_that_is_refused_gives_the_map_back() {
         let addr = map.as_ptr();
         assert_eq!(map[0], 3);
         drop(map);
-        // Unmapped; and nobody else maps so much.
+        // The map was unmapped, and no other test maps as much.
         let mut list = all(maps().unwrap());
         let end = addr as u64 + 777 * page() as u64;
         list.retain(|told| told.mapping.contains(addr as u64) && told.mapping.end >= end);
@@ -104,7 +104,7 @@ fn droppable_memory() {
 
     assert!(MmapRaw::map_droppable(0).unwrap().is_empty());
     assert_eq!(errno(MmapRaw::map_droppable(usize::MAX).unwrap_err()), Errno::EOVERFLOW);
-    // As an older kernel has it, to whom the type is not known, and one of 32 bits.
+    // An older kernel does not know the type of mapping, and neither does a 32-bit one.
     for refusal in [Errno::EINVAL, Errno::new(524)] {
         let _case = case!(refusal);
         refusing(kernel::__NR_mmap, vec![], refusal, || {
@@ -146,7 +146,7 @@ fn secret_memory() {
         start.copy_from_nonoverlapping(b"secret".as_ptr(), 6);
         assert_eq!(start.cast::<[u8; 6]>().read_volatile(), *b"secret");
     }
-    // A child has the same, which is why there are no slices of it.
+    // A child shares the memory, which is why the library gives no slices of it.
     in_child(|| {
         // SAFETY: as above.
         unsafe { start.add(page()).write_volatile(5) };
@@ -154,7 +154,8 @@ fn secret_memory() {
     });
     // SAFETY: as above.
     assert_eq!(unsafe { start.add(page()).read_volatile() }, 5);
-    // The kernel reads other memory for whoever may look into a process, and not this.
+    // The kernel reads other memory for a process with the permission to trace, but not this
+    // memory.
     let mut public = MmapMut::map_anon(page()).unwrap();
     public[..6].copy_from_slice(b"public");
     let memory = File::open("/proc/self/mem").unwrap();
@@ -163,7 +164,7 @@ fn secret_memory() {
     assert_eq!(&read, b"public");
     let refused = memory.read_exact_at(&mut read, secret.as_ptr() as u64).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(Errno::EIO.number().into()));
-    // What the process itself has written it can.
+    // The kernel reads what the process itself passes to a call.
     let (mut reader, writer) = std::io::pipe().unwrap();
     assert_eq!(unsafe { syscall::write_raw(lend(&writer), start, 6) }, Ok(6));
     reader.read_exact(&mut read).unwrap();
@@ -187,11 +188,11 @@ fn protection_keys() {
     let protect = |prot, key| unsafe { syscall::pkey_mprotect(addr, page(), prot, key) };
     let read_write = ProtFlags::READ | ProtFlags::WRITE;
 
-    // Without a key it is mprotect.
+    // Without a key, the call is `mprotect`.
     assert_eq!(protect(ProtFlags::READ, None), Ok(()));
     assert_eq!(at(maps().unwrap(), addr).mapping.prot, ProtFlags::READ);
     assert_eq!(protect(read_write, None), Ok(()));
-    // Those that nobody has taken.
+    // These keys have not been allocated.
     assert_eq!(protect(read_write, Some(9)), Err(Errno::EINVAL));
     assert_eq!(unsafe { syscall::pkey_free(9) }, Err(Errno::EINVAL));
     let unknown = PkeyRights::from_bits_retain(1 << 20);
@@ -199,7 +200,8 @@ fn protection_keys() {
 
     let alloc = || syscall::pkey_alloc(PkeyRights::DISABLE_WRITE);
     if !has_keys {
-        // The first call of a process is told so, and its later ones that none is left.
+        // The first call of a process reports that there are no keys, and later calls report that
+        // none is left.
         let oracle = || {
             let call = kernel::__NR_pkey_alloc as usize;
             outcome(unsafe { sc::syscall2(call, 0, kernel::PKEY_DISABLE_WRITE as usize) })
@@ -218,7 +220,7 @@ fn protection_keys() {
     let key = alloc();
     let key = key.unwrap();
     assert_eq!(protect(read_write, Some(key)), Ok(()));
-    // The kernel writes for this thread, and may not either.
+    // The kernel writes on behalf of this thread, and is refused as well.
     let zero = File::open("/dev/zero").unwrap();
     assert_eq!(unsafe { syscall::read_raw(lend(&zero), addr, 1) }, Err(Errno::EFAULT));
     assert_eq!(unsafe { addr.read_volatile() }, 1);

@@ -27,7 +27,7 @@ fn advice_is_known_or_not() {
         assert!(advice.is_supported(), "{advice:?}");
     }
     assert!(UncheckedAdvice::DontNeed.is_supported());
-    // What it says is what becomes of it.
+    // The kernel applies the advice.
     let map = MmapMut::map_anon(1).unwrap();
     let refused = map.advise(Advice::PopulateRead).map_err(errno);
     let expected = if Advice::PopulateRead.is_supported() { Ok(()) } else { Err(Errno::EINVAL) };
@@ -45,7 +45,7 @@ fn unchecked_advice_gives_pages_up() {
     let all = map();
     unsafe { all.unchecked_advise(UncheckedAdvice::DontNeed) }.unwrap();
     assert!(all.iter().all(|&byte| byte == 0));
-    // Whole pages, of which the range has bytes.
+    // The advice applies to whole pages that contain bytes of the range.
     let part = map();
     unsafe { part.unchecked_advise_range(UncheckedAdvice::DontNeed, page + 1, 1) }.unwrap();
     assert_eq!([0, page, 2 * page].map(|index| part[index]), [255, 0, 255]);
@@ -71,7 +71,7 @@ fn pages_are_locked_and_unlocked() {
 #[test]
 fn advice_that_destroys_is_no_safe_advice() {
     use linux_raw_sys::general::{__NR_madvise, __NR_process_madvise, MADV_HWPOISON};
-    // Few kernels know it, and they destroy memory.
+    // Few kernels have this advice, and it destroys memory, so a filter answers it.
     let calls = [(__NR_madvise, 2, MADV_HWPOISON), (__NR_process_madvise, 3, MADV_HWPOISON)];
     let refusal = seccompiler::SeccompAction::Errno(u32::from(Errno::ENOSYS.number()));
     with_filter(&calls, refusal, || {
@@ -82,7 +82,7 @@ fn advice_that_destroys_is_no_safe_advice() {
         let file = FileMap::open(c"Cargo.toml").unwrap();
         assert_eq!(file.advise(advice).map_err(errno), Err(Errno::EINVAL));
         assert_eq!(advise_oneself(&map, advice), Err(Errno::EINVAL));
-        // It has come to the kernel where it may.
+        // The advice arrives in the kernel where it is permitted.
         let poison = unsafe { map.unchecked_advise(UncheckedAdvice::HwPoison) };
         assert_eq!(poison.map_err(errno), Err(Errno::ENOSYS));
     });
@@ -95,7 +95,7 @@ fn advise_oneself(map: &MmapMut, advice: Advice) -> Result<usize, Errno> {
     advise_process(process.as_fd(), &[range], advice).map_err(errno)
 }
 
-/// One's own process takes more advice than others do, since Linux 6.13.
+/// Since Linux 6.13, a process may give itself more advice than others.
 #[test]
 fn processes_are_given_no_advice_but_four() {
     let map = MmapMut::map_anon(1).unwrap();

@@ -16,7 +16,7 @@ fn an_error_of_a_conversion_gives_the_map_back() {
     assert!(!shows(at, &file), "it is leaked");
 }
 
-/// The other two fail only where there are too many mappings, or somebody forbids them.
+/// These two fail only at the limit on the number of mappings, or under a filter.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn errors_of_the_other_conversions_give_the_map_back() {
@@ -38,13 +38,13 @@ fn errors_of_the_other_conversions_give_the_map_back() {
     });
 }
 
-/// `mprotect` goes from page to page, and stops where it fails.
+/// `mprotect` changes page after page, and stops at the first that fails.
 #[test]
 fn a_map_that_is_given_back_is_what_it_was() {
     let page = page_size();
     let file = zeros(page as u64);
     let read_only = read_only(&file);
-    // Its last page is another file's, and cannot be written to.
+    // The last page belongs to another file, which cannot be written to.
     let place = |map: &Mmap| {
         let borrowed = unsafe { baremap::fd::BorrowedFd::borrow_raw(fd(&read_only)) };
         let at = map.as_ptr().wrapping_add(2 * page).cast_mut();
@@ -68,7 +68,7 @@ fn a_map_that_is_given_back_is_what_it_was() {
     let map = map.try_make_mut().unwrap_err().into_inner();
     assert_eq!((permissions(&map, 0), permissions(&map, 1)), ("r-xp".into(), "r-xp".into()));
 
-    // One of which a page is missing; in a copy, where no other thread could map it.
+    // A page of the map is missing. In a child, no other thread can map it.
     in_child(|| {
         let map = MmapMut::map_anon(3 * page)?;
         let last = map.as_ptr().wrapping_add(2 * page).cast_mut();

@@ -12,8 +12,8 @@ fn a_flush_is_built() {
     for options in [all, all.invalidate(), all.asynchronous(), all.asynchronous().invalidate()] {
         assert_eq!(refused(options), Ok(()), "{options:?}");
     }
-    // To invalidate locked pages is the one thing that the kernel refuses: so it has come
-    // there, and not in ranges without them.
+    // The kernel refuses to invalidate locked pages, which shows that the call arrives there, and
+    // not in ranges without them.
     let part = unsafe { MmapOptions::new().offset(page as u64).len(page).map_mut(fd(&file)) };
     let part = part.unwrap();
     part.lock().unwrap();
@@ -25,8 +25,8 @@ fn a_flush_is_built() {
     assert_eq!(MmapRaw::from(part).flush_with(all.invalidate()).map_err(errno), Ok(()));
 }
 
-/// What is asked of msync cannot be seen in a file. So a filter, for one thread, answers with
-/// another error for each of the flags, if the length is that of one page.
+/// The effect of the flags of `msync` is not visible in a file. A filter for one thread returns
+/// another error for each flag, if the length is one page.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_flush_waits_or_does_not() {
@@ -68,7 +68,7 @@ fn a_flush_waits_or_does_not() {
         assert_eq!(map.flush_with(options.invalidate()).map_err(errno), Err(invalid));
         let all = options.invalidate().asynchronous();
         assert_eq!(map.flush_with(all).map_err(errno), Err(Errno::EBADMSG));
-        // Of a range those pages that have bytes of it, and no others.
+        // A range flushes the pages that contain its bytes, and no others.
         for (offset, len, pages) in [(0, 1, 1), (page - 1, 1, 1), (page - 1, 2, 2), (page, 9, 1)] {
             let _case = case!(offset, len, pages);
             let (now, soon) = if pages == 1 { (Err(sync), Err(later)) } else { (Ok(()), Ok(())) };

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// Eight free huge pages, while it lives: only root can make some, where there is room.
+/// Eight free huge pages, while the value exists. Only root can add them, if memory permits.
 struct HugePages {
-    /// What the pool had, and has now.
+    /// The size of the pool before and after they were added.
     raised: Option<(u64, u64)>,
     there_are_some: bool,
 }
@@ -17,7 +17,7 @@ impl HugePages {
         fs::read_to_string(HugePages::POOL).unwrap().trim().parse().unwrap()
     }
 
-    /// Those that nobody uses, or has been promised.
+    /// Returns the number of pages that are neither used nor reserved.
     fn free() -> u64 {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
         let number = |name: &str| -> u64 {
@@ -40,7 +40,7 @@ impl HugePages {
 
 impl Drop for HugePages {
     fn drop(&mut self) {
-        // Unless somebody else has changed it since.
+        // The pool is restored unless another process has changed it.
         if let Some((before, now)) = self.raised
             && HugePages::count() == now
         {
@@ -49,7 +49,7 @@ impl Drop for HugePages {
     }
 }
 
-/// The pool belongs to the system, so all that needs it is one test.
+/// The pool belongs to the system, so one test contains everything that needs it.
 #[test]
 fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
     let pool = HugePages::new();
@@ -86,7 +86,7 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
             assert!(mapping(at).is_none_or(|lines| !lines.contains("hugepage")));
         }
     }
-    // A file of huge pages, from the middle of a page, and an empty one.
+    // A file of huge pages, mapped from the middle of a page, and an empty file.
     let file = memfd(MemfdFlags::HUGETLB, "");
     assert!(unsafe { MmapMut::map_mut(fd(&file)) }.unwrap().is_empty());
     assert_eq!(file.metadata().unwrap().len(), 0, "it has grown");
@@ -104,14 +104,15 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
         }
         Err(error) => assert_eq!((error, there_are_some), (Errno::ENOMEM, false)),
     }
-    // There is no such size, whatever there is.
+    // No system has pages of this size.
     let map = MmapOptions::new().huge(Some(13)).len(1).map_anon();
     assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
     let map = MmapOptions::new().huge(Some(64)).len(1).map_anon();
     assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
 }
 
-/// What `huge` gives where no huge pages are: of this size there are none anywhere.
+/// `huge_fallback` gives normal pages where there are no huge ones. No system has pages of this
+/// size.
 #[test]
 fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
     let page = page_size();
@@ -127,7 +128,7 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
         map.fill(1);
     }
 
-    // Options are for either.
+    // The options apply to both kinds of pages.
     let mut options = MmapOptions::new();
     options.len(size).huge(Some(bits)).huge_fallback();
     let there = |map: &MmapMut| {
@@ -141,14 +142,14 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
     let never = fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap().trim() == "2";
     assert_eq!((flagged(map.as_ptr(), "nr"), there(&map)), (!never, [1; 4]));
 
-    // Advice is for pages.
+    // Advice applies to pages.
     let mut map = huge(2 * size, bits).unwrap();
     map.fill(1);
     unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, page, page) }.unwrap();
     assert!((0..2 * size).all(|at| (map[at] == 0) == (page..2 * page).contains(&at)));
     map.advise_range(Advice::Normal, page + 1, 10).unwrap();
 
-    // It moves to where there is room for pages, and nothing else goes when it does.
+    // The map moves to an address with room for its pages, and nothing else is unmapped.
     in_child(|| {
         let mapped = |at: *const u8| syscall::mincore(at, page, &mut [0]).is_ok();
         let obstacle = |at: *const u8| {
@@ -156,12 +157,12 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
                 | syscall::MapFlags::ANONYMOUS
                 | syscall::MapFlags::FIXED_NOREPLACE;
             let none = syscall::ProtFlags::empty();
-            // There is one already if this fails.
+            // If this fails, something is mapped there already.
             let _ = unsafe { syscall::mmap(at.cast_mut(), page, none, flags, None, 0) };
         };
-        // The kernel takes the next gap that is long enough. The gaps between other mappings
-        // are used up after some tries, and the one beside this map is not aligned: there is a
-        // page between.
+        // The kernel takes the next gap that is long enough. The gaps between other mappings are
+        // used up after some tries. The gap beside this map is not aligned, because it begins after
+        // a page.
         for _ in 0..1000 {
             let mut map = huge(1, bits)?;
             map[0] = 7;
@@ -172,7 +173,8 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
             check!((map[0], map[3 * size - 1]) == (7, 0));
             let start = map.as_ptr();
             if start.addr() % size == 0 {
-                // By chance. The next one has another place, below one page more.
+                // The address is aligned by chance. The next map gets another address, one page
+                // lower.
                 std::mem::forget((map, MmapMut::map_anon(3 * size + page)));
                 continue;
             }
@@ -186,7 +188,7 @@ fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
         Err(Failure::new("each map moves to an aligned address"))
     });
 
-    // It is unmapped as it was mapped.
+    // All pages are unmapped.
     in_child(|| {
         let map = huge(size + 1, bits)?;
         let start = map.as_ptr();

@@ -1,8 +1,8 @@
-//! Lengths and ranges at the edges: none, too long, and past the end.
+//! Lengths and ranges at the limits: zero, too long, and past the end.
 
 use super::*;
 
-/// Runs a block for each kind of maps, of 100 bytes from the middle of a page.
+/// Runs a block for each kind of map, with 100 bytes from the middle of a page.
 macro_rules! each_kind {
     (|$map:ident: $($kind:ident)*| $block:expr) => {$({
         let file = zeros(1000);
@@ -83,7 +83,7 @@ fn no_bytes_work() {
     assert!(!mapped(&empty) && !mapped(&full), "none is left");
 }
 
-/// The size of these says nothing of what there is to read.
+/// The size of these files does not tell how much can be read.
 #[test]
 fn what_has_no_size_but_contents_is_no_empty_map() {
     let refused = |file: RawFd| unsafe { Mmap::map(file) }.map(|map| map.len()).map_err(errno);
@@ -91,7 +91,7 @@ fn what_has_no_size_but_contents_is_no_empty_map() {
     assert_eq!(refused(fd(&status)), Err(Errno::ENODEV));
     let (reader, _writer) = std::io::pipe().unwrap();
     assert_eq!(refused(reader.as_raw_fd()), Err(Errno::ENODEV));
-    // Some devices can be mapped, but do not tell how much there is of them.
+    // Some devices can be mapped, but do not report a size.
     for device in ["/dev/null", "/dev/zero"] {
         assert_eq!(refused(fd(&File::open(device).unwrap())), Err(Errno::ENODEV), "{device}");
     }
@@ -99,7 +99,7 @@ fn what_has_no_size_but_contents_is_no_empty_map() {
     let zeros = File::open("/dev/zero").unwrap();
     assert_eq!(unsafe { MmapOptions::new().len(5).map(fd(&zeros)) }.unwrap()[..], [0; 5]);
     assert_eq!(refused(fd(&File::open("/proc/self").unwrap())), Err(Errno::ENODEV));
-    // Nor is one that cannot be read, though it is empty.
+    // A file that cannot be read cannot be mapped, although it is empty.
     let empty = memfd(MemfdFlags::ALLOW_SEALING, "");
     let path = format!("/proc/self/fd/{}", fd(&empty));
     let write_only = File::options().write(true).open(path).unwrap();
@@ -121,12 +121,12 @@ fn lengths_above_isize_max_are_refused() {
         let error = unsafe { map.remap(len, RemapOptions::new().may_move(true)) }.unwrap_err();
         assert_eq!((errno(error), map.len()), (Errno::EOVERFLOW, 1));
     }
-    // The kernel's answer, which has no room for it.
+    // The kernel rejects the length, because the address space has no room.
     assert_eq!(errno(MmapMut::map_anon(most).unwrap_err()), Errno::ENOMEM);
-    // With what is before it in its page it would be longer.
+    // With the bytes before it in its page, the mapping would be too long.
     let map = unsafe { MmapOptions::new().offset(1).len(most).map(fd(&file)) };
     assert_eq!(errno(map.unwrap_err()), Errno::EOVERFLOW);
-    // And an offset beyond the end has no length at all.
+    // With an offset past the end, there is no length.
     let map = unsafe { MmapOptions::new().offset(2).map(fd(&file)) };
     assert_eq!(errno(map.unwrap_err()), Errno::EINVAL);
 }

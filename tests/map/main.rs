@@ -1,7 +1,7 @@
-//! Maps as a program has them: what memmap2's own tests ask of it, and what it gets wrong.
+//! Maps with an owner: what memmap2's own tests check, and cases in which memmap2 is wrong.
 //!
-//! With each of the feature sets. The tests are threads of one process: none looks at what
-//! belongs to all of it, but at its own addresses.
+//! The tests run with each set of features. They are threads of one process, so each looks at its
+//! own addresses.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "the files are each test's own")]
 
@@ -38,7 +38,7 @@ mod lengths;
 mod memmap2;
 mod sealed_files;
 
-/// A file of its own for one test, which nobody else can open.
+/// Returns a file without a name.
 fn file(contents: impl AsRef<[u8]>) -> File {
     let dir = env!("CARGO_TARGET_TMPDIR");
     let mut options = File::options();
@@ -55,12 +55,12 @@ fn zeros(len: u64) -> File {
     file
 }
 
-/// The same file, open for reading alone.
+/// Returns the file, open for reading only.
 fn read_only(file: &File) -> File {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
 }
 
-/// A file in memory, which can be sealed, or has huge pages.
+/// Returns a file in memory, which can be sealed, or has huge pages.
 fn memfd(flags: MemfdFlags, contents: impl AsRef<[u8]>) -> File {
     let fd = rustix::fs::memfd_create("map", flags).unwrap();
     // rustix has descriptors of its own here.
@@ -74,17 +74,18 @@ fn seal(file: &File, seals: SealFlags) {
     rustix::fs::fcntl_add_seals(fd, seals).unwrap();
 }
 
-/// What every kind of maps takes, whichever descriptors the features have.
+/// Returns a file's descriptor in the form that every kind of map accepts, with each set of
+/// features.
 fn fd(file: &File) -> RawFd {
     file.as_raw_fd()
 }
 
-/// Bytes of which no two in a row are the same.
+/// Returns bytes of which two neighbours differ.
 fn counted(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 7 + index / 251) as u8).collect()
 }
 
-/// Whether what is mapped there is of this file.
+/// Returns whether an address is mapped to this file.
 fn shows(at: *const u8, file: &File) -> bool {
     let inode = format!(" {} ", file.metadata().unwrap().ino());
     mapping(at).is_some_and(|lines| lines.lines().next().unwrap().contains(&inode))
@@ -94,8 +95,8 @@ fn is_locked(at: *const u8) -> bool {
     flagged(at, "lo")
 }
 
-/// Runs a function in a thread in which calls with such an argument (a call's number, which
-/// argument, its value) do something else.
+/// Runs a function in a thread in which calls with such an argument are answered otherwise. A call
+/// is given by its number, the index of the argument, and the argument's value.
 #[cfg(target_arch = "x86_64")]
 fn with_filter(
     calls: &[(u32, u8, u32)],

@@ -1,4 +1,4 @@
-//! What memmap2's own tests ask of its maps.
+//! Tests that memmap2 makes of its own maps.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn a_file_is_read_and_written() {
     assert!(map.iter().all(|&byte| byte == 0));
     map.copy_from_slice(&counted(128));
     assert_eq!(map[..], counted(128));
-    // The map needs the descriptor no longer; and the file has what was written.
+    // The map does not need the descriptor, and the file has the written bytes.
     let same = read_only(&file);
     drop(file);
     map[5] = 77;
@@ -67,7 +67,7 @@ fn written_bytes_are_flushed() {
     file.read_exact(&mut read).unwrap();
     assert_eq!(&read, b"abc123");
 
-    // A range in a map that does not begin with a page, nor the range.
+    // Neither the map nor the range begins at a page boundary.
     let mut map = unsafe { MmapOptions::new().offset(2).len(6).map_mut(fd(&file)) }.unwrap();
     map.copy_from_slice(b"xyz789");
     map.flush_range(1, 5).unwrap();
@@ -85,7 +85,7 @@ fn written_bytes_are_flushed() {
 #[test]
 fn a_copy_is_not_the_files() {
     let file = zeros(128);
-    // Open for reading is enough.
+    // A descriptor that is open for reading suffices.
     let mut copy = unsafe { MmapOptions::new().map_copy(fd(&read_only(&file))) }.unwrap();
     copy[..6].copy_from_slice(b"abc123");
     copy.flush().unwrap();
@@ -222,7 +222,7 @@ fn the_bytes_stay_where_they_are_when_a_map_moves() {
 
 #[test]
 fn a_map_grows_and_shrinks() {
-    // 77: the map does not begin with a page.
+    // With the offset 77, the map does not begin at a page boundary.
     for offset in [0, 77] {
         let _case = case!(offset);
         let len = 3 * page_size();
@@ -243,7 +243,7 @@ fn a_map_grows_and_shrinks() {
         assert_eq!((map.len(), map.as_ptr()), (400, at));
         assert_eq!(map[..], counted(400));
         map.fill(0);
-        // Nothing is left of what is beyond: its second page was mapped too.
+        // The second page is unmapped.
         assert!(shows(at, &file));
         assert!(!shows(at.wrapping_add(2 * page_size()), &file));
     }
@@ -253,7 +253,7 @@ fn a_map_grows_and_shrinks() {
 fn a_map_moves_only_if_it_may() {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let page = page_size();
-    // Something of this test's behind it, that stays: whatever others map may be gone again.
+    // A mapping of this test follows the map. Mappings of other tests may be unmapped at any time.
     let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
     let mut others = Vec::new();
     let mut map = loop {
@@ -276,7 +276,7 @@ fn a_map_moves_only_if_it_may() {
     assert_ne!(map.as_ptr(), at);
     assert_eq!((map.len(), &map[..5], map[4 * page - 1]), (4 * page, &b"still"[..], 0));
 
-    // With advice for a part of it there are several mappings, and only one can grow.
+    // Advice for a part splits the map into several mappings, of which only one could grow.
     map.advise_range(Advice::DontDump, page, page).unwrap();
     let refused = unsafe { map.remap(5 * page, RemapOptions::new().may_move(true)) };
     assert_eq!(refused.map_err(errno), Err(Errno::EFAULT));

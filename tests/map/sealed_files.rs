@@ -19,11 +19,11 @@ fn only_sealed_files_are_safe() {
     options.offset(7);
     let map = options.map_if_safe(fd(&file)).unwrap();
     assert_eq!(&map[..], b"world!");
-    // Made writable it is a copy: the file stays as it is.
+    // A writable map is a copy: the file does not change.
     let mut map = map.make_mut().unwrap();
     map[0] = b'W';
     assert_eq!(&Mmap::map_if_safe(fd(&file)).unwrap()[..], b"Hello, world!");
-    // Not the bytes that could be added to the file.
+    // The range does not include bytes that could be appended to the file.
     for (offset, len) in [(7, 7), (7, 100), (13, 1), (u64::MAX, 2)] {
         let _case = case!(offset, len);
         let error = MmapOptions::new().offset(offset).len(len).map_if_safe(fd(&file)).unwrap_err();
@@ -39,8 +39,8 @@ fn only_sealed_files_are_safe() {
     assert_eq!(errno(closed), Errno::EBADF);
 }
 
-/// The answers of the kernel to what is asked of a file, in place of its own: they come from
-/// here, when a filter makes a signal of the question.
+/// Answers system calls about files in place of the kernel, by a handler of the signal that a
+/// filter raises.
 #[cfg(target_arch = "x86_64")]
 mod answers {
     use super::*;
@@ -50,13 +50,13 @@ mod answers {
     use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
     use syscall::{Disposition, SaFlags, Seals, SigInfo, SigSet, Sigaction, Signal};
 
-    /// The file that a peer makes shorter, and seals, before its seals are told.
+    /// The file that a peer truncates, and seals, before its seals are reported.
     pub static SHRINKS: AtomicI32 = AtomicI32::new(-1);
-    /// How often a file was asked whether fs-verity protects it: they all say so.
+    /// How often a file was asked whether fs-verity protects it. The answer is always yes.
     pub static ASKED: AtomicU32 = AtomicU32::new(0);
 
     unsafe extern "C" fn answer(_: i32, _: *mut SigInfo, context: *mut c_void) {
-        // `struct ucontext`: five words, and then the registers in the order of `struct
+        // `struct ucontext` has five words, and then the registers in the order of `struct
         // sigcontext`.
         let register = |number: usize| context.cast::<u64>().wrapping_add(5 + number);
         let (argument, number) = unsafe { (*register(12), register(13)) };
@@ -105,7 +105,7 @@ fn a_file_that_is_sealed_at_the_last_moment_has_the_size_that_it_has_then() {
     });
 }
 
-/// A file system that is a program, or has one below it, may say so of every file.
+/// A FUSE file system, or one on top of another, may report fs-verity for every file.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn where_there_is_no_fs_verity_nobody_is_believed_to_have_it() {
@@ -124,14 +124,14 @@ fn where_there_is_no_fs_verity_nobody_is_believed_to_have_it() {
     });
 }
 
-/// Few file systems have fs-verity, and not on every kernel: elsewhere no file has it.
+/// Few file systems have fs-verity, and not with every kernel. Elsewhere no file is protected.
 #[test]
 fn files_that_fs_verity_protects_are_safe() {
     let path = format!("{}/verity-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     fs::write(&path, "Hello, verity!").unwrap();
     let file = File::open(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    // `struct fsverity_enable_arg`: version 1, SHA-256, blocks of this size, and no more.
+    // `struct fsverity_enable_arg`: version 1, SHA-256, and the block size.
     let mut argument = [0_u32; 32];
     argument[..3].copy_from_slice(&[1, 1, 4096]);
     let enabled = unsafe {

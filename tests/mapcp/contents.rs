@@ -28,8 +28,8 @@ fn a_sparse_file_of_5_gib_stays_sparse() {
     let mut marks: Vec<(u64, &[u8])> =
         vec![(0, b"at the start"), ((4 << 30) + 123, b"beyond 4 GiB"), (size - 10, b"at the end")];
     if common::runner().is_some() && common::words() == 32 {
-        // qemu-user 7.2 drops what mmap2's offset has above 32 bits, and maps the wrong
-        // place of the file: with 32 bits, data beyond 4 GiB needs a real kernel.
+        // qemu-user 7.2 truncates the offset of `mmap2` to 32 bits, and maps the wrong part of the
+        // file. 32-bit programs need a real kernel for data beyond 4 GiB.
         marks.truncate(1);
         marks.push(((4 << 30) - 8192, b"before 4 GiB"));
     }
@@ -54,8 +54,8 @@ fn a_sparse_file_of_5_gib_stays_sparse() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Data anywhere, of any length, and holes between: all bytes arrive, and no hole is
-    /// filled.
+    /// All bytes arrive, and no hole is filled, whatever the positions and lengths of data and
+    /// holes.
     #[test]
     fn any_pattern_of_data_and_holes_is_copied(
         data in proptest::collection::vec((0u64..20 << 20, 1usize..100_000), 0..6),
@@ -73,7 +73,8 @@ proptest! {
         prop_assert_eq!(mapcp(&source, &dest), copied(size));
         prop_assert!(fs::read(&source).unwrap() == fs::read(&dest).unwrap());
         let blocks = |path: &Path| fs::metadata(path).unwrap().blocks();
-        // A part begins and ends with a page; the file system has an index of the parts.
+        // A part begins and ends with a whole page, and the file system needs blocks for its index
+        // of the parts.
         let slack = (common::page_size() / 512 - 8) * 2 * parts as u64 + 8;
         prop_assert!(blocks(&dest) <= blocks(&source) + slack);
     }
@@ -103,7 +104,7 @@ fn a_file_is_not_copied_to_itself() {
 fn what_cannot_be_mapped_is_read() {
     let dir = Scratch::new("read");
     let dest = dir.path("dest");
-    // The one says that it has no bytes, the other that it has a page of them.
+    // The size of the first is 0, and the size of the second is a page.
     for file in ["/proc/version", "/sys/devices/system/cpu/possible"] {
         let _case = case!(file);
         let contents = fs::read(file).unwrap();
@@ -146,7 +147,7 @@ fn every_way_copies_the_same() {
         }
         fs::remove_file(&dest).unwrap();
     }
-    // A clone is not to be had everywhere: then that is said, and nothing is left.
+    // Where the file system has no clones, the copy fails and leaves nothing.
     let (_, err, status) = run(program("mapcp").arg("--method=clone").arg(&source).arg(&dest));
     if status == Some(0) {
         assert!(fs::read(&dest).unwrap() == contents);

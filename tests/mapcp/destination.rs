@@ -1,4 +1,4 @@
-//! The destination: what is in its place before, its attributes, and what is left when a copy ends early.
+//! The destination: what it replaces, its attributes, and what an interrupted copy leaves.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn an_existing_file_is_left_alone_or_written_to_in_place() {
         assert!(fs::read(dir.path("link")).unwrap() == fs::read(&source).unwrap());
         fs::remove_file(dir.path("link")).unwrap();
     }
-    // The holes of a source do not show what was there before.
+    // The holes of the source must not show the old contents.
     File::options().write(true).open(&source).unwrap().set_len(600_000).unwrap();
     let dest = dir.file("dest", noise(1_000_000));
     assert_eq!(run(program("mapcp").arg("--in-place").arg(&source).arg(&dest)), copied(600_000));
@@ -60,7 +60,7 @@ fn what_a_file_has_beside_its_contents_is_preserved() {
     let source = dir.file("source", "contents");
     fs::set_permissions(&source, fs::Permissions::from_mode(0o2751)).unwrap();
     let (attribute, value) = ("user.baremap", noise(100));
-    // qemu-user or the file system may have none.
+    // qemu-user or the file system may lack extended attributes.
     let set = rustix::fs::setxattr(
         source.to_str().unwrap(),
         attribute,
@@ -72,7 +72,7 @@ fn what_a_file_has_beside_its_contents_is_preserved() {
     let times = fs::FileTimes::new().set_accessed(time).set_modified(time - moment / 2);
     for old in [None, Some("old")] {
         let _case = case!(old);
-        // Reading it changes one of them.
+        // Reading the file changes its access time.
         File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
         let wanted = fs::metadata(&source).unwrap();
         let dest = dir.path("dest");
@@ -84,7 +84,8 @@ fn what_a_file_has_beside_its_contents_is_preserved() {
             let times = times.map(|(sec, nsec)| (sec, if nanoseconds { nsec } else { 0 }));
             (stat.mode(), stat.uid(), stat.gid(), times)
         };
-        // There qemu-user's `fstat` tells no parts of seconds; a kernel does, as `conformance` finds.
+        // On s390x, qemu-user's `fstat` returns no fractions of seconds. A kernel does, as
+        // `conformance` checks.
         let told = common::runner().is_none() || common::architecture() != Architecture::S390x;
         assert_eq!(facts(&found, true), facts(&wanted, told));
         let mut buffer = [0; 200];
@@ -136,7 +137,7 @@ fn a_leftover_of_a_killed_copy_is_removed_by_the_next() {
     let dir = Scratch::new("leftover");
     let source = dir.file("source", "contents");
     let dest = dir.file("dest", "old");
-    // Without O_TMPFILE it has a name from the start: here it is killed by its limit.
+    // Without O_TMPFILE, the copy has a name from the start. A limit kills it.
     let named = |copy: &mut Command| {
         refuse(copy, sc::nr::OPENAT, Some((2, OFlags::TMPFILE.bits())), Errno::OPNOTSUPP)
     };
@@ -151,7 +152,7 @@ fn a_leftover_of_a_killed_copy_is_removed_by_the_next() {
     while temporary().is_none() {
         thread::sleep(Duration::from_millis(1));
     }
-    // While it lives it is not taken away.
+    // The temporary file of a running copy is not removed.
     assert_eq!(mapcp(&source, &dest), copied(8));
     assert!(temporary().is_some());
     child.kill().unwrap();
@@ -180,7 +181,7 @@ fn signals_leave_no_temporary_file() {
         while dir.names().len() < 3 {
             thread::sleep(Duration::from_millis(1));
         }
-        // The name is there before the signals have their handler; they are held back till then.
+        // The name exists before the handler is installed. The signals are blocked until then.
         let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()));
@@ -196,7 +197,7 @@ fn a_full_file_system_leaves_the_destination_as_it_was() {
     let source = dir.file("source", noise(2 << 20));
     let mount = dir.path("mount");
     fs::create_dir(&mount).unwrap();
-    // In a mount namespace of its own, which needs root or user namespaces.
+    // In a mount namespace, which needs root or user namespaces.
     let script = "mount -t tmpfs -o size=1m none \"$0\" && printf old > \"$0/dest\" || exit 99
         \"$@\" \"$0/dest\"; status=$?
         ls -A \"$0\"; cat \"$0/dest\"; exit $status";
@@ -229,7 +230,8 @@ fn a_killed_copy_leaves_the_old_file_or_the_new_one() {
         killed += u32::from(!child.wait().unwrap().success());
         let found = fs::read(&dest).unwrap();
         assert!(found == old || found == new, "neither the old nor the new contents");
-        // Only a name can take another's place: in between, the copy has one of its own.
+        // Only a file with a name can replace another, so the copy has a temporary name for a
+        // moment.
         for name in dir.names() {
             if name.starts_with(".mapcp-") {
                 assert!(fs::read(dir.path(&name)).unwrap() == new, "a part of a copy is left");

@@ -1,4 +1,4 @@
-//! Calls that a file system or a filter refuses, and sources that shrink.
+//! Calls that a file system or a filter refuses, and sources that are truncated.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn what_a_file_system_cannot_do_is_done_another_way() {
     file.set_len(9 << 20).unwrap();
     let dest = dir.path("dest");
     let no_name = OFlags::TMPFILE.bits();
-    // These came when there was statx, and have (or had) no other way.
+    // These architectures came after statx, and have no other call.
     let only_statx =
         matches!(common::architecture(), Architecture::Riscv32 | Architecture::LoongArch64);
     for (call, flags, errno) in [
@@ -31,7 +31,7 @@ fn what_a_file_system_cannot_do_is_done_another_way() {
             let mut copy = program("mapcp");
             copy.arg(&source).arg(&dest);
             refuse(&mut copy, call, flags, errno);
-            // (With ENOSYS, qemu-user does it another way itself.)
+            // After ENOSYS, qemu-user uses another call itself.
             if (call, errno) == (sc::nr::STATX, Errno::PERM) && only_statx {
                 let (_, err, status) = run(&mut copy);
                 assert!(err.contains("cannot examine") && status == Some(1), "{err}");
@@ -47,8 +47,8 @@ fn what_a_file_system_cannot_do_is_done_another_way() {
     }
 }
 
-/// Copies of a file that becomes shorter meanwhile: they fail and say so, but for those that
-/// were faster.
+/// Copies files that are truncated during the copy. The copies fail with a message, unless they end
+/// before the truncation.
 fn shrinks(test: &str, fill: impl Fn(&Path)) {
     let dir = Scratch::new(test);
     let (source, dest) = (dir.path("source"), dir.path("dest"));
@@ -66,9 +66,8 @@ fn shrinks(test: &str, fill: impl Fn(&Path)) {
             "mapcp: cannot copy '{}': it was truncated or became unreadable during the copy\n",
             source.display()
         );
-        // Where qemu-user makes larger pages than the machine has, it maps a file only as
-        // far as it reaches at that moment, and beyond there is nothing: no SIGBUS, and no
-        // map that begins there.
+        // With larger pages than the host's, qemu-user maps only what exists of the file at that
+        // moment. Past the end there is no SIGBUS, and no map can begin there.
         let lie = large_pages
             && (status.is_none() && err.contains("uncaught target signal 11")
                 || err
@@ -82,7 +81,7 @@ fn shrinks(test: &str, fill: impl Fn(&Path)) {
             return;
         }
         assert_eq!(status, Some(0), "{err}");
-        // It was whole when it was copied, or not yet there.
+        // The source was complete when it was copied, or not there yet.
         let size = dest.metadata().unwrap().len();
         assert!(size == 1 || fs::read(&dest).unwrap().ends_with(b"end"), "a part is lost");
         fs::remove_file(&dest).unwrap();

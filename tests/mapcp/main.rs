@@ -37,8 +37,8 @@ fn mapcp(source: impl AsRef<Path>, dest: impl AsRef<Path>) -> (String, String, O
     run(program("mapcp").arg(source.as_ref()).arg(dest.as_ref()))
 }
 
-/// Lets the kernel refuse a system call, or only where all bits of `flags` are set in one
-/// of its arguments.
+/// Makes the kernel refuse a system call, or only those calls in which all bits of `flags` are set
+/// in one of the arguments.
 fn refuse(command: &mut Command, call: usize, flags: Option<(u8, u32)>, errno: Errno) {
     let rule = flags.map(|(argument, bits)| {
         let bits = u64::from(bits);

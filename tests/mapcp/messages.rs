@@ -1,4 +1,4 @@
-//! Messages, statuses and standard descriptors.
+//! Messages, exit statuses and standard descriptors.
 
 use super::*;
 
@@ -106,8 +106,8 @@ fn closed_descriptors_are_taken_by_no_file() {
     assert!(fs::read(&dest).unwrap() == fs::read(&source).unwrap());
 }
 
-/// Not even where a filter refuses the call that tells which of them are closed: what is said
-/// of the progress, or what went wrong, would be written into the copy.
+/// A filter may refuse the call that finds closed standard descriptors. The progress and the error
+/// messages must not be written into the copy even then.
 #[test]
 fn no_file_takes_the_number_of_a_closed_standard_descriptor() {
     if common::runner().is_some() {

@@ -115,7 +115,7 @@ impl World {
         assert_eq!(outcome(real.read_at(&mut buffer, at as u64)), wanted);
         let start = part.start + clipped;
         assert!(buffer[..done] == contents(&self.bytes, start..start + done));
-        // What took the place of lost pages may be copied as well.
+        // Pages that replace lost ones may be copied as well.
         let lost = part.lost < part.len;
         assert!(lost || buffer[done..].iter().all(|&byte| byte == untouched));
     }
@@ -149,7 +149,8 @@ impl World {
         let (from, to) = (part.start + at, to_part.start + to_at);
         let mut bytes = contents(&self.bytes, from..from + done);
         if (from + 1..from + done).contains(&to) {
-            // What is copied twice depends on how many bytes are copied at once.
+            // Bytes that overlap may be copied more than once, which depends on the size of a step
+            // of the copy.
             let end = self.bytes.len().saturating_sub(to).min(done);
             self.file.read_exact_at(&mut bytes[..end], to as u64).unwrap();
         }

@@ -1,9 +1,9 @@
-//! Random sequences of all that can be done to a file and to its maps, against a plain model
-//! of both: the file is a `Vec`, a map is a window on it with the pages that it has copied.
+//! Applies random operations to a file and its maps, and compares them with a plain model: the file
+//! is a `Vec`, and a map is a window on it with the pages that it has copied.
 //!
-//! After each step all of it is compared. What cannot be reached has to be an error, at the
-//! very byte. Source: mmap(2), and where that leaves it open, what Linux does: a private page
-//! shows the file until it is written to, and is gone if the file becomes shorter than it.
+//! After each step everything is compared. An access that cannot succeed must return an error at
+//! the exact byte. Source: mmap(2), and Linux where mmap(2) leaves the behaviour open: a private
+//! page shows the file until it is written to, and is lost if the file is truncated before it.
 
 #[path = "../common/kernel.rs"]
 mod kernel;
@@ -43,10 +43,10 @@ mod world;
 
 const PAGE: usize = 4096;
 
-/// No file is longer.
+/// The most bytes of the file.
 const SIZE: usize = 6 * PAGE;
 
-/// So many of each kind at the same time.
+/// The number of maps of each kind.
 const MAPS: usize = 3;
 
 const FILE_MAPS: usize = 2;
@@ -55,17 +55,17 @@ fn up(len: usize) -> usize {
     len.next_multiple_of(PAGE)
 }
 
-/// The pages that have bytes of a range.
+/// Returns the pages that contain bytes of a range.
 fn pages(range: Range<usize>) -> Range<usize> {
     if range.is_empty() { 0..0 } else { range.start / PAGE..range.end.div_ceil(PAGE) }
 }
 
-/// The pages of a mapping, of which there is one for no bytes.
+/// Returns the pages of a mapping. An empty mapping has one page.
 fn mapped(offset: usize, len: usize) -> Range<usize> {
     pages(offset..offset + len.max(1))
 }
 
-/// The file's bytes, and beyond its end zeros.
+/// Returns the bytes of a file, with zeros past its end.
 fn contents(file: &[u8], range: Range<usize>) -> Vec<u8> {
     let mut bytes = vec![0; range.len()];
     let there = file.get(range.start..).unwrap_or_default();

@@ -148,7 +148,7 @@ impl World {
                     _ if new.end <= old.end => assert_eq!(result, Ok(())),
                     Ok(()) => assert_ne!(window.is_one(), Some(false)),
                     Err(Errno::EFAULT) => assert_ne!(window.is_one(), Some(true)),
-                    // It may not move, and there is something behind it.
+                    // The map may not move, and another mapping follows it.
                     Err(errno) => assert_eq!((errno, may_move), (Errno::ENOMEM, false)),
                 }
                 if result.is_ok() {
@@ -230,7 +230,7 @@ impl World {
                 }
             }
             Step::Lock { .. } => {
-                // It brings all pages in, as writing would where that is possible.
+                // The advice makes all pages resident, by writing where writing is permitted.
                 let how =
                     if window.writable { Advice::PopulateWrite } else { Advice::PopulateRead };
                 let wanted = window.advise(0, window.len, how, &self.bytes);

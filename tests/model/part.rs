@@ -1,14 +1,14 @@
-//! The model of a `FileMap`: a part of the file, which ends where the file does.
+//! The model of a `FileMap`: a part of the file, which ends at the end of the file at the latest.
 
 use super::*;
 
-/// What a `FileMap` shows.
+/// The part that a `FileMap` shows.
 pub struct Part {
     pub start: usize,
     pub limit: usize,
     pub len: usize,
     pub writable: bool,
-    /// From here on a slice has found pages missing.
+    /// The offset from which on a slice found pages missing.
     pub lost: usize,
 }
 
@@ -18,7 +18,7 @@ impl Part {
         self.lost = usize::MAX;
     }
 
-    /// How many bytes can be reached.
+    /// Returns the number of bytes that exist.
     pub fn there(&self, file: &[u8]) -> usize {
         up(file.len()).saturating_sub(self.start).min(self.len).min(self.lost)
     }
@@ -28,13 +28,13 @@ impl Part {
         (at, len.min(self.len - at))
     }
 
-    /// How many of so many bytes there are, and what is said of that.
+    /// Returns how many of `len` bytes exist, and the expected result.
     pub fn outcome(&self, at: usize, len: usize, file: &[u8]) -> (usize, Outcome) {
         let done = len.min(self.there(file).saturating_sub(at));
         (done, if done == len { Ok(len) } else { Err((at + done, done, None)) })
     }
 
-    /// A slice's bytes were touched.
+    /// Records that the bytes of a slice were accessed.
     pub fn touch(&mut self, at: usize, len: usize, file: &[u8]) -> Outcome {
         let there = self.there(file);
         if at + len <= there {
@@ -46,7 +46,7 @@ impl Part {
     }
 }
 
-/// How many bytes, or offset, bytes before it, and error.
+/// The number of bytes, or the offset, the bytes before it, and the error.
 pub type Outcome = Result<usize, (usize, usize, Option<Errno>)>;
 
 pub fn outcome(result: Result<usize, Fault>) -> Outcome {

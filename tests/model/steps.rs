@@ -1,4 +1,4 @@
-//! What is done to a file and its maps, at random.
+//! The random operations.
 
 use super::*;
 
@@ -17,7 +17,7 @@ pub enum Kind {
 pub enum How {
     Sync,
     Async,
-    /// While this page of the map is locked, which is how to see where the call arrives.
+    /// Flushes while this page of the map is locked, which shows where the call arrives.
     Invalidate(usize),
 }
 
@@ -30,11 +30,11 @@ pub enum To {
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    // The file, by its descriptor.
+    // Operations on the file by its descriptor.
     WriteFile { at: usize, bytes: Bytes },
     Truncate { len: usize },
 
-    // A map. Ranges may be outside of it.
+    // Operations on a map. Ranges may reach past its end.
     Map { map: usize, kind: Kind, offset: usize, len: Option<usize>, read_only: bool },
     Write { map: usize, at: usize, bytes: Bytes, by_slice: bool },
     Flush { map: usize, range: Option<(usize, usize)>, how: How },
@@ -45,7 +45,7 @@ pub enum Step {
     DontNeed { map: usize, at: usize, len: usize },
     Lock { map: usize },
 
-    // A `FileMap`.
+    // Operations on a `FileMap`.
     Open { map: usize, start: usize, len: Option<usize>, read_only: bool },
     Refresh { map: usize },
     SetLen { map: usize, len: usize },
@@ -59,7 +59,7 @@ pub enum Step {
     FlushAndAdvise { map: usize, advice: Advice },
 }
 
-/// So many bytes of the noise, from this place on.
+/// A number of bytes of the noise, from an index on.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub usize, pub usize);
 
@@ -72,7 +72,7 @@ impl Bytes {
     }
 }
 
-/// A place in a file or a map: most things go wrong near the edges of pages.
+/// Returns an offset in a file or a map, often near a page boundary.
 pub fn place() -> impl Strategy<Value = usize> + Clone {
     let edge = (0..=SIZE / PAGE, 0..5usize);
     let edge = edge.prop_map(|(page, by)| (page * PAGE + by).saturating_sub(2).min(SIZE));

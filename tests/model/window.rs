@@ -2,34 +2,34 @@
 
 use super::*;
 
-/// What advice leaves behind: order, not in a child, not in a core dump. The kernel has one
-/// mapping for pages that are alike.
+/// The effect of advice: the read-ahead, and whether the pages are left out in a child and in a
+/// core dump. The kernel merges neighbouring pages with equal effects into one mapping.
 pub type Advised = (u32, bool, bool);
 
-/// What a map shows. Pages are counted from the beginning of the file.
+/// The contents of a map. Pages are counted from the beginning of the file.
 pub struct Window {
-    /// Memory and not the file, which is an endless file of zeros.
+    /// Whether the map is anonymous memory, which is like a file of zeros without an end.
     pub memory: bool,
     pub offset: usize,
     pub len: usize,
     pub shared: bool,
     pub writable: bool,
-    /// Whether it can be made writable.
+    /// Whether the map can be made writable.
     pub may_write: bool,
-    /// Private pages that are not the file's any more.
+    /// Private pages that no longer show the file.
     pub copies: BTreeMap<usize, Vec<u8>>,
     pub advised: BTreeMap<usize, Advised>,
-    /// Whether pages were ever not alike: the kernel may have several mappings after that.
+    /// Whether pages ever had different advice, so that the kernel may have several mappings.
     pub divided: bool,
 }
 
 impl Window {
-    /// The pages that are mapped: one of them if there are no bytes.
+    /// Returns the mapped pages. An empty map has one page.
     pub fn pages(&self) -> Range<usize> {
         mapped(self.offset, self.len)
     }
 
-    /// How many bytes can be reached.
+    /// Returns the number of bytes that can be accessed.
     pub fn there(&self, file: &[u8]) -> usize {
         if self.memory {
             self.len
@@ -41,7 +41,7 @@ impl Window {
     pub fn contents(&self, file: &[u8]) -> Vec<u8> {
         let file = if self.memory { &[] } else { file };
         let range = self.offset..self.offset + self.len;
-        // As whole pages, so that copies fit.
+        // In whole pages, so that copies fit.
         let pages = self.pages();
         let whole = pages.start * PAGE..pages.end * PAGE;
         let mut bytes = contents(file, whole.clone());
@@ -51,14 +51,14 @@ impl Window {
         bytes[range.start - whole.start..][..range.len()].to_vec()
     }
 
-    /// A private page becomes a copy.
+    /// Makes a private page a copy.
     pub fn copy(&mut self, page: usize, file: &[u8]) -> &mut Vec<u8> {
         let file = if self.memory { &[] } else { file };
         let copy = || contents(file, page * PAGE..(page + 1) * PAGE);
         self.copies.entry(page).or_insert_with(copy)
     }
 
-    /// Whether the kernel has one mapping: `None` if that is not certain.
+    /// Returns whether the kernel has a single mapping, or `None` if that is unknown.
     pub fn is_one(&self) -> Option<bool> {
         let mut all = self.pages().map(|page| self.advised.get(&page).copied().unwrap_or_default());
         let first = all.next();

@@ -1,4 +1,4 @@
-//! The file with its maps, and their models beside them.
+//! The file and its maps, with their models.
 
 use super::*;
 
@@ -8,7 +8,7 @@ pub enum Map {
     Raw(MmapRaw),
 }
 
-/// The same for all types of maps.
+/// Evaluates an expression with a map of any type.
 macro_rules! of {
     ($map:expr, $inner:ident => $result:expr) => {
         match $map {
@@ -34,7 +34,7 @@ impl Map {
 pub struct World {
     pub file: File,
     pub read_only: File,
-    /// What the file has.
+    /// The expected contents of the file.
     pub bytes: Vec<u8>,
     pub maps: [Option<(Map, Window)>; MAPS],
     pub parts: [Option<(FileMap, Part)>; FILE_MAPS],
@@ -56,15 +56,15 @@ impl World {
         World { file, read_only, bytes: Vec::new(), maps: Default::default(), parts: [None, None] }
     }
 
-    /// What has been written to the file, by a map or by the descriptor.
+    /// Records bytes that were written to the file, by a map or by the descriptor.
     pub fn written(&mut self, at: usize, bytes: &[u8]) {
         let end = self.bytes.len();
         let inside = bytes.len().min(end.saturating_sub(at));
         if inside > 0 {
             self.bytes[at..][..inside].copy_from_slice(&bytes[..inside]);
         }
-        // A map has all of the last page. What the file does with bytes beyond its end depends
-        // on what is written to the disk when: have them gone.
+        // A map also writes to the last page past the end of the file. Whether these bytes reach
+        // the file depends on write back, so they are removed.
         if inside < bytes.len() {
             self.file.set_len(up(end) as u64).unwrap();
             self.file.set_len(end as u64).unwrap();
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// Drops all maps: none of the file may be left.
+    /// Drops all maps, and checks that the file is no longer mapped.
     pub fn end(mut self) {
         (self.maps, self.parts) = Default::default();
         let inode = format!(" {} ", self.file.metadata().unwrap().ino());
@@ -147,7 +147,7 @@ impl World {
         assert!(!all.contains(&inode), "{all}");
     }
 
-    /// Compares all.
+    /// Compares everything.
     pub fn check(&self) {
         let size = self.file.metadata().unwrap().len() as usize;
         assert_eq!(size, self.bytes.len());
@@ -165,7 +165,7 @@ impl World {
             let left = window.len - there;
             assert_eq!(copied, if left == 0 { Ok(()) } else { Err(left) }, "map {number}");
             assert!(read[..there] == wanted[..there], "map {number}");
-            // Where reading cannot fault, it is as a slice, too.
+            // Where reading cannot fault, the slice is compared, too.
             match map {
                 Map::Read(map) if left == 0 => assert!(map[..] == wanted, "map {number}"),
                 Map::Write(map) if left == 0 => assert!(map[..] == wanted, "map {number}"),

@@ -49,12 +49,12 @@ fn nanosleep_is_interrupted_by_a_signal() {
     in_child(|| unsafe {
         let alarm = action(Disposition::Handler(nothing), SaFlags::empty());
         check!(syscall::rt_sigaction(Signal::ALRM, Some(&alarm)).is_ok());
-        // Again and again: the first may come before the sleep.
+        // The timer repeats, because the first signal may arrive before the sleep.
         let every = [0_i64, 10_000, 0, 10_000];
         check!(sc::syscall!(SETITIMER, kernel::ITIMER_REAL, every.as_ptr(), 0) == 0);
         let span = Timespec { sec: 1_000_000, nsec: 0 };
         check!(syscall::nanosleep(span) == Err(Errno::EINTR));
-        // As a point in time this one would be over: it is a span from now on.
+        // As an absolute time this would be in the past. `nanosleep` takes a duration.
         let now = syscall::clock_gettime(ClockId::Monotonic)?;
         let span = Timespec { sec: now.sec / 2, nsec: 0 };
         check!(syscall::nanosleep(span) == Err(Errno::EINTR));

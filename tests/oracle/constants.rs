@@ -1,9 +1,9 @@
 //! The values of flags and of other constants.
 //!
-//! The crate takes them from linux-raw-sys, which is generated from the kernel's headers. The oracle is libc,
-//! whose values are written by hand; rustix would be no oracle, because it takes its values from
-//! linux-raw-sys. What libc does not have is written here as a number, from the kernel's headers
-//! in `include/uapi`.
+//! The crate takes them from linux-raw-sys, which is generated from the kernel's headers. The
+//! oracle is libc, whose values are written by hand. rustix would be no oracle, because it takes
+//! its values from linux-raw-sys, too. A constant that libc lacks is given as the number in the
+//! kernel's headers (`include/uapi`).
 
 use super::*;
 use baremap::syscall::{

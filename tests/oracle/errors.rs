@@ -9,7 +9,7 @@ fn names_and_texts_of_errors() {
         let ours = Errno::new(number);
         let oracle = syscalls::Errno::new(number.into());
         assert_eq!(ours.number(), number);
-        // Above 133 the oracle has errors that the kernel keeps to itself.
+        // Above 133, the oracle has errors that the kernel uses only internally.
         if number <= 133 || ours.name().is_some() {
             assert_eq!(ours.name(), oracle.name(), "{number}");
             assert_eq!(ours.text(), oracle.description(), "{number}");

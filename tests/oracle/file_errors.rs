@@ -291,7 +291,7 @@ fn calls_on_paths_refuse_what_the_kernel_refuses() {
     );
 
     let (keep, swap) = (kernel::RENAME_NOREPLACE, kernel::RENAME_EXCHANGE);
-    // The directory's descriptor is of no account to an absolute path.
+    // An absolute path makes the directory's descriptor irrelevant.
     let elsewhere = c"/proc/baremap-oracle";
     refused(
         "renameat2",

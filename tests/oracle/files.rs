@@ -18,7 +18,7 @@ fn openat_opens_as_it_is_told() {
     ];
     for (name, flags) in table {
         let bits = rustix::fs::OFlags::from_bits_retain(flags.bits());
-        // A mode of which the umask takes some: the same for both.
+        // The umask removes some bits of each mode, for both libraries.
         for mode in [0o600, 0o777, 0o4666] {
             let path = c(name);
             let ours =
@@ -26,7 +26,7 @@ fn openat_opens_as_it_is_told() {
             let _ = fs::remove_file(files.scratch.path("new"));
             let oracle = rustix::fs::openat(rustix(files.dir()), &*path, bits, mode.into());
             let _ = fs::remove_file(files.scratch.path("new"));
-            // A file system may have no nameless files; then neither has any.
+            // If the file system has no unnamed files, both fail.
             let (ours, oracle) = match (ours, number_of(oracle)) {
                 (Ok(ours), Ok(oracle)) => (ours, oracle),
                 (ours, oracle) => {
@@ -43,7 +43,7 @@ fn openat_opens_as_it_is_told() {
         }
     }
 
-    // TRUNC, and a path from the working directory.
+    // With TRUNC, and with a path relative to the working directory.
     let path = c(files.scratch.path("file"));
     let fd = syscall::open(&path, OFlags::WRONLY | OFlags::TRUNC, Mode::empty()).unwrap();
     assert_eq!(syscall::write(fd.as_fd(), b"short"), Ok(5));
@@ -52,8 +52,8 @@ fn openat_opens_as_it_is_told() {
 
 #[test]
 fn close_and_drop_close() {
-    // A pipe ends when nobody can write to it any more. In a copy: another test's copy may
-    // hold an end of a pipe that is made here.
+    // A pipe ends when its last writer is closed. A child of another test may inherit a pipe that
+    // is created in this process, so the pipe is created in a child.
     for dropped in [false, true] {
         in_child(|| unsafe {
             let mut ends = [0_i32; 2];
@@ -74,7 +74,7 @@ fn close_and_drop_close() {
 
 #[test]
 fn a_pipe_that_nobody_reads_is_broken() {
-    // In a copy: another test's copy may hold an end of a pipe that is made here.
+    // A child of another test may inherit a pipe that is created in this process.
     in_child(|| unsafe {
         let mut ends = [0_i32; 2];
         check!(sc::syscall!(PIPE2, ends.as_mut_ptr(), 0) == 0);
@@ -133,7 +133,7 @@ fn offsets_beyond_4_gib() {
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(&bytes, b"nea", "not written at the offset less its top");
 
-    // Where the data are, and where the holes: as the file system says, to both.
+    // The file system decides what is data and what is a hole.
     use rustix::fs::SeekFrom;
     let starts = [0, 1, 5, 4096, 1 << 20, 1 << 32, FAR - 1, FAR, FAR + 2];
     for at in starts {
@@ -246,7 +246,7 @@ fn sync_file_range_writes_what_was_changed() {
     let file = scratch.open_file("file", vec![1; 1 << 20]);
     let fd = lend(number(&file));
     let all = SyncFileRangeFlags::WRITE | SyncFileRangeFlags::WAIT_AFTER;
-    // By memory alone there is nothing to be written.
+    // A file system in memory has nothing to write back.
     let disk = fs::metadata(scratch.path("")).unwrap().dev() >> 8 != 0;
     let dirty = || syscall::cachestat(fd, 0, 0).unwrap().dirty;
     if disk {

@@ -66,26 +66,26 @@ mod raw_calls;
 mod signals;
 mod stat;
 
-/// A number that no descriptor has: above every limit on their count.
+/// A number that no descriptor has, above every limit on the number of descriptors.
 const BAD: RawFd = i32::MAX;
 
 /// A number that no process has.
 const NOBODY: Pid = i32::MAX;
 
-/// An address that the kernel gives to nobody who does not insist.
+/// An address at which the kernel maps nothing without `MAP_FIXED`.
 const NOWHERE: *mut u8 = ptr::without_provenance_mut(4096);
 
-/// Descriptors of every kind, for calls that refuse some of them.
+/// Descriptors of every kind, for calls that reject some of them.
 struct Files {
     scratch: Scratch,
-    /// `file`, of ten bytes, opened in three ways and as a path only.
+    /// `file`, of ten bytes, opened in three ways and with `O_PATH`.
     read: File,
     write: File,
     both: File,
     path: File,
-    /// The directory that holds `file`, `link` to it, `loop` to itself, and `sub/inner`.
+    /// The directory that contains `file`, `link` to it, `loop` to itself, and `sub/inner`.
     dir: File,
-    /// An empty pipe whose ends do not wait.
+    /// An empty pipe whose ends do not block.
     pipe: (PipeReader, PipeWriter),
     null: File,
     full: File,
@@ -123,13 +123,14 @@ impl Files {
         }
     }
 
-    /// Its descriptor, of which the tables of paths are full.
+    /// Returns the directory's descriptor.
     fn dir(&self) -> RawFd {
         number(&self.dir)
     }
 }
 
-/// A descriptor's number. (The trait is this crate's own or the standard library's.)
+/// Returns a descriptor's number. The library's own trait may be another one than the standard
+/// library's.
 fn number(file: &impl std::os::fd::AsRawFd) -> RawFd {
     std::os::fd::AsRawFd::as_raw_fd(file)
 }
@@ -152,18 +153,18 @@ fn page() -> usize {
     rustix::param::page_size()
 }
 
-/// What a register says, by the rule of syscall(2).
+/// Returns the result in a register, by the rule of syscall(2).
 fn outcome(register: usize) -> Result<usize, Errno> {
     let signed = register as isize;
     if (-4095..0).contains(&signed) { Err(Errno::new(-signed as u16)) } else { Ok(register) }
 }
 
-/// The numbers of rustix's errors are those of ours.
+/// Converts an error of rustix.
 fn number_of<T>(result: rustix::io::Result<T>) -> Result<T, Errno> {
     result.map_err(|error| Errno::new(error.raw_os_error() as u16))
 }
 
-/// Makes the call of each row both ways: both must fail, with that errno.
+/// Makes the call of each row with both libraries. Both must fail with the row's error.
 fn refused<A: Copy, T>(
     call: &str,
     table: &[(&str, Errno, A)],
@@ -178,7 +179,7 @@ fn refused<A: Copy, T>(
     }
 }
 
-/// Pages of memory that belong to one test. Made and given back by the oracle.
+/// Pages of memory that belong to one test, mapped and unmapped by the oracle.
 struct Region(*mut u8, usize);
 
 impl Region {
@@ -186,7 +187,7 @@ impl Region {
         Region::flags(pages, rustix::mm::MapFlags::PRIVATE)
     }
 
-    /// Of which a copy of the process sees what the process writes.
+    /// Maps pages that the process shares with its children.
     fn shared(pages: usize) -> Region {
         Region::flags(pages, rustix::mm::MapFlags::SHARED)
     }
@@ -228,6 +229,7 @@ impl Drop for Region {
     }
 }
 
+/// Returns a file in memory, created by the oracle.
 fn memfd(name: &str, length: u64) -> std::os::fd::OwnedFd {
     let fd = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC).unwrap();
     rustix::fs::ftruncate(&fd, length).unwrap();

@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// The number of an error that came from the kernel.
+/// Converts an error that came from the kernel.
 fn of_memmap2<T>(result: std::io::Result<T>) -> Result<T, Errno> {
     result.map_err(|error| Errno::new(error.raw_os_error().unwrap() as u16))
 }
 
-/// What both ways map of a file.
+/// The results of both libraries.
 type Both = (Result<baremap::map::MmapRaw, Errno>, std::io::Result<memmap2::MmapRaw>);
 
 fn both_ways(file: &File, offset: u64, len: Option<usize>) -> Both {
@@ -36,11 +36,11 @@ fn a_mapping_has_the_contents_of_the_oracles() {
         (0, Some(page)),
         (page, Some(page + 1)),
         (2 * page, Some(page + 100)),
-        // Not from the start of a page.
+        // These offsets are not page-aligned.
         (1, None),
         (page + 5, Some(page)),
         (3 * page + 99, None),
-        // Longer than the file: to the end of its last page.
+        // A length past the end of the file reaches to the end of its last page.
         (3 * page, Some(page)),
     ];
     for (offset, len) in table {
@@ -67,7 +67,7 @@ fn a_mapping_of_nothing_is_empty() {
     for (file, offset, len) in
         [(&full, 0, Some(0)), (&full, page(), None), (&empty, 0, None), (&empty, 0, Some(0))]
     {
-        // Versions of the oracle differ in what they make of it: only ours is looked at.
+        // Versions of memmap2 differ in this case, so only the library's result is checked.
         let ours = both_ways(file, offset as u64, len).0.unwrap();
         assert_eq!((ours.len(), ours.is_empty()), (0, true));
         assert!(!ours.as_ptr().is_null());
@@ -100,7 +100,7 @@ fn a_mapping_is_refused_as_the_oracles_is() {
     let ours = MmapOptions::new().map_raw_read_only(BAD);
     assert_eq!(ours.map(drop), Err(Errno::EBADF));
 
-    // Beyond the end both refuse, but the oracle's error is not the kernel's.
+    // Both reject an offset past the end, but the error of memmap2 does not come from the kernel.
     let (ours, oracle) = both_ways(&files.read, page() as u64, None);
     assert_eq!(ours.map(drop), Err(Errno::EINVAL));
     assert_eq!(oracle.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
@@ -118,7 +118,7 @@ fn what_is_written_to_a_mapping_is_in_the_file_and_in_the_oracles() {
     let offset = page() as u64;
     let ours = MmapOptions::new().offset(offset).map_raw(lend(number(&file))).unwrap();
     let oracle = memmap2::MmapOptions::new().map_raw(&file).unwrap();
-    // It lives on without the descriptor.
+    // The mapping does not need the descriptor.
     drop(file);
     // SAFETY: no reference to the memory is made.
     unsafe {
@@ -134,7 +134,7 @@ fn what_is_written_to_a_mapping_is_in_the_file_and_in_the_oracles() {
 fn a_mapping_ends_with_its_owner() {
     let file = memfd("mapped", 2 * page() as u64);
     let fd = lend(number(&file));
-    // In a copy: here another thread may map what is given back.
+    // In a child, in which no other thread maps anything at the address.
     in_child(|| {
         let map = MmapOptions::new().map_raw_read_only(fd)?;
         let mapped = |at: *const u8| {

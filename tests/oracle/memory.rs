@@ -4,7 +4,7 @@
 
 use super::*;
 
-/// A file in memory, made by the oracle.
+/// A shared mapping shows the file, and a private one keeps its own contents.
 #[test]
 fn a_shared_mapping_is_the_file_and_a_private_one_is_not() {
     let scratch = Scratch::new("shared");
@@ -49,7 +49,7 @@ fn a_mapping_beyond_4_gib_of_a_file_has_the_right_page() {
 #[test]
 fn munmap_leaves_nothing() {
     let region = Region::anonymous(3);
-    // In a copy: here another thread may map what is given back.
+    // In a child, in which no other thread maps anything at the address.
     in_child(|| unsafe {
         check!(syscall::munmap(region.page(1), page()) == Ok(()));
         let mut byte = [0_u8];
@@ -59,7 +59,7 @@ fn munmap_leaves_nothing() {
         check!(mapped(0, &mut byte) == Ok(0));
         check!(mapped(1, &mut byte) == Err(Errno::ENOMEM));
         check!(mapped(2, &mut byte) == Ok(0));
-        // Pages without a mapping are no error.
+        // Unmapping pages that are not mapped is not an error.
         check!(syscall::munmap(region.page(0), 3 * page()) == Ok(()));
         check!(mapped(2, &mut byte) == Err(Errno::ENOMEM));
         Ok(())
@@ -72,7 +72,7 @@ fn mprotect_decides_who_may_read_and_write() {
     region.put(0, 1);
     let file = memfd("target", 0);
     let fd = lend(number(&file));
-    // The kernel finds out what a process may do with a page, and faults for nobody.
+    // The kernel checks the access, and returns an error instead of raising a signal.
     let readable = |index| unsafe { syscall::pwrite_raw(fd, region.page(index), 1, 0) };
     let writable =
         |index| unsafe { outcome(sc::syscall!(PREAD64, number(&file), region.page(index), 1, 0)) };
@@ -105,13 +105,13 @@ fn mremap_keeps_the_contents() {
     assert_eq!(moved, Ok(to));
     assert_eq!([0, 1, 2, 3].map(|index| target.get(index)), [5, 6, 0, 9]);
 
-    // Shrinking stays in place whatever the flags.
+    // A mapping shrinks in place, whatever the flags.
     let shorter =
         unsafe { syscall::mremap(to, 3 * page, 3 * page, MremapFlags::empty(), ptr::null_mut()) };
     assert_eq!(shorter, Ok(to));
     assert_eq!(target.get(1), 6);
 
-    // An old length of zero: a second mapping of the same pages.
+    // With an old length of zero, the pages are mapped a second time.
     let shared = Region::shared(1);
     shared.put(0, 1);
     let (may, null) = (MremapFlags::MAYMOVE, ptr::null_mut());
@@ -131,7 +131,7 @@ fn madvise_gives_pages_up() {
     unsafe { syscall::madvise(region.page(1), page(), Advice::DONTNEED).unwrap() };
     assert_eq!([0, 1, 2].map(|index| region.get(index)), [1, 0, 1]);
 
-    // WIPEONFORK: the copy finds zeros.
+    // With WIPEONFORK, the child finds zeros.
     unsafe { syscall::madvise(region.page(2), page(), Advice::WIPEONFORK).unwrap() };
     in_child(|| {
         check!([0, 1, 2].map(|index| region.get(index)) == [1, 0, 0]);
@@ -144,7 +144,7 @@ fn madvise_gives_pages_up() {
 fn locked_pages_cannot_be_invalidated() {
     let file = memfd("locked", page() as u64);
     let region = Region::of(number(&file), 1, rustix::mm::ProtFlags::READ);
-    // Whether a page is locked, found out by msync(2): EBUSY.
+    // Returns whether a page is locked: msync(2) then fails with EBUSY.
     let locked = || {
         let result = unsafe { sc::syscall!(MSYNC, region.0, page(), kernel::MS_INVALIDATE) };
         outcome(result) == Err(Errno::EBUSY)
@@ -176,7 +176,7 @@ fn mincore_tells_touched_pages_from_others() {
     let file = memfd("pages", 4 * page() as u64);
     let region = Region::of(number(&file), 4, rustix::mm::ProtFlags::READ);
     rustix::io::pwrite(rustix(number(&file)), b"x", 2 * page() as u64).unwrap();
-    // One byte more than there are pages, which must stay as it is.
+    // The last byte is past the number of pages, and must not change.
     let (mut ours, mut oracle) = ([0xee; 5], [0xee; 5]);
     syscall::mincore(region.0, 4 * page(), &mut ours).unwrap();
     let result = unsafe { sc::syscall!(MINCORE, region.0, 4 * page(), oracle.as_mut_ptr()) };
@@ -208,6 +208,6 @@ fn a_memfd_has_its_name_and_its_flags() {
 #[test]
 fn the_page_size_is_the_kernels() {
     assert_eq!(syscall::page_size(), page());
-    // Found once, remembered after.
+    // The page size is determined once, and then remembered.
     assert_eq!(syscall::page_size(), page());
 }

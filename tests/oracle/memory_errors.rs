@@ -111,7 +111,8 @@ fn mmap_that_may_not_replace_changes_nothing() {
     }
     assert_eq!([0, 1, 2].map(|index| region.get(index)), [7, 8, 9]);
 
-    // Where nothing is, it succeeds. Only a process of one thread knows of such a place.
+    // The call succeeds where nothing is mapped. Only a process with one thread can know of such an
+    // address.
     in_child(|| unsafe {
         let (hole, length) = (region.page(1), page());
         check!(sc::syscall!(MUNMAP, hole, length) == 0);
@@ -185,7 +186,7 @@ fn calls_on_ranges_refuse_what_the_kernel_refuses() {
             ("old length 0, private", Errno::EINVAL, (at, 0, page, may, 0)),
             ("nothing there", Errno::EFAULT, (nowhere, page, 2 * page, may, 0)),
             ("no room, may not move", Errno::ENOMEM, (at, page, 2 * page, 0, 0)),
-            // As much as there are addresses, of which this program has some already.
+            // The length is that of the address space, of which this program uses a part.
             ("huge", Errno::ENOMEM, (at, page, (1 << 47) - (1 << 20), may, 0)),
         ],
         |(at, old, new, flags, to)| unsafe {
@@ -262,7 +263,7 @@ fn calls_on_ranges_refuse_what_the_kernel_refuses() {
         |(at, length)| syscall::mincore(at as *const u8, length, &mut [0]),
         |(at, length)| unsafe { sc::syscall!(MINCORE, at, length, [0_u8].as_mut_ptr()) },
     );
-    // Ours finds by itself that there is no room; the kernel only that there is no memory.
+    // The library checks the length of the buffer. The kernel checks only its address.
     for length in [page + 1, 2 * page, none] {
         assert_eq!(syscall::mincore(region.0, length, &mut [0]), Err(Errno::EFAULT), "{length}");
     }

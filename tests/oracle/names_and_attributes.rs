@@ -167,7 +167,7 @@ fn modes_and_owners_are_set() {
         assert_eq!(syscall::fchmod(lend(number(&file)), Mode::from_bits_retain(mode)), Ok(()));
         assert_eq!(look("ours").2, mode, "whatever the umask");
     }
-    // Root may give files away, others may not: what the oracle may, we may.
+    // Only root may change the owner of a file. Both libraries must get the same result.
     let table = [(None, None), (Some(12345), None), (None, Some(54321)), (Some(1), Some(2))];
     let oracle = scratch.open_file("oracle", "");
     fs::set_permissions(

@@ -118,7 +118,7 @@ fn calls_on_processes_refuse_what_the_kernel_refuses() {
         |flags| unsafe { syscall::clone(CloneFlags::from_bits_retain(flags), None) },
         |flags| unsafe { sc::syscall!(CLONE, flags, 0, 0, 0, 0) },
     );
-    // Ours alone: two processes on one stack.
+    // Only the library's call is made, which must reject two processes on one stack.
     let shared = unsafe { syscall::clone(CloneFlags::VM, None) };
     assert_eq!(shared, Err(Errno::EINVAL));
 }
@@ -146,7 +146,7 @@ fn a_process_and_a_thread_know_their_numbers() {
     assert_eq!(unsafe { told.0.cast::<Pid>().read_volatile() }, pid);
 }
 
-/// Waits without taking the news away, so that the oracle can hear them too.
+/// Waits without reaping the child, so that the oracle can wait for it, too.
 fn wait_twice(pid: Pid) -> (WaitStatus, rustix::process::WaitIdStatus) {
     let flags = WaitFlags::EXITED | WaitFlags::NOWAIT;
     let (who, ours) = syscall::waitid(Some(pid), flags).unwrap().unwrap();
@@ -165,14 +165,15 @@ fn exit_statuses_arrive() {
         assert_eq!(oracle.exit_status(), Some(told), "{status}");
         assert_eq!(oracle.raw_code() as u32, kernel::CLD_EXITED);
     }
-    // The last thread's end is the process's.
+    // The exit of the last thread ends the process.
     let (ours, oracle) = wait_twice(start::<i32>(|| unsafe { syscall::exit(5) }));
     assert_eq!((ours, oracle.exit_status()), (WaitStatus::Exited(5), Some(5)));
 }
 
 #[test]
 fn killing_signals_arrive() {
-    // KILL, and one that this process ignores or handles, set back to what it does.
+    // KILL, and a signal whose default action the child restores, because this process ignores or
+    // handles it.
     for signal in [Signal::KILL, Signal::TERM, Signal::PIPE, Signal::ALRM] {
         let _case = case!(signal);
         let pid = start(|| unsafe {
@@ -186,8 +187,8 @@ fn killing_signals_arrive() {
         assert_eq!(ours, WaitStatus::Killed(signal, false));
         assert_eq!(oracle.terminating_signal(), Some(signal.0 as i32));
     }
-    // Whether there is a core dump is the machine's affair: both say the same. A file that
-    // is left goes with the directory.
+    // Whether a core dump is written depends on the machine. Both libraries must report the same. A
+    // core file is removed with the directory.
     let scratch = Scratch::new("killed");
     let dir = c(scratch.path(""));
     let pid = start(|| unsafe {
@@ -195,7 +196,8 @@ fn killing_signals_arrive() {
         let limit = syscall::prlimit(0, Resource::CORE, None)?;
         let limit = Rlimit { current: limit.maximum, ..limit };
         check!(syscall::prlimit(0, Resource::CORE, Some(limit)).is_ok());
-        // Without the memory: to read that of other tests would bring pages in.
+        // The core dump contains no memory, because reading the memory of other tests would make
+        // pages resident.
         let filter = c"/proc/self/coredump_filter";
         let filter = syscall::open(filter, OFlags::WRONLY, Mode::empty())?;
         check!(syscall::write(filter.as_fd(), b"0") == Ok(1));
@@ -230,7 +232,7 @@ fn a_child_stops_and_goes_on() {
 
 #[test]
 fn any_child_can_be_waited_for() {
-    // In a copy, which has no children that belong to other tests.
+    // In a child, which has no children of other tests.
     in_child(|| {
         check!(syscall::waitid(None, WaitFlags::EXITED) == Err(Errno::ECHILD));
         let pid = start(|| 9);
@@ -257,7 +259,7 @@ fn clone_shares_what_it_is_told() {
         assert_eq!(changed, shared, "{flags:?}");
     }
 
-    // With VFORK the parent goes on only after the copy's end, however long that takes.
+    // With VFORK, the parent continues only after the child's end, however long that takes.
     let told = Region::shared(1);
     let pid = match unsafe { syscall::clone(CloneFlags::VFORK, Some(Signal::CHLD)) }.unwrap() {
         None => {
@@ -270,7 +272,7 @@ fn clone_shares_what_it_is_told() {
     assert_eq!(told.get(0), 1);
     assert_eq!(wait(pid), WaitStatus::Exited(6));
 
-    // Without a signal at its end a copy is no ordinary child: wait(2), `__WALL`.
+    // A child that sends no signal at its end is waited for with `__WALL` only (wait(2)).
     let pid = match unsafe { syscall::clone(CloneFlags::empty(), None) }.unwrap() {
         None => syscall::exit_group(8),
         Some(pid) => pid,
@@ -280,8 +282,9 @@ fn clone_shares_what_it_is_told() {
     assert_eq!(syscall::waitid(Some(pid), all), Ok(Some((pid, WaitStatus::Exited(8)))));
 }
 
-/// On one stack: the copy leaves `clone` and calls `exit_group` before its parent leaves
-/// `clone`. That is refused, or works. In a copy, as a wrong return address is its end.
+/// Parent and child share a stack: the child returns from `clone` and calls `exit_group` before the
+/// parent returns. The call is rejected, or works. It is made in a child, because a wrong return
+/// address would end the process.
 #[test]
 fn clone_with_the_parents_memory_lets_the_parent_go_on() {
     in_child(|| {
@@ -324,7 +327,7 @@ fn getrandom_fills_all_that_it_is_given() {
             let _case = case!(buffer);
             assert_eq!(syscall::getrandom(&mut buffer[1..257], flags), Ok(256), "{flags:?}");
             assert_eq!((buffer[0], buffer[257]), (0, 0), "not beyond");
-            // 32 zeros in a row: one time in 2^256.
+            // 32 zeros in a row have a probability of 2^-256.
             assert!(buffer[1..257].chunks(32).all(|chunk| chunk.iter().any(|&byte| byte != 0)));
         }
         assert_ne!(buffers[0], buffers[1]);

@@ -55,8 +55,7 @@ fn every_raw_argument_arrives_in_its_place() {
     let anything = readable | kernel::PROT_WRITE as usize;
     let end = kernel::SEEK_END as usize;
 
-    // A call, its arguments, and for each of them another value that alone changes the
-    // result.
+    // A call, its arguments, and for each argument another value that alone changes the result.
     let table: &[(&str, usize, &[usize], &[usize])] = &[
         ("getpid", nr::GETPID, &[], &[]),
         ("getpgid", nr::GETPGID, &[me], &[nobody]),

@@ -6,7 +6,7 @@
 
 use super::*;
 
-/// Which signals this thread blocks, by the oracle; bit 0 is signal 1.
+/// Returns the signals that this thread blocks, according to the oracle. Bit 0 is signal 1.
 fn blocked() -> u64 {
     let mut set = 0_u64;
     let to = &raw mut set;
@@ -18,7 +18,7 @@ const fn bit(signal: Signal) -> u64 {
     1 << (signal.0 - 1)
 }
 
-/// What the kernel has for a signal, by the oracle.
+/// Returns the kernel's action for a signal, according to the oracle.
 fn kernels_action(signal: Signal) -> kernel::kernel_sigaction {
     let mut action: kernel::kernel_sigaction = unsafe { mem::zeroed() };
     let to = &raw mut action;
@@ -116,7 +116,7 @@ fn a_handler_runs_with_its_mask() {
     assert_eq!(syscall::raise(mine), Ok(()));
     assert_eq!(MASK.load(SeqCst), outside, "not deferred");
 
-    // RESETHAND: for one signal only.
+    // With RESETHAND, the handler is called for one signal only.
     set.flags = SaFlags::RESETHAND;
     unsafe { syscall::rt_sigaction(mine, Some(&set)) }.unwrap();
     assert_eq!(syscall::raise(mine), Ok(()));
@@ -141,7 +141,7 @@ fn a_handler_is_told_about_the_signal() {
     let seen = kernels_action(signal);
     assert_eq!(seen.sa_flags as u32 & kernel::SA_SIGINFO, kernel::SA_SIGINFO);
     assert_eq!(syscall::raise(signal), Ok(()));
-    // SI_TKILL, sigaction(2).
+    // The code is SI_TKILL (sigaction(2)).
     assert_eq!(TOLD.each_ref().map(|told| told.load(SeqCst)), [41, 41, -6]);
 
     let back = unsafe { syscall::rt_sigaction(signal, None) }.unwrap();
@@ -149,7 +149,8 @@ fn a_handler_is_told_about_the_signal() {
     assert_eq!(function as usize, handler as *const () as usize);
     assert!(back.flags.contains(SaFlags::SIGINFO));
 
-    // What is given back can be set again, and a plain handler does not keep the flag.
+    // The returned action can be set again, and a handler without information does not keep the
+    // flag.
     unsafe extern "C" fn plain(signal: c_int) {
         TOLD[0].store(-signal, SeqCst);
     }
@@ -246,7 +247,7 @@ fn a_handler_runs_on_the_stack_that_was_set() {
         AT.store(&raw const here as usize, SeqCst);
         let Ok(stack) = (unsafe { syscall::sigaltstack(None) }) else { return };
         FLAGS.store(stack.flags.bits(), SeqCst);
-        // It cannot be changed while something runs on it.
+        // The stack cannot be changed while a handler runs on it.
         let Err(errno) = (unsafe { syscall::sigaltstack(Some(&stack)) }) else { return };
         REFUSED.store(errno.number().into(), SeqCst);
     }
@@ -272,7 +273,7 @@ fn a_handler_runs_on_the_stack_that_was_set() {
     assert_eq!(FLAGS.load(SeqCst), SsFlags::ONSTACK.bits());
     assert_eq!(REFUSED.load(SeqCst), u32::from(Errno::EPERM.number()));
 
-    // Without the flag, on the thread's own stack.
+    // Without the flag, the handler runs on the thread's own stack.
     let set = action(set.disposition, SaFlags::empty());
     unsafe { syscall::rt_sigaction(signal, Some(&set)) }.unwrap();
     assert_eq!(syscall::raise(signal), Ok(()));

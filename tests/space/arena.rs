@@ -31,10 +31,10 @@ proptest! {
     }
 }
 
-/// However often it grows, it is one mapping of memory, and one of what is reserved.
+/// An arena that grew often is one mapping of memory, and one of reserved addresses.
 #[test]
 fn an_arena_is_two_mappings() {
-    // Between maps of a file, with which the kernel cannot merge it.
+    // The arena lies between maps of a file, with which the kernel cannot merge it.
     let (page, file) = (page_size(), numbered(1));
     let mut first = Reservation::new(66 * page).unwrap();
     let mut middle = first.split_off(page).unwrap();

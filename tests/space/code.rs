@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `extern "C" fn(i32) -> i32` that adds a number below 100.
+/// Returns the code of `extern "C" fn(i32) -> i32` that adds a number below 100.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn adder(number: u8) -> Vec<u8> {
     if cfg!(target_arch = "x86_64") {
@@ -41,7 +41,7 @@ fn code_is_written_and_then_executed() {
 fn code_is_not_both() {
     let code = CodeMut::new(1).unwrap();
     let start = code.as_ptr();
-    // Called, it is an error before the first instruction.
+    // A call faults before the first instruction.
     // SAFETY: the fault is wanted.
     faults(|| unsafe { mem::transmute::<*const u8, extern "C" fn()>(start)() });
     let code: Code = code.make_exec().unwrap();

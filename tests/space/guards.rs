@@ -1,8 +1,8 @@
-//! Guard pages within a reservation, on kernels that make them without a mapping and on those before 6.13.
+//! Guard pages within a reservation. Linux 6.13 makes them without a mapping of their own.
 
 use super::*;
 
-/// Whether this kernel has guards: 0, or `EINVAL` and nothing else.
+/// Returns whether the kernel has guard pages. If not, the call fails with `EINVAL`.
 fn has_guards() -> bool {
     // SAFETY: for no bytes.
     match unsafe { syscall::madvise(ptr::null_mut(), 0, syscall::Advice::GUARD_INSTALL) } {
@@ -26,7 +26,8 @@ fn guards_make_no_mappings() {
     assert_eq!(count, if has_guards() { 1 } else { 64 });
 }
 
-/// The kernel refuses to make guards of locked memory, as one without guards does.
+/// The kernel makes no guard pages in locked memory, so a mapping is used, as on a kernel without
+/// them.
 #[test]
 fn guards_where_the_kernel_makes_none() {
     let (page, sink) = (page_size(), sink());
@@ -47,7 +48,7 @@ fn guards_where_the_kernel_makes_none() {
     assert_eq!([bytes[0], bytes[page], bytes[2 * page]], [9, 0, 9]);
 }
 
-/// Guards that came with a part are found by whoever owns it later.
+/// A later owner of a part knows the guard pages in it.
 #[test]
 fn guards_go_with_their_pages() {
     let (page, sink) = (page_size(), sink());

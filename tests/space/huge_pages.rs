@@ -1,4 +1,4 @@
-//! Huge pages, and normal ones where there are none.
+//! Huge pages, and normal pages where there are none.
 
 use super::*;
 
@@ -15,14 +15,14 @@ fn huge_pages_or_what_may_become_some() {
         assert_eq!((map.len(), map.as_ptr().addr() % size), (len, 0));
         assert!(map.iter().all(|&byte| byte == 0));
         map.fill(1);
-        // One of both: huge pages, or advised to become some.
+        // The mapping has huge pages, or the advice to use them.
         let flags = ["ht", "hg"].map(|flag| flagged(map.as_ptr(), flag));
         assert!(flags == [true, false] || flags == [false, true], "{flags:?}");
         let length = len.next_multiple_of(if flags[0] { size } else { page_size() });
         let whole = mappings(map.as_ptr(), length);
         assert_eq!(whole.iter().map(|map| map.0.len()).sum::<usize>(), length);
     }
-    // A size of which no system has pages.
+    // No system has pages of this size.
     let map = huge_or_normal(1, 13).unwrap();
     assert_eq!(map.as_ptr().addr() % (1 << 13), 0);
     assert!(huge_or_normal(0, 21).unwrap().is_empty());

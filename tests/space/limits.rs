@@ -1,4 +1,4 @@
-//! What happens at the limits of a process: its address space, its data and the number of its mappings.
+//! Limits of a process: its address space, its data and the number of its mappings.
 
 use super::*;
 
@@ -16,10 +16,11 @@ fn limits_are_errors_and_harm_nothing() {
         let limit = Rlimit { current: in_use(0) + (8 << 20), maximum: u64::MAX };
         syscall::prlimit(0, Resource::AS, Some(limit))?;
         check!(Reservation::new(size).map_err(errno).err() == Some(Errno::ENOMEM));
-        // What is reserved has been counted already.
+        // Reserved addresses already count.
         let bytes = part.commit(0..size)?;
         check!(bytes[0] == 1);
-        // A map is made elsewhere first, for which there is no room: nothing has happened.
+        // The map is made at another address first, for which there is no room, so that nothing has
+        // changed.
         let map = MmapOptions::new().len(16 << 20).map_raw(&file);
         check!(map.map_err(errno).err() == Some(Errno::ENOMEM));
         part.decommit(page..size)?;
@@ -38,7 +39,7 @@ fn limits_are_errors_and_harm_nothing() {
     });
 }
 
-/// With as many mappings as a process can have every call fails, and what it was about stays.
+/// At the limit on the number of mappings, every call fails and leaves its argument unchanged.
 #[test]
 fn too_many_mappings() {
     let page = page_size();
@@ -70,7 +71,7 @@ fn too_many_mappings() {
         // SAFETY: inside the map.
         check!(unsafe { map.as_ptr().read() } == 1);
         drop(fill);
-        // All is well again.
+        // The call succeeds when other mappings have gone.
         let placed = Placed::new(map, &mut *part, 3 * page)?;
         drop(placed);
         let bytes = part.commit(0..8 * page)?;

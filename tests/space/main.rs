@@ -1,8 +1,8 @@
-//! Address space as a tool: reservations, arenas, rings, code, files in memory.
+//! Address space: reservations, placed maps, arenas, rings, code and files in memory.
 //!
-//! What is mapped is asked of the kernel: `/proc/self/maps` and `smaps`, and calls that fail
-//! where nothing is. The tests are threads of one process: each looks at its own ranges. What
-//! ends or limits a process is done in a copy of it, which allocates nothing.
+//! The tests check what is mapped with `/proc/self/maps` and `smaps`, and with calls that fail
+//! where nothing is mapped. They are threads of one process, so each looks at its own ranges. What
+//! ends or limits a process runs in a child, which allocates nothing.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each test looks at its own memory")]
 
@@ -60,10 +60,10 @@ fn fails<T>(result: Result<T, impl Into<Error>>, wanted: Errno) {
 #[track_caller]
 fn faults(body: impl FnOnce()) {
     let end = child(|| {
-        // No core dump of a crash that is wanted.
+        // The expected crash should leave no core dump.
         let none = Rlimit { current: 0, maximum: 0 };
         syscall::prlimit(0, Resource::CORE, Some(none))?;
-        // Not the standard library's handler, which would look for a stack overflow.
+        // The standard library's handler would look for a stack overflow.
         unsafe { syscall::rt_sigaction(Signal::SEGV, Some(&DEFAULT))? };
         body();
         Err(Failure::new("there is no fault"))
@@ -77,7 +77,7 @@ const DEFAULT: syscall::Sigaction = syscall::Sigaction {
     mask: syscall::SigSet::empty(),
 };
 
-/// The mappings of a range, as the kernel lists them: address and length within the range,
+/// Returns the mappings of a range, as the kernel lists them: the addresses within the range, the
 /// permissions, and the file's name.
 fn mappings(start: *const u8, length: usize) -> Vec<(Range<usize>, String, String)> {
     let (start, end) = (start.addr(), start.addr() + length);
@@ -93,7 +93,7 @@ fn mappings(start: *const u8, length: usize) -> Vec<(Range<usize>, String, Strin
     text.lines().filter_map(line).collect()
 }
 
-/// The permissions of each page of a range; nothing where nothing is mapped.
+/// Returns the permissions of each page of a range. A page that is not mapped has none.
 fn permissions(start: *const u8, length: usize) -> Vec<String> {
     let mut pages = vec![String::new(); length / page_size()];
     for (range, permissions, _) in mappings(start, length) {
@@ -104,13 +104,13 @@ fn permissions(start: *const u8, length: usize) -> Vec<String> {
     pages
 }
 
-/// Whether all of a range is mapped, to whatever. Allocates nothing.
+/// Returns whether all of a range is mapped. Allocates nothing.
 fn whole(start: *const u8, length: usize) -> bool {
     // SAFETY: writes nothing back.
     unsafe { syscall::msync(start.cast_mut(), length, MsyncFlags::ASYNC).is_ok() }
 }
 
-/// Whether the kernel can read a byte. Allocates nothing.
+/// Returns whether the kernel can read a byte. Allocates nothing.
 fn readable(sink: &OwnedFd, byte: *const u8) -> bool {
     // SAFETY: the kernel checks the address.
     match unsafe { syscall::pwrite_raw(sink.as_fd(), byte, 1, 0) } {
@@ -120,12 +120,12 @@ fn readable(sink: &OwnedFd, byte: *const u8) -> bool {
     }
 }
 
-/// A file to write bytes to that nobody wants.
+/// Returns a file that takes bytes to be discarded.
 fn sink() -> OwnedFd {
     Memfd::new(c"sink", 1).unwrap().into()
 }
 
-/// A file in memory whose every page has its number, from 1 on.
+/// Returns a file in memory whose pages begin with their number, counted from 1.
 fn numbered(pages: usize) -> Memfd {
     let file = Memfd::new(c"numbered", (pages * page_size()) as u64).unwrap();
     let map = MmapOptions::new().map_raw(&file).unwrap();
@@ -136,7 +136,8 @@ fn numbered(pages: usize) -> Memfd {
     file
 }
 
-/// How much of a limit is in use, in bytes: a word of `/proc/self/statm`. Allocates nothing.
+/// Returns how much of a limit is in use, in bytes: a word of `/proc/self/statm`. Allocates
+/// nothing.
 fn in_use(word: usize) -> u64 {
     let flags = syscall::OFlags::RDONLY | syscall::OFlags::CLOEXEC;
     let file = syscall::open(c"/proc/self/statm", flags, syscall::Mode::empty()).unwrap();

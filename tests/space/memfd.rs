@@ -13,7 +13,7 @@ fn seals_hold() {
     assert!(MmapOptions::new().map_if_safe(&file).is_err_and(|error| error.not_safe()));
     assert_eq!(syscall::pwrite(file.as_fd(), b"hello", 0).unwrap(), 5);
 
-    // Not while somebody could go on writing.
+    // The seal is rejected while a writable mapping exists.
     let map = MmapOptions::new().map_raw(&file).unwrap();
     fails(file.seal(Seals::WRITE), Errno::EBUSY);
     drop(map);
@@ -36,7 +36,7 @@ fn seals_hold() {
 
     let map = MmapOptions::new().map_if_safe(&file).unwrap();
     assert_eq!((map.len() as u64, &map[..6]), (page - 1, &b"hello\0"[..]));
-    // It can be placed, and cannot be written to there either.
+    // The file can be placed, but not written to by the placed map.
     let mut part = Reservation::new(2 * page as usize).unwrap();
     let placed = Placed::new(map, &mut part, page as usize).unwrap();
     assert_eq!(&placed[..5], b"hello");
@@ -54,14 +54,14 @@ fn a_seal_for_the_future() {
     assert_eq!(syscall::pwrite(file.as_fd(), b"J", 0), Err(Errno::EPERM));
     // SAFETY: nobody writes any more.
     assert_eq!(unsafe { Mmap::map(&file).unwrap() }[..], [8]);
-    // Whoever had it can write: it is not safe.
+    // A file that others may write to is not safe to map.
     file.seal(Seals::SHRINK | Seals::GROW).unwrap();
     assert!(MmapOptions::new().map_if_safe(&file).is_err_and(|error| error.not_safe()));
 }
 
 #[test]
 fn seals_that_are_refused() {
-    // Made without being sealable, or no such file at all.
+    // Files that cannot be sealed.
     let plain = syscall::memfd_create(c"plain", syscall::MemfdFlags::CLOEXEC).unwrap();
     let plain = Memfd::from(plain);
     assert_eq!(plain.seals().unwrap(), Seals::SEAL);
@@ -94,7 +94,7 @@ fn processes_share_anonymous_memory() {
     assert!(MmapRaw::map_anon_shared(0).unwrap().is_empty());
     fails(MmapRaw::map_anon_shared(usize::MAX), Errno::EOVERFLOW);
 
-    // Private memory is the child's own.
+    // Private memory is not shared with a child.
     let mut private = MmapMut::map_anon(1).unwrap();
     in_child(|| {
         private[0] = 1;

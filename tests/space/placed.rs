@@ -9,7 +9,7 @@ fn placed_maps_are_what_they_were() {
     let mut part = Reservation::new(8 * page).unwrap();
     let base = part.as_ptr();
 
-    // From the middle of a page of the file on.
+    // The map begins in the middle of a page of the file.
     let offset = page as u64 + 10;
     let map = MmapOptions::new().offset(offset).len(page).map_raw(&file).unwrap();
     // SAFETY: inside the map.
@@ -22,7 +22,7 @@ fn placed_maps_are_what_they_were() {
     drop(placed);
     assert_eq!(permissions(base, 8 * page), ["---p"; 8]);
 
-    // What is written goes to the file, or not, as before.
+    // A shared map writes to the file, and a copy does not, as before.
     // SAFETY: nobody else uses the file.
     let copy = unsafe { MmapOptions::new().map_copy(&file).unwrap() };
     let mut placed = Placed::new(copy, &mut part, 0).unwrap();
@@ -51,7 +51,7 @@ fn a_placed_map_may_own_its_reservation() {
     assert_eq!(permissions(base, 4 * page), ["---p", "---p", "rw-p", "rw-p"]);
     first.merge(second.into_reservation().unwrap()).unwrap();
     assert_eq!(permissions(base, 4 * page), ["---p"; 4]);
-    // Dropped together, in a copy where nobody else maps anything.
+    // Both are dropped together, in a child in which no other thread maps anything.
     in_child(|| {
         let map = MmapMut::map_anon(page)?;
         let placed = Placed::new(map, first, 0)?;
@@ -77,15 +77,15 @@ fn what_cannot_be_placed_comes_back() {
         assert_eq!((map[0], map.len()), (42, pages * page));
         assert!(part.commit(0..2 * page).unwrap().iter().all(|&byte| byte == 1));
     }
-    // No bytes are placed anywhere, and replace nothing.
+    // An empty map is placed nowhere, and replaces nothing.
     let placed = Placed::new(MmapMut::map_anon(0).unwrap(), &mut part, 7).unwrap();
     assert!(placed.is_empty());
     drop(placed);
     assert!(part.commit(0..2 * page).unwrap().iter().all(|&byte| byte == 1));
 }
 
-/// The kernel moves one mapping, and some kernels find out that there are more when they have
-/// unmapped what was in the way, and some move them all, or half of them.
+/// The kernel moves one mapping at a time. Some kernels notice several mappings only after they
+/// have unmapped the destination, and some move all or a part of them.
 #[test]
 fn a_map_of_several_mappings_stays_where_it_is() {
     let page = page_size();
@@ -103,14 +103,14 @@ fn a_map_of_several_mappings_stays_where_it_is() {
         assert_eq!((map.as_ptr(), map.len()), (before, 4 * page));
         assert!(map.iter().all(|&byte| byte == 7));
         assert!(part.commit(0..6 * page).unwrap().iter().all(|&byte| byte == 1));
-        // Alike again they are one.
+        // With equal advice, the kernel merges the mappings.
         map.advise(Advice::DoFork).unwrap();
         assert_eq!(Placed::new(map, part, page).unwrap()[4 * page - 1], 7);
     }
 }
 
-/// A move that failed may have left a hole, and what is there now may be somebody else's:
-/// of that, nothing belongs to the reservation any more.
+/// A failed move may have left a hole, in which another thread may have mapped something. The
+/// reservation gives up these addresses.
 #[test]
 fn what_may_be_somebody_elses_is_given_up() {
     let page = page_size();
@@ -132,7 +132,7 @@ fn what_may_be_somebody_elses_is_given_up() {
     });
 }
 
-/// A forgotten map is not what `commit` gives a slice of.
+/// `commit` does not return a slice of a forgotten map.
 #[test]
 fn a_forgotten_map_is_replaced() {
     let page = page_size();
@@ -149,7 +149,7 @@ fn a_forgotten_map_is_replaced() {
     assert_eq!((map[0], map[page]), (1, 2));
 }
 
-/// Another thread asks for those very addresses all the time, and never gets one.
+/// Another thread requests these addresses all the time, and never gets one.
 #[test]
 fn there_is_never_a_hole() {
     let page = page_size();

@@ -1,4 +1,4 @@
-//! Reservations, against a plain model and what the kernel lists.
+//! Reservations, against a plain model and the kernel's list of mappings.
 
 use super::*;
 
@@ -9,13 +9,13 @@ enum Page {
     Guard,
 }
 
-/// What is done to a part, which is told by a number, with numbers that say where.
+/// An operation on a part, with numbers that select the position.
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Range<usize>, u8),
     Decommit(Range<usize>),
     Guard(Range<usize>),
-    /// Place a map of a file or of memory at a page, and drop it, forget it, or copy.
+    /// Places a map of a file or of memory at a page, and drops, forgets or copies it.
     Place(usize, usize, bool, bool),
     Split(usize),
     Merge(usize),
@@ -25,7 +25,7 @@ enum Step {
 const PAGES: usize = 12;
 
 fn step() -> impl Strategy<Value = (usize, Step)> {
-    // Ranges go beyond the end at times, and may be backwards.
+    // Some ranges reach past the end, and some are reversed.
     let bytes = (0..PAGES * 4096 + 9, 0..PAGES * 4096 + 9).prop_map(|(a, b)| a..b);
     let pages = || (0..PAGES + 1, 0..PAGES + 1).prop_map(|(a, b)| a..b);
     let step = prop_oneof![
@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
     (any::<usize>(), step)
 }
 
-/// A plain model: what each page is, and what its bytes are.
+/// A plain model: the state and the contents of each page.
 struct Model {
     base: usize,
     pages: Vec<Page>,
@@ -49,7 +49,7 @@ struct Model {
 }
 
 impl Model {
-    /// Pages that are not memory are zero when they become memory.
+    /// Sets the state of pages. Pages that become memory are zero.
     fn set(&mut self, pages: Range<usize>, state: Page) {
         for page in pages {
             self.pages[page] = state;
@@ -135,7 +135,7 @@ fn drive(steps: Vec<(usize, Step)>) {
                 } else {
                     fails(result, Errno::EINVAL);
                 }
-                // Half of a page cannot be either.
+                // A half of a page cannot be decommitted either.
                 fails(part.decommit(1..page), Errno::EINVAL);
             }
             Step::Place(at, count, of_file, forget) => {
@@ -174,7 +174,7 @@ fn drive(steps: Vec<(usize, Step)>) {
                         assert_eq!(map.len(), count * page);
                     }
                 }
-                // What was forgotten is replaced when the part is next used.
+                // A forgotten map is replaced when the part is used again.
                 part.decommit(0..0).unwrap();
             }
             Step::Split(at) => match part.split_off(at * page) {
@@ -244,7 +244,7 @@ fn a_reservation_takes_addresses_and_nothing_else() {
     assert!(!flagged(committed, "ac"), "decommitted pages are counted as memory");
     assert_eq!(mappings(all.as_ptr(), size).len(), 1);
 
-    // More than there can be is refused when it is committed.
+    // More than the system can provide is rejected by `commit`.
     let mode = fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap();
     let result = all.commit(0..size).map(drop);
     match mode.trim() {
@@ -283,7 +283,7 @@ fn aligned_addresses() {
     }
 }
 
-/// What was reserved beside aligned addresses is free again.
+/// Aligning the addresses leaves nothing reserved beside them.
 #[test]
 fn aligned_addresses_leave_no_others() {
     in_child(|| {

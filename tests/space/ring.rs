@@ -16,7 +16,7 @@ proptest! {
         let (mut model, mut next) = (VecDeque::new(), 0u32);
         for (write, count) in steps {
             if write {
-                // Numbers that are not the same from one round to the next.
+                // Numbers that differ from round to round.
                 let bytes: Vec<u8> = (0..count).map(|_| { next += 1; (next % 251) as u8 }).collect();
                 let written = ring.push(&bytes);
                 prop_assert_eq!(written, count.min(capacity - model.len()));
@@ -84,7 +84,7 @@ fn a_child_has_no_ring() {
     faults(|| unsafe { _ = bytes.read_volatile() });
     let mut ring = mem::ManuallyDrop::new(ring);
     in_child(|| {
-        // Something else is mapped there by now, and is not taken away with the ring.
+        // Another mapping has taken the addresses, and is not unmapped with the ring.
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
         let (wish, prot) = (bytes.cast_mut(), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a wish replaces nothing.

@@ -86,7 +86,7 @@ impl Ring {
 
         let mut here = Arena::new(1)?;
         here.resize(1)?;
-        // SAFETY: the arena owns the page, and its contents in a child are what `is_here` relies
+        // SAFETY: the arena owns the page, and its contents in a child are what `is_accessible` relies
         // on.
         unsafe { syscall::madvise(here.as_mut_ptr(), here.len(), syscall::Advice::WIPEONFORK)? };
         here[0] = 1;
@@ -111,8 +111,10 @@ impl Ring {
         self.len == 0
     }
 
-    /// Returns whether this is the process that created the ring.
-    fn is_here(&self) -> bool {
+    /// Returns whether the memory of the ring exists in this process: `false` in a child of the
+    /// process that created the ring, where reading and writing panic.
+    #[must_use]
+    pub fn is_accessible(&self) -> bool {
         self.here[0] == 1
     }
 
@@ -124,7 +126,7 @@ impl Ring {
     /// Panics in a child of the process that created the ring.
     #[must_use]
     pub fn readable(&self) -> &[u8] {
-        assert!(self.is_here(), "a child does not have its parent's ring");
+        assert!(self.is_accessible(), "a child does not have its parent's ring");
         let start = self.halves[0].as_ptr().wrapping_add(self.start);
         // SAFETY: the slice begins in the first half and is at most one half long, so that it is
         // mapped. Only `&mut self` changes it.
@@ -153,7 +155,7 @@ impl Ring {
     ///
     /// Panics in a child of the process that created the ring.
     pub fn writable(&mut self) -> &mut [u8] {
-        assert!(self.is_here(), "a child does not have its parent's ring");
+        assert!(self.is_accessible(), "a child does not have its parent's ring");
         let room = self.capacity() - self.len;
         let mut end = self.start + self.len;
         if end >= self.capacity() {
@@ -199,7 +201,7 @@ fn remapped() {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        if self.is_here() {
+        if self.is_accessible() {
             // SAFETY: the halves are not used again.
             unsafe { ManuallyDrop::drop(&mut self.halves) };
         }

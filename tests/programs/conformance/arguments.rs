@@ -1,12 +1,12 @@
-//! Raw calls with none to six arguments. Each argument has an effect of its own, so that
-//! two of them cannot be exchanged unseen.
+//! Raw calls with zero to six arguments. Each argument has an effect of its own, so that two
+//! exchanged arguments are noticed.
 
 use super::*;
 use baremap::fd::IntoRawFd;
 use baremap::syscall::{MremapFlags, Resource};
 use linux_raw_sys::general::{__NR_copy_file_range, F_GETFD};
 
-/// In a process with one thread both are one number, which is not zero.
+/// In a process with one thread, both numbers are equal, and not zero.
 fn none() -> Outcome {
     // SAFETY: touches no memory.
     let (process, thread) = unsafe { (raw::syscall0(nr::getpid), raw::syscall0(nr::gettid)) };
@@ -15,7 +15,7 @@ fn none() -> Outcome {
     same(process, syscall::getpid() as usize)
 }
 
-/// Of three descriptors the middle one is closed.
+/// Closes the middle one of three descriptors.
 fn one() -> Outcome {
     let fds = [memory()?, memory()?, memory()?].map(IntoRawFd::into_raw_fd);
     // SAFETY: the descriptor is nobody's any more.
@@ -30,7 +30,7 @@ fn one() -> Outcome {
     fails(close(-1), Errno::EBADF)
 }
 
-/// Of four pages the second and third are unmapped.
+/// Unmaps the second and the third of four pages.
 fn two() -> Outcome {
     let pages = Pages::zeros(4)?;
     // SAFETY: the pages are this function's own.
@@ -39,7 +39,7 @@ fn two() -> Outcome {
     same([0, 1, 2, 3].map(|n| readable(pages.page(n))), [true, false, false, true])
 }
 
-/// Of four pages the second and third become read-only.
+/// Makes the second and the third of four pages read-only.
 fn three() -> Outcome {
     let pages = Pages::zeros(4)?;
     let (at, prot) = (pages.page(1) as usize, ProtFlags::READ.bits() as usize);
@@ -49,7 +49,7 @@ fn three() -> Outcome {
     same([0, 1, 2, 3].map(|n| writable(pages.page(n))), [true, false, false, true])
 }
 
-/// A descriptor, an address, a count.
+/// The arguments are a descriptor, an address and a count.
 fn three_of_write() -> Outcome {
     let fd = memory()?;
     let text = b"abcdefgh";
@@ -62,7 +62,7 @@ fn three_of_write() -> Outcome {
     same(&back, b"cdefg\0\0\0")
 }
 
-/// The flags make a file, or refuse one that exists; the mode is its own.
+/// The flags create a file, or reject an existing one. The mode differs from all other arguments.
 fn four_of_openat() -> Outcome {
     let name = Name::new(c"conformance mode");
     let flags = (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL).bits() as usize;
@@ -78,7 +78,7 @@ fn four_of_openat() -> Outcome {
     same(stat.permissions(), Mode::RUSR | Mode::XUSR)
 }
 
-/// The third argument is the new limit, the fourth has the old one written to.
+/// The third argument is the new limit, and the fourth receives the old one.
 fn four_of_prlimit64() -> Outcome {
     let before = syscall::prlimit(0, Resource::CORE, None)?;
     let new = [before.current.min(1), before.maximum];
@@ -104,7 +104,7 @@ fn four_of_pread64() -> Outcome {
     same(&back, b"-efg----")
 }
 
-/// Two pages become three, at an address of the caller's choice.
+/// Moves two pages to a fixed address, where they become three.
 fn five() -> Outcome {
     let room = Pages::reserve(6)?;
     let old = Pages::zeros(3)?;
@@ -127,7 +127,7 @@ fn five() -> Outcome {
     same(old.get(2 * page()), 3)
 }
 
-/// `mmap`, in whatever way the architecture takes its six arguments.
+/// Calls `mmap` in the architecture's own way to pass its six arguments.
 fn six_of_mmap() -> Outcome {
     let room = Pages::reserve(6)?;
     let fd = numbered(4)?;
@@ -150,7 +150,7 @@ fn six_of_mmap() -> Outcome {
     same(room.get(2 * page()), 9) // the flags: shared, and the descriptor
 }
 
-/// The same, as the raw call that the architecture has.
+/// Calls `mmap` with the raw call of the architecture.
 #[cfg(not(target_arch = "s390x"))] // where it takes one argument
 fn six_of_raw_mmap() -> Outcome {
     #[cfg(target_pointer_width = "64")]
@@ -171,7 +171,7 @@ fn six_of_raw_mmap() -> Outcome {
     ensure(!writable(room.page(1)), "a writable mapping")
 }
 
-/// Two descriptors, two offsets, a length, and flags that must be zero.
+/// The arguments are two descriptors, two offsets, a length, and flags that must be zero.
 fn six_of_copy_file_range() -> Outcome {
     let (from, to) = (memory()?, memory()?);
     syscall::write(from.as_fd(), b"0123456789abcdef")?;

@@ -1,4 +1,4 @@
-//! What a case is made of, and the assertions that end it.
+//! Cases and the assertions in them.
 
 use core::{
     fmt::{self, Debug, Write},
@@ -11,18 +11,19 @@ use baremap::{
     syscall::{self, Errno},
 };
 
-/// One question, and what a right answer shows.
+/// A question to the kernel, with a description of the right answer.
 pub struct Case {
     pub what: &'static str,
     pub run: fn(Start) -> Outcome,
-    /// Why the answer is another one under qemu-user, and whether it is on this machine.
+    /// The reason why the answer differs under qemu-user, and whether it does on this machine.
     pub qemu_user: Option<Excuse>,
 }
 
 pub type Excuse = (&'static str, fn() -> bool);
 
-/// A case of the table: `case!("what it shows", function)`; `start function` if it takes
-/// [`Start`]; and a reason if qemu-user differs, everywhere or `if` some condition holds.
+/// An entry of a table of cases: `case!("description", function)`, or `case!("description", start
+/// function)` if the function takes [`Start`]. A reason may follow if qemu-user differs, always or
+/// `if` a condition holds.
 macro_rules! case {
     ($what:literal, start $run:path $(, qemu_user: $reason:literal $(, if $when:expr)?)?) => {
         Case { what: $what, run: $run, qemu_user: case!(@ $($reason $(, $when)?)?) }
@@ -37,15 +38,15 @@ macro_rules! case {
 
 pub type Outcome = Result<(), Trouble>;
 
-/// Why a case did not pass.
+/// The reason why a case did not pass.
 pub enum Trouble {
-    /// Something was otherwise than wanted.
+    /// An assertion failed.
     Wrong(Text),
-    /// The system lacks what the case needs.
+    /// The system lacks something that the case needs.
     Missing(&'static str),
 }
 
-/// A short text without allocation. What does not fit is cut off.
+/// A short text without allocation. Text that does not fit is truncated.
 pub struct Text {
     bytes: [u8; 110],
     used: usize,
@@ -63,8 +64,8 @@ impl Text {
 
 impl Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nothing but ASCII without line ends, so that it can be cut anywhere and stays on
-        // the case's line.
+        // Only ASCII without line ends, so that the text can be truncated anywhere and stays on the
+        // line of the case.
         for byte in text.bytes().map(|b| if b.is_ascii_graphic() { b } else { b' ' }) {
             let Some(room) = self.bytes.get_mut(self.used) else { break };
             *room = byte;
@@ -74,7 +75,7 @@ impl Write for Text {
     }
 }
 
-/// A failure that names the file and the line of the caller.
+/// Returns a failure that names the file and the line of the caller.
 #[track_caller]
 pub fn wrong(what: fmt::Arguments<'_>) -> Trouble {
     let mut text = Text::new();
@@ -84,7 +85,7 @@ pub fn wrong(what: fmt::Arguments<'_>) -> Trouble {
     Trouble::Wrong(text)
 }
 
-/// A call that was to succeed, and was followed by `?`.
+/// The error of a call that should have succeeded, and was followed by `?`.
 impl From<Errno> for Trouble {
     #[track_caller]
     fn from(errno: Errno) -> Trouble {
@@ -92,7 +93,7 @@ impl From<Errno> for Trouble {
     }
 }
 
-/// A guarded access that was to succeed, and was followed by `?`.
+/// The error of a guarded access that should have succeeded, and was followed by `?`.
 impl From<Fault> for Trouble {
     #[track_caller]
     fn from(fault: Fault) -> Trouble {
@@ -100,13 +101,13 @@ impl From<Fault> for Trouble {
     }
 }
 
-/// Both are the same.
+/// Asserts that two values are equal.
 #[track_caller]
 pub fn same<T: PartialEq + Debug>(got: T, wanted: T) -> Outcome {
     if got == wanted { Ok(()) } else { Err(wrong(format_args!("got {got:?}, wanted {wanted:?}"))) }
 }
 
-/// The call fails, and with this error.
+/// Asserts that a call fails with an error.
 #[track_caller]
 pub fn fails<T>(result: syscall::Result<T>, wanted: Errno) -> Outcome {
     match result {
@@ -116,7 +117,7 @@ pub fn fails<T>(result: syscall::Result<T>, wanted: Errno) -> Outcome {
     }
 }
 
-/// It is so; `what` says what is wrong if not.
+/// Asserts a condition. `what` describes what is wrong if it does not hold.
 #[track_caller]
 pub fn ensure(so: bool, what: &str) -> Outcome {
     if so { Ok(()) } else { Err(wrong(format_args!("got {what}"))) }

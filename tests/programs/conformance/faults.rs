@@ -1,4 +1,4 @@
-//! Signals that the memory management raises.
+//! Signals that the kernel raises for page faults.
 
 use super::signals::{Acting, AltStack};
 use super::*;
@@ -9,18 +9,18 @@ use core::{
 };
 use linux_raw_sys::general::{SEGV_ACCERR, SEGV_MAPERR};
 
-// What the handler saw.
+// These record what the handler saw.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 static CODE: AtomicI32 = AtomicI32::new(0);
 static ADDRESS: AtomicUsize = AtomicUsize::new(0);
 static STACK: AtomicUsize = AtomicUsize::new(0);
-/// The page that is missing. Not taken from what the handler is told: that is in question.
+/// The missing page. It is not taken from the signal's information, which is what the cases check.
 static PAGE: AtomicUsize = AtomicUsize::new(0);
-/// The descriptor of a file to make a page longer, or −1: then a page is mapped.
+/// The descriptor of a file to extend by a page, or −1 to map a page instead.
 static FILE: AtomicI32 = AtomicI32::new(-1);
 
-/// Records, and mends what was wrong, so that the access succeeds the second time.
+/// Records the signal, and repairs the mapping, so that the access succeeds when it is repeated.
 unsafe extern "C" fn mend(signal: c_int, info: *mut SigInfo, _: *mut c_void) {
     let local = 0u8;
     STACK.store((&raw const local).addr(), SeqCst);
@@ -35,7 +35,7 @@ unsafe extern "C" fn mend(signal: c_int, info: *mut SigInfo, _: *mut c_void) {
         syscall::exit_group(99); // or it would go on for ever
     }
     let _ = match FILE.load(SeqCst) {
-        // Also if growing did not help: then the case fails, but ends.
+        // A page is also mapped if extending the file did not help. The case then fails, but ends.
         fd if fd == -1 || before > 0 => {
             let at = ptr::without_provenance_mut(PAGE.load(SeqCst));
             let flags = ANONYMOUS | MapFlags::FIXED;
@@ -50,7 +50,7 @@ unsafe extern "C" fn mend(signal: c_int, info: *mut SigInfo, _: *mut c_void) {
     };
 }
 
-/// Does what faults at an address, and finds that it succeeds after one signal.
+/// Makes an access that faults at an address, and checks that it succeeds after one signal.
 fn fault(signal: Signal, at: *mut u8, code: i32, access: impl FnOnce()) -> Outcome {
     let stack = AltStack::new()?;
     let acting = |signal| {
@@ -66,14 +66,14 @@ fn fault(signal: Signal, at: *mut u8, code: i32, access: impl FnOnce()) -> Outco
     ensure(stack.holds(STACK.load(SeqCst)), "a handler on another stack")
 }
 
-/// The address that the last fault told.
+/// Checks the address that the last signal reported.
 fn told(wanted: *mut u8) -> Outcome {
-    // s390x tells no more of an address than its page.
+    // s390x reports only the page of an address.
     let whole = if cfg!(target_arch = "s390x") { !(page() - 1) } else { !0 };
     same(ADDRESS.load(SeqCst) & whole, wanted.addr() & whole)
 }
 
-/// One page of a file, mapped as two.
+/// Returns a file of one page, mapped as two.
 fn short() -> syscall::Result<(OwnedFd, Pages)> {
     let fd = numbered(1)?;
     let pages = Pages::map(2 * page(), READ_WRITE, MapFlags::SHARED, Some(fd.as_fd()), 0)?;
@@ -109,7 +109,7 @@ fn beyond_the_end_until_it_grows() -> Outcome {
     same((byte[0], pages.get(index)), (7, 7))
 }
 
-/// A file that became shorter under a mapping that was used.
+/// The file is truncated after the mapping has been used.
 fn after_it_shrinks() -> Outcome {
     let fd = numbered(2)?;
     let pages = Pages::map(2 * page(), READ_WRITE, MapFlags::SHARED, Some(fd.as_fd()), 0)?;
@@ -139,8 +139,8 @@ fn read_only() -> Outcome {
 }
 
 fn not_mapped() -> Outcome {
-    // The alternate stack is mapped after the gap is made: it is larger than the gap, and
-    // cannot take it.
+    // The alternate stack is mapped after the gap is made. It is larger than the gap, so it cannot
+    // fill it.
     let pages = Pages::zeros(3)?;
     // SAFETY: the page is this function's own.
     unsafe { syscall::munmap(pages.page(1), page())? };
@@ -151,7 +151,7 @@ fn not_mapped() -> Outcome {
     told(pages.at(index))
 }
 
-/// A call gives an error where an access would raise a signal.
+/// A system call returns an error where an access would raise a signal.
 fn calls_do_not_raise() -> Outcome {
     let (fd, pages) = short()?;
     // SAFETY: nothing else uses the mapping.

@@ -1,4 +1,4 @@
-//! `FileMap`, whose reads and writes end with an error where the file ends.
+//! `FileMap`, whose reads and writes return an error at the end of the file.
 
 use super::guarded_copy::pattern;
 use super::processes::in_child;
@@ -6,7 +6,7 @@ use super::*;
 use baremap::map::FileMap;
 use core::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-/// A file of so many pages with the pattern, and its map.
+/// Returns a file of `pages` pages with the pattern, and its map.
 fn mapped(pages: usize) -> Result<(OwnedFd, FileMap), Trouble> {
     use baremap::fd::{AsRawFd, FromRawFd};
     let fd = memory()?;
@@ -94,7 +94,7 @@ fn copies_between_maps() -> Outcome {
     same(fault(from.copy_to(size - 4, &to, 0, 100)), Some((size, 4, None)))
 }
 
-/// In a child, which a fault that is not answered ends.
+/// Runs in a child, because a fault that is not handled would end the process.
 fn slices() -> Outcome {
     static LINE: AtomicI32 = AtomicI32::new(0);
     let run = || -> Outcome {
@@ -114,7 +114,7 @@ fn slices() -> Outcome {
         same(fault(cut), Some((page() as u64, page(), None)))?;
         let rest: usize = (0..page()).map(|index| usize::from(pattern(index))).sum();
         same(LINE.load(SeqCst), rest as i32)?; // and zeros
-        // What is beyond is lost, for copies as well, though there are zeros to be read.
+        // Copies beyond the end of the file fail as well, although zero pages could be read there.
         let mut byte = [9];
         same(map.read_at(&mut byte, 0)?, 1)?;
         same(fault(map.read_at(&mut byte, page() as u64)), Some((page() as u64, 0, None)))?;

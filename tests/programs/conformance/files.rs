@@ -1,4 +1,4 @@
-//! Names, reading and writing.
+//! Directory entries, reading and writing.
 
 use super::*;
 use baremap::fd::AsRawFd;
@@ -51,7 +51,7 @@ fn read_and_write() -> Outcome {
     same(syscall::read(fd.as_fd(), &mut buf)?, 0) // the position is still the end
 }
 
-/// Two names of one file, and one less.
+/// Adds a second name to a file, and removes one.
 fn link_and_unlink() -> Outcome {
     let (old, new) = (Name::new(c"conformance: old"), Name::new(c"conformance: new"));
     let fd = create(&old)?;
@@ -102,7 +102,7 @@ fn access() -> Outcome {
     fails(syscall::faccessat(CWD, name.0, Access::EXEC), Errno::EACCES)
 }
 
-/// How much is left to read, written by the kernel through the third argument.
+/// The kernel writes the number of readable bytes through the third argument.
 fn ioctl() -> Outcome {
     let fd = file()?;
     syscall::write(fd.as_fd(), b"0123456789")?;
@@ -130,10 +130,11 @@ fn sync() -> Outcome {
     syscall::write(fd.as_fd(), b"x")?;
     syscall::fsync(fd.as_fd())?;
     syscall::fdatasync(fd.as_fd())?;
-    // Its effect depends on the file system: tests/conformance.rs looks at the arguments.
+    // The effect depends on the file system, so tests/conformance.rs checks the arguments with
+    // strace.
     let (offset, length) = (0x1_2345_6000, 0x2_0000_1000);
     match syscall::sync_file_range(fd.as_fd(), offset, length, SyncFileRangeFlags::WRITE) {
-        // There it takes seven registers.
+        // On 32-bit mips, the call has seven arguments and is not made.
         Err(Errno::ENOSYS) if cfg!(target_arch = "mips") => Ok(()),
         result => Ok(result?),
     }

@@ -1,4 +1,4 @@
-//! The copy that stops at a fault.
+//! The guarded copy, which stops at a fault.
 
 use super::processes::{child, ended};
 use super::signals::Acting;
@@ -10,21 +10,22 @@ use core::{
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
 
-/// Another byte at each place, and never the one that fills what is not copied to.
+/// Returns a byte for each index. Neighbours differ, and no byte is `UNTOUCHED`.
 pub fn pattern(index: usize) -> u8 {
     (index % 251) as u8
 }
 
 const UNTOUCHED: u8 = 0xfe;
 
-/// Pages with the pattern.
+/// Returns pages that are filled with the pattern.
 fn patterned(pages: usize) -> syscall::Result<Pages> {
     let pages = Pages::zeros(pages)?;
     (0..pages.length).for_each(|index| pages.set(index, pattern(index)));
     Ok(pages)
 }
 
-/// Copies, and looks at every byte around. `there` is how many can be copied.
+/// Copies, and checks every byte around the destination. `there` is the number of bytes that can be
+/// copied.
 fn copies(
     from: &Pages,
     from_index: usize,
@@ -82,7 +83,7 @@ fn whole() -> Outcome {
     Ok(())
 }
 
-/// Makes a page that cannot be touched, in one way or another.
+/// Makes a page inaccessible.
 type Break = fn(&Pages, usize) -> Outcome;
 
 fn forbid(pages: &Pages, number: usize) -> Outcome {
@@ -97,7 +98,7 @@ fn make_read_only(pages: &Pages, number: usize) -> Outcome {
     Ok(())
 }
 
-/// The page becomes one beyond the end of a file.
+/// Replaces a page by one beyond the end of a file.
 pub fn shorten(pages: &Pages, number: usize) -> Outcome {
     let file = numbered(1)?;
     let (at, flags) = (pages.page(number), MapFlags::SHARED | MapFlags::FIXED);
@@ -113,7 +114,7 @@ fn unmap(pages: &Pages, number: usize) -> Outcome {
     Ok(())
 }
 
-/// Every distance from the last byte that is there, and every alignment to each other.
+/// Tries every distance from the last accessible byte, and every relative alignment.
 fn stops_at_the_source(broken: Break) -> Outcome {
     let (from, to) = (patterned(3)?, Pages::zeros(2)?);
     broken(&from, 1)?;
@@ -160,7 +161,7 @@ fn destination_read_only() -> Outcome {
     stops_at_the_destination(make_read_only)
 }
 
-/// Addresses that no mapping can have, and no memory at all.
+/// Copies from and to addresses that no mapping can have, and copies no bytes.
 fn anywhere() -> Outcome {
     let mut byte = 7;
     for from in [0, 1, 8, usize::MAX, usize::MAX / 2 + 1, isize::MAX as usize] {
@@ -175,7 +176,7 @@ fn anywhere() -> Outcome {
     same(byte, 7)
 }
 
-/// Where the handler finds the page that is missing.
+/// The missing page, for the handler.
 static MISSING: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 
@@ -197,7 +198,7 @@ fn in_a_handler() -> Outcome {
     same(LEFT.load(SeqCst), 54)
 }
 
-/// A handler and what it knows are a child's as well.
+/// A child inherits the handler and its table of mappings.
 fn in_a_child() -> Outcome {
     let from = patterned(2)?;
     shorten(&from, 1)?;

@@ -1,5 +1,5 @@
-//! `conformance` as the first process of a system: a kernel that an emulator boots starts
-//! it as `/init`, with nothing else in its memory. `cargo xtask kernels` does that.
+//! Runs `conformance` as the first process of a system. The kernel that `cargo xtask kernels` boots
+//! starts it as `/init`, and finds no other file.
 
 use core::{
     ffi::CStr,
@@ -18,13 +18,13 @@ use linux_raw_sys::{
     ioctl::TCSBRK,
 };
 
-/// Whether the program was booted. (As the first process of a container it has another
-/// name, and leaves the machine alone.)
+/// Returns whether the program was booted. As the first process of a container it has another name,
+/// and does not power the machine off.
 pub fn is_booted(start: Start) -> bool {
     syscall::getpid() == 1 && start.args().next() == Some(c"/init")
 }
 
-/// Mounts what the cases ask for, and changes to a directory for their files.
+/// Mounts the file systems that the cases need, and changes to a directory for their files.
 pub fn prepare() -> syscall::Result<()> {
     mount(c"devtmpfs", c"/dev")?;
     mount(c"proc", c"/proc")?;
@@ -43,7 +43,7 @@ fn check(result: usize) -> syscall::Result<()> {
     super::check(result).map(drop)
 }
 
-/// What uname(2) tells.
+/// The result of uname(2).
 pub struct Kernel([[u8; 65]; 6]);
 
 impl Kernel {
@@ -55,7 +55,7 @@ impl Kernel {
     }
 }
 
-/// The release and the machine.
+/// Prints the release and the machine.
 impl Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [_, _, release, _, machine, _] = self.0.each_ref().map(|name| {
@@ -65,9 +65,10 @@ impl Display for Kernel {
     }
 }
 
-/// Ends the emulator: with the status 33, or 1, where it has a device for that.
+/// Ends the emulator, with the status 33 on success and 1 on failure where it has a device for
+/// this.
 ///
-/// Not with 0, with which it also ends when a kernel panics.
+/// The status is not 0, because an emulator also ends with 0 if the kernel panics.
 pub fn leave(success: bool) -> ! {
     // Waits until the console has sent everything.
     // SAFETY: the request has no memory.
@@ -78,11 +79,11 @@ pub fn leave(success: bool) -> ! {
     // SAFETY: everything is said, and nothing is on a disk.
     let result = unsafe { raw::syscall4(__NR_reboot as usize, one, two, command, 0) };
     println!("# reboot: {:?}", check(result));
-    // The kernel panics when this process ends; the emulator ends then, too.
+    // The kernel panics when this process ends, and the emulator ends then, too.
     syscall::exit_group(1)
 }
 
-/// By a port, which the kernel has to open.
+/// Writes to a port, which the kernel has to open first.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 fn exit_emulator(status: u32) {
     use linux_raw_sys::general::__NR_iopl;
@@ -92,19 +93,19 @@ fn exit_emulator(status: u32) {
         // SAFETY: the port that the emulator was told, and the status with which it ends
         // if this one is asked for.
         let device = unsafe { X86::new(0xf4, 33) };
-        // The device makes 2n+1 of n.
+        // The device turns `n` into the status `2n + 1`.
         device.exit(status >> 1)
     }
 }
 
-/// By an instruction that the emulator intercepts, if it was told to.
+/// Executes an instruction that the emulator intercepts if semihosting is enabled.
 #[cfg(target_arch = "aarch64")]
 fn exit_emulator(status: u32) {
     use qemu_exit::{AArch64, QEMUExit};
     AArch64::new().exit(status)
 }
 
-/// By a word at an address, if the kernel gives that away.
+/// Writes a word to an address of the device, if the kernel permits the mapping.
 #[cfg(target_arch = "riscv64")]
 fn exit_emulator(status: u32) {
     use baremap::fd::AsFd;
@@ -126,13 +127,14 @@ fn exit_emulator(status: u32) {
     }
 }
 
-/// As on aarch64. The crate has only what microcontrollers do for it, a BKPT, which is a
-/// fault for the emulator of a processor with a kernel.
+/// Executes the instruction that an emulator intercepts if semihosting is enabled, as on aarch64.
+/// The crate qemu-exit has only the one for microcontrollers, BKPT, which faults on a processor
+/// with a kernel.
 #[cfg(target_arch = "arm")]
 fn exit_emulator(status: u32) {
     let stopped: [u32; 2] = [0x2_0026, status];
     if exit_emulator as *const () as usize & 1 != 0 {
-        // In Thumb the instruction is another.
+        // Thumb has another instruction for semihosting.
         return;
     }
     // SAFETY: SYS_EXIT_EXTENDED reads two words. Should the instruction not be intercepted
@@ -150,7 +152,7 @@ fn exit_emulator(status: u32) {
     }
 }
 
-/// The crate has nothing for the others.
+/// qemu-exit has nothing for other architectures.
 #[cfg(not(any(
     target_arch = "x86",
     target_arch = "x86_64",

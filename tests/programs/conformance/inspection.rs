@@ -4,7 +4,7 @@ use super::*;
 use baremap::map::{PageFlags, Run, maps, pagemap, residency};
 use baremap::syscall::ProcmapFlags;
 
-/// What `maps` tells of a mapping, by whichever way this kernel has.
+/// `maps` reports a mapping, by the query of this kernel or by its text.
 fn told() -> Outcome {
     let fd = memory()?;
     syscall::ftruncate(fd.as_fd(), 3 * page() as u64)?;
@@ -30,7 +30,7 @@ fn told() -> Outcome {
     ensure(last > (&raw const found) as u64, "no stack")
 }
 
-/// The whole structure, in both directions.
+/// All fields of the structure arrive, in both directions.
 fn queried() -> Outcome {
     let maps = syscall::open(c"/proc/self/maps", OFlags::RDONLY, Mode::empty())?;
     let fd = memory()?;
@@ -58,10 +58,11 @@ fn queried() -> Outcome {
     ensure(name.starts_with(b"/memfd:") && name.ends_with(b" (deleted)"), "another name")
 }
 
-/// A run of pages: the first byte, how many bytes, and whether they are in memory.
+/// A run of pages: the offset of the first byte, the number of bytes, and whether they are in
+/// memory.
 type Stretch = (usize, usize, bool);
 
-/// Five pages of which the second and the third were touched.
+/// Returns five pages of which the second and the third have been accessed.
 fn touched() -> syscall::Result<(Pages, [Stretch; 3])> {
     let pages = Pages::zeros(5)?;
     // SAFETY: changes no contents.
@@ -81,7 +82,8 @@ fn resident() -> Outcome {
     ensure(runs.next().is_none(), "another run")
 }
 
-/// It is refused before anything is asked, on words of any size.
+/// A range past the end of the address space is rejected without a system call, whatever the size
+/// of a word.
 fn no_end() -> Outcome {
     let mut runs = pagemap(core::ptr::null(), usize::MAX)?;
     fails(runs.next().transpose(), Errno::ENOMEM)?;

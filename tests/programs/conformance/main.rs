@@ -1,26 +1,25 @@
-//! What the kernel does, asked by a program with nothing between: `conformance`.
+//! Asks the kernel, case by case, whether calls and mappings do what the documentation says.
 //!
 //! ```text
 //! conformance [--qemu-user] [-- WORD...]
 //! ```
 //!
-//! One source for every architecture. Each case is one function, written so that a
-//! fault in the architecture's file gives another answer: arguments that are told apart
-//! by position, offsets whose halves differ, values kept in registers. Each group is a
-//! file, which ends with the table of its cases; `GROUPS` below is the order in which they
-//! run.
+//! One source serves every architecture. Each case is a function that gives another answer if an
+//! architecture's file has a fault: arguments can be told apart by their position, the halves of
+//! offsets differ, values are kept in registers. Each group is a file that ends with the table of
+//! its cases. `GROUPS` has the order in which they run.
 //!
-//! The report is TAP, one line for each case, `# SKIP` with what the system lacks, and a
-//! closing line; the exit status is 0 only if no case failed. It begins with the arguments
-//! and the environment as the program sees them, for whoever started it to compare.
+//! The report is TAP: a line for each case, with `# SKIP` if the system lacks something, and a
+//! closing line. The exit status is 0 only if no case failed. The report begins with the arguments
+//! and the environment as the program received them, so that the caller can compare them.
 //!
-//! With `--qemu-user` the cases run as ever; those marked as different there are then not
-//! counted as failed. Without it nothing is excused.
+//! With `--qemu-user`, a failed case does not count if it is marked as different there. Otherwise
+//! every failure counts.
 //!
-//! The working directory must be writable. Files are made there, without a name wherever
-//! that will do, and removed.
+//! The working directory must be writable. The program creates files in it, without a name where
+//! that suffices, and removes them.
 //!
-//! Booted as `/init`, it prepares the system and leaves the emulator: `init.rs`.
+//! Booted as `/init`, the program prepares the system and ends the emulator: see `init.rs`.
 
 #![no_std]
 #![no_main]
@@ -43,7 +42,7 @@ use baremap::{
 use case::*;
 use resources::*;
 
-// The tables of cases are made by its macro.
+// The tables of cases use its macro.
 #[macro_use]
 mod case;
 mod init;
@@ -76,7 +75,8 @@ mod time_and_limits;
 
 baremap::entry!(main);
 
-/// The groups, in order: a later one relies on what an earlier one has shown.
+/// The groups, in the order in which they run. A later group relies on calls that an earlier one
+/// has checked.
 const GROUPS: &[(&str, &[Case])] = &[
     ("start", start::CASES),
     ("memory functions", memory_functions::CASES),
@@ -104,7 +104,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("space", space::CASES),
 ];
 
-/// Whether the system calls are qemu-user's.
+/// Whether qemu-user emulates the system calls.
 static EMULATED: AtomicBool = AtomicBool::new(false);
 
 fn main(start: Start) -> ExitCode {
@@ -155,7 +155,7 @@ fn run(start: Start) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints the line of one case, and tells whether it counts as passed.
+/// Prints the line of a case. Returns whether it counts as passed.
 fn report(number: usize, group: &str, case: &Case, outcome: Outcome) -> bool {
     let what = case.what;
     let emulated = EMULATED.load(Relaxed);

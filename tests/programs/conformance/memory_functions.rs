@@ -1,4 +1,4 @@
-//! The symbols that the compiler calls, with all small sizes and misalignments.
+//! The memory functions that the compiler calls, with all small sizes and misalignments.
 
 use super::*;
 use core::{
@@ -6,7 +6,7 @@ use core::{
     hint::black_box,
 };
 
-// `entry!` defines them in this very program.
+// The macro `entry!` defines them in this program.
 unsafe extern "C" {
     fn memcpy(dest: *mut u8, src: *const u8, n: usize) -> *mut u8;
     fn memmove(dest: *mut u8, src: *const u8, n: usize) -> *mut u8;
@@ -16,21 +16,21 @@ unsafe extern "C" {
     fn strlen(string: *const c_char) -> usize;
 }
 
-/// Small sizes, and those around where another way is taken.
+/// Returns small sizes, and sizes around which the functions change their method.
 fn sizes() -> impl Iterator<Item = usize> {
     (0..=40).chain(250..=262).chain(4090..=4100)
 }
 
-/// Longer than the largest size, with room at both ends.
+/// Longer than the largest size, with a margin at both ends.
 const ROOM: usize = 4100 + 2 * EDGE;
 const EDGE: usize = 32;
 
-/// A byte for each place, with no period that a word could have.
+/// Returns a byte for each index. Its period is not a multiple of any word.
 fn pattern(index: usize) -> u8 {
     (index % 251) as u8 + 1
 }
 
-/// Bytes that neither pattern nor a value to fill with has.
+/// A byte that is neither in the pattern nor used to fill.
 const OTHER: u8 = 0;
 
 fn copies() -> Outcome {
@@ -55,7 +55,7 @@ fn copies() -> Outcome {
     Ok(())
 }
 
-/// Every distance within two words, both ways.
+/// Tries every distance of up to two words, in both directions.
 fn moves() -> Outcome {
     for size in (0..=40).chain([255, 256, 257, 1023, 4096]) {
         for (to, from) in (0..33).map(|to| (to, 16)).chain((0..9).map(|from| (7, from))) {
@@ -95,7 +95,8 @@ fn fills() -> Outcome {
     Ok(())
 }
 
-/// The first difference decides, as unsigned bytes; what follows the range does not.
+/// The first difference decides, with bytes as unsigned numbers. Bytes after the range do not
+/// count.
 fn compares() -> Outcome {
     let left: [u8; ROOM] = core::array::from_fn(pattern);
     for size in (0..=40).chain([255, 256, 257]) {

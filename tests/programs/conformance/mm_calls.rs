@@ -1,4 +1,4 @@
-//! The other calls about memory.
+//! Calls on mapped memory: `madvise`, `mincore`, `mlock` and `msync`.
 
 use super::*;
 use baremap::syscall::{Advice, MlockFlags, MsyncFlags};
@@ -44,10 +44,10 @@ fn mincore() -> Outcome {
     fails(syscall::mincore(pages.at(1), page(), &mut present), Errno::EINVAL)
 }
 
-/// Only touched pages are there.
+/// Only pages that were accessed are resident.
 fn mincore_of_untouched() -> Outcome {
     let pages = Pages::zeros(3)?;
-    // Huge pages, where they are always given, would bring all three.
+    // If huge pages are always used, one would make all three pages resident.
     // SAFETY: changes no contents.
     let _ = unsafe { syscall::madvise(pages.addr, pages.length, Advice::NOHUGEPAGE) };
     pages.set(page(), 1);

@@ -1,4 +1,4 @@
-//! What the calls about memory refuse, and how.
+//! The errors of calls on memory.
 
 use super::*;
 use baremap::syscall::{Advice, MsyncFlags};
@@ -37,7 +37,7 @@ fn descriptors() -> Outcome {
     let directory = syscall::open(c".", OFlags::RDONLY, Mode::empty())?;
     let result = map(page(), ProtFlags::READ, MapFlags::PRIVATE, Some(&directory));
     fails(result, Errno::ENODEV)?;
-    // Whatever the descriptor is, anonymous memory does not look at it.
+    // The kernel ignores the descriptor of an anonymous mapping.
     map(page(), ProtFlags::READ, ANONYMOUS, Some(&directory))?;
     Ok(())
 }
@@ -76,7 +76,7 @@ fn addresses() -> Outcome {
     }
 }
 
-/// Three pages with none in the middle.
+/// Returns three pages, of which the middle one is unmapped.
 fn gap() -> syscall::Result<Pages> {
     let pages = Pages::zeros(3)?;
     // SAFETY: the page is this function's own.
@@ -114,7 +114,7 @@ fn advice_that_is_none() -> Outcome {
 
 fn too_much() -> Outcome {
     fails(map(usize::MAX - page(), READ_WRITE, ANONYMOUS, None), Errno::ENOMEM)?;
-    // A 64-bit kernel leaves all of 4 GiB to a 32-bit program, but for its stack.
+    // A 64-bit kernel gives a 32-bit program all of 4 GiB, except for the program's stack.
     fails(map(usize::MAX << 20, READ_WRITE, ANONYMOUS, None), Errno::ENOMEM)
 }
 

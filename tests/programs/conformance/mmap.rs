@@ -1,4 +1,4 @@
-//! What mappings are.
+//! New mappings.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn outlives_its_descriptor() -> Outcome {
     same(pages.get(0), 2)
 }
 
-/// What the mapping has beyond the end of the file is zero, and stays out of it.
+/// The bytes of a mapping past the end of the file are zero, and are not written to the file.
 fn tail_is_zero() -> Outcome {
     let fd = file()?;
     syscall::write(fd.as_fd(), b"0123456789")?;
@@ -61,7 +61,7 @@ fn tail_is_zero() -> Outcome {
     same(syscall::pread(fd.as_fd(), &mut back, 0)?, 10)
 }
 
-/// The kernel rounds the length up.
+/// The kernel rounds the length up to whole pages.
 fn length_is_rounded() -> Outcome {
     let pages = Pages::reserve(3)?;
     let flags = ANONYMOUS | MapFlags::FIXED;
@@ -98,7 +98,7 @@ fn fixed_noreplace_does_not() -> Outcome {
     same(pages.get(page()), 0)
 }
 
-/// A wish for an address that is free comes true; for one that is not, another does.
+/// The kernel takes a hint if the address is free, and another address otherwise.
 fn hint() -> Outcome {
     let pages = Pages::zeros(2)?;
     // SAFETY: without `FIXED` nothing is replaced.
@@ -125,7 +125,7 @@ fn protections() -> Outcome {
     ensure(writable(pages.page(1)), "another page changed")
 }
 
-/// Code that is written and then called: two instructions that return.
+/// Writes two instructions that return, and calls them.
 #[cfg(any(target_arch = "x86_64", target_arch = "s390x"))] // instructions need no flush
 fn executable() -> Outcome {
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,6 @@
-//! A few thousand steps on a file and its maps, against arrays in memory: the same steps each
-//! time, chosen by numbers that are all over the place. (`tests/model/` is the longer one.)
+//! Takes a few thousand steps on a file and its maps, and compares them with arrays in memory. The
+//! steps are the same in each run, chosen by pseudo-random numbers. `tests/model/` has a longer
+//! model test.
 
 use super::*;
 use baremap::fd::{AsRawFd, FromRawFd};
@@ -9,7 +10,7 @@ use baremap::map::{
 use core::{cmp::min, ops::Range, slice, sync::atomic::Ordering::SeqCst};
 
 const STEPS: usize = 3000;
-/// No file is longer, in pages.
+/// The most pages of a file.
 const PAGES: usize = 4;
 
 fn size() -> usize {
@@ -20,13 +21,13 @@ fn up(len: usize) -> usize {
     len.next_multiple_of(page())
 }
 
-/// Whether a file may end within a page only where the machine's own pages do: qemu-user has
-/// nothing beyond that.
+/// Returns whether a file must end at a page boundary of this program. qemu-user with larger pages
+/// than the host maps nothing past the end of the file.
 fn coarse() -> bool {
     EMULATED.load(SeqCst) && page() > 4096
 }
 
-/// Memory that stands for a file, or for pages that were copied.
+/// Memory that stands for a file, or for copied pages.
 struct Array(Pages);
 
 impl Array {
@@ -45,7 +46,7 @@ impl Array {
     }
 }
 
-/// A file, and what it has to have: beyond its end zeros.
+/// A file, and its expected contents, which are zeros past its end.
 struct Model {
     fd: OwnedFd,
     bytes: Array,
@@ -68,7 +69,7 @@ impl Model {
         (self.random >> 33) as usize % end
     }
 
-    /// Somewhere up to the file's largest size, and often near the edge of a page.
+    /// Returns an offset up to the most bytes of a file, often near a page boundary.
     fn place(&mut self) -> usize {
         match self.below(3) {
             0 => self.below(size() + 1),
@@ -79,19 +80,19 @@ impl Model {
         }
     }
 
-    /// How long the file may be made.
+    /// Returns a new length of the file.
     fn new_len(&mut self) -> usize {
         let len = self.place();
-        // Nor does it map an empty one.
+        // qemu-user does not map an empty file either.
         if coarse() { up(len.max(1)) } else { len }
     }
 
-    /// A length: short ones, and some that are not.
+    /// Returns a length, often a short one.
     fn length(&mut self) -> usize {
         if self.below(2) == 0 { self.below(100) } else { self.place() }
     }
 
-    /// Makes new bytes in the buffer, and returns how many.
+    /// Fills the buffer with new bytes, and returns their number.
     fn noise(&mut self) -> usize {
         let len = self.below(self.buffer.len());
         let (first, by) = (self.below(256), 1 + self.below(7));
@@ -128,8 +129,8 @@ impl Model {
         Ok(())
     }
 
-    /// The range is of bytes that have been written by way of a map: in the model as well.
-    /// Those beyond the end of the file, in its last page, are to be gone.
+    /// Records in the model that a range of the buffer's bytes was written by a map. Bytes past the
+    /// end of the file, in its last page, are removed.
     fn written(&mut self, range: Range<usize>) -> Outcome {
         let len = self.len;
         if range.end <= len || range.is_empty() {
@@ -141,7 +142,7 @@ impl Model {
         Ok(())
     }
 
-    /// The file has what it has to have.
+    /// Checks the contents of the file.
     fn check(&mut self) -> Outcome {
         same(syscall::fstat(self.fd.as_fd())?.size, self.len as u64)?;
         for start in (0..self.len).step_by(self.buffer.len()) {
@@ -153,7 +154,7 @@ impl Model {
     }
 }
 
-/// Takes all steps, and tells which one failed.
+/// Takes all steps, and reports the one that failed.
 fn steps(mut step: impl FnMut(usize) -> Outcome) -> Outcome {
     (0..STEPS)
         .try_for_each(|number| step(number).inspect_err(|_| println!("# this was step {number}")))
@@ -161,7 +162,7 @@ fn steps(mut step: impl FnMut(usize) -> Outcome) -> Outcome {
 
 // ---- FileMap ---------------------------------------------------------------------------
 
-/// What a [`FileMap`] shows.
+/// The part of the file that a [`FileMap`] shows.
 struct Part {
     map: FileMap,
     start: usize,
@@ -189,7 +190,7 @@ impl Part {
         (at, min(len, self.len - at))
     }
 
-    /// How many of so many bytes there are, and what has to be said of that.
+    /// Returns how many of `len` bytes exist, and the expected result.
     fn reach(&self, model: &Model, at: usize, len: usize) -> (usize, Reached) {
         let there = min(up(model.len).saturating_sub(self.start), self.len);
         let done = min(len, there.saturating_sub(at));
@@ -205,7 +206,7 @@ impl Part {
         ensure(read, "other bytes")
     }
 
-    /// What a slice's bytes have to be, and whether they are.
+    /// Checks the bytes of a slice.
     fn slice(&self, model: &mut Model, truncate: Option<usize>, at: usize, len: usize) -> Outcome {
         let ((at, len), bytes) = (self.clip(at, len), model.bytes.get());
         let start = self.start + at;
@@ -283,7 +284,8 @@ fn file_maps() -> Outcome {
                 let (clipped, count) = part.clip(at, len);
                 let (to_clipped, count) = to.clip(to_at, count);
                 let (from, into) = (part.start + clipped, to.start + to_clipped);
-                // Copied twice is more often or not: nobody says.
+                // Bytes that overlap may be copied more than once, so their contents are
+                // unspecified.
                 if (from + 1..from + count).contains(&into) {
                     return Ok(());
                 }
@@ -328,7 +330,7 @@ fn file_maps() -> Outcome {
     })
 }
 
-/// In a child, which a fault that is not answered ends.
+/// Runs in a child, because a fault that is not handled would end the process.
 fn slices() -> Outcome {
     let run = || {
         let mut model = Model::new()?;
@@ -359,24 +361,24 @@ struct Window<M> {
 }
 
 impl<M> Window<M> {
-    /// How many bytes there are from one on.
+    /// Returns the number of bytes that exist from an offset on.
     fn there(&self, model: &Model, at: usize) -> usize {
         min(up(model.len).saturating_sub(self.offset), self.len).saturating_sub(at)
     }
 
-    /// A place in it, and how many bytes up to its end.
+    /// Returns an offset, and the number of bytes from there to the end.
     fn place(&self, model: &mut Model) -> (usize, usize) {
         let at = min(model.place().saturating_sub(self.offset), self.len);
         (at, self.len - at)
     }
 
-    /// The pages of a range, counted from the beginning of the file.
+    /// Returns the pages of a range, counted from the beginning of the file.
     fn pages(&self, at: usize, len: usize) -> Range<usize> {
         let start = self.offset + at;
         if len == 0 { 0..0 } else { start / page()..(start + len).div_ceil(page()) }
     }
 
-    /// Copies a part of it into the buffer, and looks at that.
+    /// Copies a part into the buffer, and checks it.
     fn read(
         &self,
         model: &mut Model,
@@ -394,7 +396,7 @@ impl<M> Window<M> {
         ensure(bytes.all(|(place, &byte)| byte == wanted(model, place)), "other bytes")
     }
 
-    /// Writes to a part of it out of the buffer, and tells where and how many.
+    /// Writes a part from the buffer, and returns its offset and length.
     fn write(&self, model: &mut Model, ptr: *mut u8) -> Result<(usize, usize), Trouble> {
         let ((at, rest), len) = (self.place(model), model.noise());
         let len = min(len, rest);
@@ -406,7 +408,7 @@ impl<M> Window<M> {
     }
 }
 
-/// Where a new map begins and how long it is: what qemu-user maps is where the file is.
+/// Returns the offset and the length of a new map. qemu-user maps only what exists in the file.
 fn part(model: &mut Model) -> (usize, usize) {
     let end = if coarse() { min(size(), model.len) } else { size() };
     let offset = min(model.place(), end).saturating_sub(1);
@@ -420,7 +422,7 @@ fn grown<M>(window: &Window<M>, model: &mut Model) -> usize {
     min(model.length(), end.saturating_sub(window.offset))
 }
 
-/// Takes the step of making it longer or shorter.
+/// Resizes a map.
 fn remap<M>(
     window: &mut Window<M>,
     model: &mut Model,
@@ -492,7 +494,7 @@ fn private_maps() -> Outcome {
         Ok(Window { map, offset, len })
     };
     let mut window = new(&mut model)?;
-    // The pages that are not the file's any more, and which.
+    // The copied pages, which no longer show the file, and which pages they are.
     let mut copies = Array::new()?;
     let mut copied = [false; PAGES];
     steps(|_| {
@@ -537,7 +539,7 @@ fn private_maps() -> Outcome {
                 copied[window.pages(0, window.len.max(1)).end..].fill(false);
             }
             _ => {
-                // Read-only and back.
+                // The map becomes read-only and writable again.
                 let none = Window { map: MmapMut::map_anon(0)?, offset: 0, len: 0 };
                 let Window { map, offset, len } = core::mem::replace(&mut window, none);
                 let map: Mmap = map.make_read_only()?;

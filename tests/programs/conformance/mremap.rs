@@ -3,7 +3,7 @@
 use super::*;
 use baremap::syscall::MremapFlags;
 
-/// `mremap` of all of a mapping, which becomes what the kernel made of it.
+/// Calls `mremap` on a whole mapping, and records the result.
 fn remap(pages: &mut Pages, length: usize, flags: MremapFlags) -> syscall::Result<()> {
     // SAFETY: the mapping is the caller's own, and forgets its old address here.
     let result =
@@ -41,7 +41,7 @@ fn stays_if_it_may_not_move() -> Outcome {
     same((pages.get(0), pages.get(page())), (1, 0))
 }
 
-/// With an old length of zero a shared mapping is doubled.
+/// With an old length of zero, a shared mapping is mapped a second time.
 fn doubles() -> Outcome {
     let pages = Pages::map(page(), READ_WRITE, SHARED_ANONYMOUS, None, 0)?;
     // SAFETY: nothing is unmapped.

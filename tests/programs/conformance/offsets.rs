@@ -1,11 +1,11 @@
-//! 64-bit offsets and lengths. Both halves are different and not zero, and exchanged they
-//! are an offset as good as before, so that only the right one passes.
+//! 64-bit offsets and lengths. Their halves differ and are not zero. An offset with exchanged
+//! halves is valid as well, so that only the right offset passes.
 
 use super::*;
 use baremap::syscall::{FallocateFlags, Whence};
 
 const GIB_4: u64 = 1 << 32;
-/// Exchanged, their halves are each other.
+/// Exchanging the halves of one of these gives the other.
 const ONE_TWO: u64 = GIB_4 + 2;
 const TWO_ONE: u64 = 2 * GIB_4 + 1;
 
@@ -22,7 +22,7 @@ fn truncate() -> Outcome {
     fails(syscall::ftruncate(fd.as_fd(), 1 << 63), Errno::EINVAL)
 }
 
-/// What is written far off is the file's end, as `fstat` tells.
+/// A write at a large offset extends the file, as `fstat` reports.
 fn write_at() -> Outcome {
     for fd in [file()?, memory()?] {
         syscall::pwrite(fd.as_fd(), b"1", ONE_TWO)?;
@@ -33,7 +33,7 @@ fn write_at() -> Outcome {
     Ok(())
 }
 
-/// What was written at the position is read at the offset.
+/// Reads at an offset what was written at the file's position.
 fn read_at() -> Outcome {
     let fd = memory()?;
     for (offset, byte) in [(ONE_TWO, b"1"), (TWO_ONE, b"2"), (2, b"3"), (1, b"4")] {
@@ -65,7 +65,7 @@ fn seek() -> Outcome {
     same(seek(0, Whence::CUR), Ok(TWO_ONE)) // an error moves nothing
 }
 
-/// A position that would be an error, were it returned in 32 bits.
+/// Seeks to a position that would look like an error if it were returned in 32 bits.
 fn seek_to_where_errors_are() -> Outcome {
     let fd = memory()?;
     for offset in [u64::from(u32::MAX), u64::from(u32::MAX) - 21, GIB_4 - 4096] {
@@ -74,7 +74,7 @@ fn seek_to_where_errors_are() -> Outcome {
     Ok(())
 }
 
-/// Data that begins above 4 GiB, in a file in memory, which knows its holes.
+/// Finds data above 4 GiB in a file in memory, which reports its holes.
 fn data_and_holes() -> Outcome {
     let fd = memory()?;
     let (begin, length) = (GIB_4 + 0x3_0000, 0x1_0000);
@@ -93,7 +93,7 @@ fn data_and_holes() -> Outcome {
     fails(seek(TWO_ONE, Whence::HOLE), Errno::ENXIO)
 }
 
-/// A little space at a large offset: the file ends after it, and takes no more.
+/// Allocates a little space at a large offset. The file ends there, and uses no more.
 fn allocate() -> Outcome {
     let fd = file()?;
     let (offset, length) = (GIB_4 + 0x2_0000, 0x1_0000);
@@ -111,7 +111,7 @@ fn allocate() -> Outcome {
     fails(syscall::fallocate(fd.as_fd(), keep, 1 << 63, 1), Errno::EINVAL)
 }
 
-/// A hole of more than 4 GiB. Nothing is allocated, even if the arguments are wrong.
+/// Punches a hole of more than 4 GiB. Nothing is allocated, even if the arguments are wrong.
 fn punch() -> Outcome {
     let fd = memory()?;
     let (offset, length) = (GIB_4 + 0x2_0000, 3 * GIB_4 + 0x1_0000);
@@ -130,7 +130,7 @@ fn punch() -> Outcome {
     same(size(&fd)?, end + 1)
 }
 
-/// Maps a page at each of some offsets, and finds what was written there.
+/// Maps a page at each of some offsets, and checks its contents.
 fn pages_at(fd: &OwnedFd, offsets: &[u64]) -> Outcome {
     for &offset in offsets {
         syscall::pwrite(fd.as_fd(), &offset.to_ne_bytes(), offset + 8)?;
@@ -156,7 +156,8 @@ fn map_above() -> Outcome {
     pages_at(&fd, &offsets)
 }
 
-/// The largest file that a 32-bit kernel maps, and what its page cache reaches.
+/// Maps the end of the largest file that a 32-bit kernel can map: the page cache has no larger
+/// index.
 fn map_at_the_end() -> Outcome {
     let (fd, page) = (memory()?, page() as u64);
     let end = (1 << 44) - page;
@@ -180,7 +181,7 @@ fn unaligned() -> Outcome {
     Ok(())
 }
 
-/// Where pages are larger than 4 KiB, a multiple of that is not enough.
+/// With pages larger than 4 KiB, a multiple of 4 KiB is not enough.
 fn unaligned_large_page() -> Outcome {
     let fd = memory()?;
     syscall::ftruncate(fd.as_fd(), 2 * GIB_4)?;
@@ -193,7 +194,7 @@ fn unaligned_large_page() -> Outcome {
     Ok(())
 }
 
-/// Beyond what any file has.
+/// Maps at an offset that no file reaches.
 fn map_too_far() -> Outcome {
     let fd = memory()?;
     let map =
@@ -202,7 +203,7 @@ fn map_too_far() -> Outcome {
     fails(map(1 << 63), Errno::EOVERFLOW)
 }
 
-/// 2⁴⁴ is 2³² units of `mmap2`, and would be zero.
+/// 2⁴⁴ bytes are 2³² units of `mmap2`, which would be truncated to zero.
 #[cfg(target_pointer_width = "32")]
 fn map_beyond_units() -> Outcome {
     let fd = numbered(1)?;
@@ -213,7 +214,7 @@ fn map_beyond_units() -> Outcome {
     Ok(())
 }
 
-/// A file of more than 2 GiB does not open on 32-bit architectures without asking.
+/// A file of more than 2 GiB needs `O_LARGEFILE` on 32-bit architectures.
 fn large_file_opens() -> Outcome {
     let name = Name::new(c"conformance large");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;

@@ -1,4 +1,4 @@
-//! Calls that not every kernel has, and what is returned where one is missing.
+//! Calls that some kernels lack, and what they return where they are missing.
 
 use super::*;
 use baremap::map::{Advice, MmapRaw};
@@ -16,7 +16,8 @@ const HAS_SECRETS: bool = cfg!(any(
 
 const WORDS_OF_64_BITS: bool = cfg!(target_pointer_width = "64");
 
-/// (A kernel of 32 bits never has it; all that run these cases so far are older.)
+/// A 32-bit kernel never has the call. All 32-bit programs that run under 64-bit kernels here run
+/// under older ones.
 fn mseal() -> Outcome {
     let pages = Pages::zeros(2)?;
     pages.set(0, 5);
@@ -34,16 +35,16 @@ fn mseal() -> Outcome {
         let fixed = ANONYMOUS | MapFlags::FIXED;
         fails(syscall::mmap(pages.addr, page(), READ_WRITE, fixed, None, 0), Errno::EPERM)?;
         fails(syscall::mseal(pages.at(1), page()), Errno::EINVAL)?;
-        // Its neighbour is not.
+        // The neighbouring page is not sealed.
         syscall::mprotect(pages.page(1), page(), ProtFlags::READ)?;
     }
     same(pages.get(0), 5)
 }
 
-/// The kernel must have been told at its start to have it, before 6.5.
+/// Before Linux 6.5, the call has to be enabled on the kernel's command line.
 fn memfd_secret() -> Outcome {
     let fd = syscall::memfd_secret(OFlags::CLOEXEC);
-    // A kernel of 7.2 has it on loongarch64 as well; the headers here do not.
+    // Linux 7.2 has the call on loongarch64, which the headers here do not know.
     let has_secrets = HAS_SECRETS || cfg!(target_arch = "loongarch64") && linux()? >= (7, 2);
     if !has_secrets || linux()? < (6, 5) {
         return fails(fd, Errno::ENOSYS);
@@ -71,7 +72,7 @@ fn droppable() -> Outcome {
     same(map.len(), 2 * page())
 }
 
-/// No file here is on persistent memory.
+/// No file system here is on persistent memory.
 #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
 fn synchronous() -> Outcome {
     let fd = file()?;
@@ -83,7 +84,7 @@ fn synchronous() -> Outcome {
     Ok(())
 }
 
-/// The structure has words of this program's size.
+/// The structure has words of the program's size.
 fn process_madvise() -> Outcome {
     let pages = Pages::zeros(4)?;
     pages.set(0, 5);
@@ -104,7 +105,7 @@ fn pidfd() -> Outcome {
     fails(syscall::pidfd_open(i32::MAX, OFlags::empty()), Errno::ESRCH)
 }
 
-/// The structures have numbers of 64 bits everywhere.
+/// The structures have 64-bit numbers on every architecture.
 fn cachestat() -> Outcome {
     let fd = file()?;
     let size = page() as u64;
@@ -121,8 +122,8 @@ fn cachestat() -> Outcome {
     same(count(1 << 40, 1 << 33)?, 0)
 }
 
-/// A kernel that is built without them has none of the calls; a processor without them
-/// has no keys.
+/// A kernel without support for protection keys has none of the calls. A processor without them has
+/// no keys.
 fn protection_keys() -> Outcome {
     let pages = Pages::zeros(1)?;
     // SAFETY: the page is this function's own.
@@ -148,7 +149,7 @@ fn protection_keys() -> Outcome {
     fails(protect(READ_WRITE, Some(1000)), Errno::EINVAL)
 }
 
-/// Pages are brought in, and what would be a signal is an error.
+/// The advice makes pages resident, and returns an error where an access would raise a signal.
 fn populate() -> Outcome {
     let fd = file()?;
     syscall::ftruncate(fd.as_fd(), page() as u64)?;

@@ -1,5 +1,5 @@
-//! Faults that are not the library's, and the handlers that were installed before its own or
-//! after. Each case runs in a child, because the process itself has not installed the library's
+//! Faults that the library does not handle, and handlers that were installed before or after its
+//! own. Each case runs in a child, because the process itself has not installed the library's
 //! handler yet.
 
 use super::processes::{child, ended};
@@ -15,11 +15,11 @@ use core::{
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
 
-/// Where the handlers of these cases find the page that is missing.
+/// The missing page, for the handlers of these cases.
 static MISSING: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
-/// Mends the fault if all is as the kernel would have told.
+/// Maps the missing page if the signal's information is as the kernel gives it.
 unsafe extern "C" fn mend(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
     // SAFETY: the structure is the kernel's, as long as the handler runs.
     let code = unsafe { (*info).code() };
@@ -35,9 +35,9 @@ unsafe extern "C" fn mend(signal: c_int, info: *mut SigInfo, context: *mut c_voi
     }
 }
 
-/// Tells by the exit code whether those signals are blocked that the action names (`USR2`)
-/// and that the thread had blocked (`XFSZ`), and no other; and adds 2 if the handler's own
-/// signal is blocked.
+/// Exits with 50 if exactly those signals are blocked that the action names (`USR2`) and that the
+/// thread had blocked (`XFSZ`), and with 51 otherwise. Adds 2 if the handler's own signal is
+/// blocked.
 unsafe extern "C" fn tell_the_mask(signal: c_int) {
     // SAFETY: only asks; nothing relies on the mask.
     let mask = unsafe { syscall::rt_sigprocmask(syscall::SigHow::BLOCK, None) };
@@ -51,8 +51,8 @@ unsafe extern "C" fn leave(signal: c_int) {
     exit_group(if signal == Signal::BUS.0 as c_int { 40 } else { 41 });
 }
 
-/// Runs a function in a child, in which both signals did this before the library's handler
-/// was installed.
+/// Runs a function in a child, in which both signals had this disposition before the library's
+/// handler was installed.
 fn after(
     disposition: Disposition,
     flags: SaFlags,
@@ -79,7 +79,8 @@ fn after(
     ended(pid)
 }
 
-/// The two signals of a page that is missing: qemu-user has one more.
+/// Checks that a fault ended the child. qemu-user may raise SIGSEGV for a page past the end of a
+/// file.
 fn ended_by_a_fault(status: WaitStatus) -> Outcome {
     match status {
         WaitStatus::Killed(Signal::BUS, _) => Ok(()),
@@ -90,7 +91,7 @@ fn ended_by_a_fault(status: WaitStatus) -> Outcome {
 
 fn handler_with_information_before() -> Outcome {
     let status = after(Disposition::Info(mend), SaFlags::empty(), |pages| {
-        // The copy is the library's, what comes after is the handler's.
+        // The library handles the copy, and the other handler the access after it.
         let mut byte = 0xff;
         // SAFETY: the byte is this function's, and to the mapping there are no references.
         let left = unsafe { guard::copy(pages.page(1), &mut byte, 1) };
@@ -151,7 +152,7 @@ fn nothing_before() -> Outcome {
 }
 
 fn ignored_before() -> Outcome {
-    // What is sent can be ignored, a fault cannot.
+    // A signal that is sent can be ignored, a fault cannot.
     let run = |pages: &Pages| {
         for _ in 0..3 {
             syscall::raise(Signal::BUS)?;
@@ -164,7 +165,7 @@ fn ignored_before() -> Outcome {
 
 static BEFORE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Hands on to the handler that was before.
+/// Chains to the previous handler.
 unsafe extern "C" fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: such a handler is what the case stored.
@@ -173,7 +174,7 @@ unsafe extern "C" fn hand_on(signal: c_int, info: *mut SigInfo, context: *mut c_
     unsafe { before(signal, info, context) };
 }
 
-/// Another handler comes later, and knows what to do with what is not its own.
+/// Another handler is installed later, and chains to the library's handler.
 fn handler_after() -> Outcome {
     let status = after(Disposition::Info(mend), SaFlags::empty(), |pages| {
         // SAFETY: only asks.
@@ -190,7 +191,7 @@ fn handler_after() -> Outcome {
         if (left, CALLS.load(SeqCst)) != (Err(1), 1) {
             return Ok(2);
         }
-        // What is not the library's goes through all three.
+        // A fault that the library does not handle passes through all three handlers.
         Ok(if pages.get(page()) == 0 && CALLS.load(SeqCst) == 3 { 0 } else { 3 })
     })?;
     same(status, WaitStatus::Exited(0))

@@ -1,4 +1,4 @@
-//! Processes: copies of this one.
+//! Child processes.
 
 use super::*;
 use baremap::syscall::{
@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 const MILLISECOND: Timespec = Timespec { sec: 0, nsec: 1_000_000 };
 
-/// A child that runs a function and exits with what it returns.
+/// Starts a child that runs a function and exits with its result.
 pub fn child(run: impl FnOnce() -> i32) -> syscall::Result<Pid> {
     // SAFETY: this process has one thread.
     match unsafe { fork()? } {
@@ -24,7 +24,7 @@ pub fn ended(pid: Pid) -> Result<WaitStatus, Trouble> {
     }
 }
 
-/// A number that parent and child have in common.
+/// A number in memory that parent and child share.
 struct Common(Pages);
 
 impl Common {
@@ -46,7 +46,7 @@ fn exit_status() -> Outcome {
     Ok(())
 }
 
-/// Of the only thread, `exit` ends the process.
+/// `exit` of the only thread ends the process.
 fn exit_of_a_thread() -> Outcome {
     // SAFETY: nothing else uses this stack.
     same(ended(child(|| unsafe { exit(43) })?)?, WaitStatus::Exited(43))
@@ -109,8 +109,8 @@ fn memory_is_shared() -> Outcome {
     same(common.number().load(SeqCst), 0x1122_3344)
 }
 
-/// The child has the parent's values in its registers. Each of five calls doubles the
-/// processes, all of which go on with the values that they have.
+/// The child starts with the parent's registers. Each of five calls doubles the number of
+/// processes, all of which continue with their values.
 fn registers_are_copied() -> Outcome {
     let common = Common::new()?;
     let parent = syscall::getpid();
@@ -152,8 +152,8 @@ fn wait_flags() -> Outcome {
     fails(syscall::waitid(Some(pid), WaitFlags::empty()), Errno::EINVAL)
 }
 
-/// The kernel writes the child's number where it is told to: for the child into the
-/// child's memory, of which the address is an argument whose place differs.
+/// The kernel writes the child's number to an address. With `CLONE_CHILD_SETTID` it writes to the
+/// child's memory, and the position of that argument depends on the architecture.
 fn number_for(flag: u32) -> Outcome {
     use linux_raw_sys::general::{CLONE_CHILD_SETTID, CLONE_PARENT_SETTID, SIGCHLD};
     let (in_parent, in_child) = (Common::new()?, Common::new()?);
@@ -178,7 +178,7 @@ fn number_for_the_parent() -> Outcome {
     number_for(linux_raw_sys::general::CLONE_PARENT_SETTID)
 }
 
-/// A child ends with the signal that `clone` was told, and the parent hears it.
+/// The child's end sends the parent the signal that `clone` named.
 fn end_is_signalled() -> Outcome {
     use baremap::syscall::{Disposition, SaFlags, SigSet};
     use core::ffi::c_int;
@@ -193,7 +193,7 @@ fn end_is_signalled() -> Outcome {
     same(HEARD.load(SeqCst), Signal::CHLD.0)
 }
 
-/// `CLONE_VFORK`: the parent goes on when the child has ended, and not before.
+/// With `CLONE_VFORK`, the parent continues when the child has ended, and not before.
 fn vfork() -> Outcome {
     let common = Common::new()?;
     // SAFETY: this process has one thread, and its memory is copied.
@@ -219,7 +219,7 @@ fn shared_stack_is_refused() -> Outcome {
     Ok(())
 }
 
-/// Descriptors are copied, the positions behind them are common.
+/// Descriptors are copied, and their file positions are shared.
 fn descriptors_are_copied() -> Outcome {
     let fd = memory()?;
     let pid = child(|| {
@@ -233,7 +233,7 @@ fn descriptors_are_copied() -> Outcome {
     same(&back, b"child!\0\0")
 }
 
-/// Runs it in a child.
+/// Runs a case in a child.
 pub fn in_child(run: impl FnOnce() -> Outcome) -> Outcome {
     let pid = child(|| match run() {
         Ok(()) => 0,

@@ -1,11 +1,11 @@
-//! A system call changes no register but those that it says.
+//! A system call changes only the registers that its wrapper declares.
 
 use super::*;
 use core::hint::black_box;
 use linux_raw_sys::general::__NR_copy_file_range;
 
-/// Makes a function that keeps many values at once, changes them in a way of their own
-/// around each call, and returns them. More than any architecture has registers.
+/// Defines a function that keeps more values than any architecture has registers, modifies each of
+/// them differently around each call, and returns them.
 macro_rules! keep {
     ($($int:ident)*; $($float:ident)*) => {
         #[inline(always)]
@@ -29,7 +29,7 @@ keep!(
     aa ba ca da ea fa ga ha ia ja ka la ma na oa pa qa ra sa ta ua va wa xa
 );
 
-/// Another function, so that the compiler cannot do both at once.
+/// A separate function, so that the compiler cannot merge it with the first.
 #[inline(never)]
 pub fn undisturbed(rounds: usize) -> Kept {
     keep(rounds, |_| black_box(0))
@@ -37,8 +37,8 @@ pub fn undisturbed(rounds: usize) -> Kept {
 
 const ROUNDS: usize = 50;
 
-// Each of these keeps the values across one piece of assembly, which is inlined: the
-// registers that it does not name are those that the compiler uses.
+// Each of these keeps the values across one inlined piece of assembly. The compiler uses the
+// registers that the assembly does not name.
 macro_rules! across {
     ($($name:ident: $call:expr;)*) => {$(
         #[inline(never)]
@@ -48,7 +48,7 @@ macro_rules! across {
     )*};
 }
 
-/// A descriptor that is never open: every call with it fails, and changes nothing.
+/// A descriptor that is never open. A call with it fails and has no effect.
 const BAD: usize = usize::MAX;
 const EBADF: usize = (Errno::EBADF.number() as usize).wrapping_neg();
 
@@ -77,7 +77,7 @@ across! {
 }
 const NAME: &CStr = c"conformance none";
 
-/// Frames below frames, each with a call in it and values that outlive it.
+/// Nested frames, each with a call and with values that are used after it.
 #[inline(never)]
 fn frames(depth: usize) -> usize {
     let values: [usize; 5] = black_box([depth, depth * 3, depth * 5, depth * 7, depth * 11]);
@@ -93,7 +93,7 @@ fn frame_pointer() -> Outcome {
     same(frames(50), 27 * 50 * 51 / 2)
 }
 
-/// String instructions go upwards, in every function.
+/// String instructions move upwards in every function.
 #[cfg(target_arch = "x86_64")]
 fn direction_flag() -> Outcome {
     // SAFETY: touches no memory.

@@ -1,4 +1,4 @@
-//! Memory, files and facts about the system, for the cases.
+//! Memory, files, and facts about the system, for the cases.
 
 use core::{ffi::CStr, fmt::Write, ptr};
 
@@ -19,20 +19,19 @@ pub const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 pub const ANONYMOUS: MapFlags = MapFlags::PRIVATE.union(MapFlags::ANONYMOUS);
 pub const SHARED_ANONYMOUS: MapFlags = MapFlags::SHARED.union(MapFlags::ANONYMOUS);
 
-/// Room for what `mincore` tells of four pages. Under qemu-user with pages larger than the
-/// host's it is the host that tells, a byte for each of its own, into whatever room there is:
-/// with less, the emulator writes over what lies behind.
+/// Room for the result of `mincore` for four pages. Under qemu-user with larger pages than the
+/// host's, the host writes a byte for each of its own pages, beyond the end of a shorter buffer.
 pub const PRESENT: usize = 4 * 64 / 4;
 
-/// A mapping that is unmapped when it is dropped. Never a reference: the kernel, and for a
-/// file anybody, changes it.
+/// A mapping that is unmapped when the value is dropped. It gives no references, because the kernel
+/// and other processes change its contents.
 pub struct Pages {
     pub addr: *mut u8,
     pub length: usize,
 }
 
 impl Pages {
-    /// A mapping where the kernel likes.
+    /// Maps memory at an address that the kernel chooses.
     pub fn map(
         length: usize,
         prot: ProtFlags,
@@ -45,22 +44,22 @@ impl Pages {
         Ok(Pages { addr, length })
     }
 
-    /// So many pages of zeros, private.
+    /// Maps private pages of zeros.
     pub fn zeros(pages: usize) -> syscall::Result<Pages> {
         Pages::map(pages * page(), READ_WRITE, ANONYMOUS, None, 0)
     }
 
-    /// So many pages of addresses, that may not be touched.
+    /// Reserves inaccessible pages.
     pub fn reserve(pages: usize) -> syscall::Result<Pages> {
         Pages::map(pages * page(), ProtFlags::empty(), ANONYMOUS, None, 0)
     }
 
-    /// The address of a page, counted from the first.
+    /// Returns the address of a page.
     pub fn page(&self, number: usize) -> *mut u8 {
         self.addr.wrapping_add(number * page())
     }
 
-    /// The address of a byte.
+    /// Returns the address of a byte.
     pub fn at(&self, index: usize) -> *mut u8 {
         assert!(index < self.length);
         self.addr.wrapping_add(index)
@@ -84,31 +83,31 @@ impl Drop for Pages {
     }
 }
 
-/// Whether the kernel can read at an address: it is asked for a file by that name, and
-/// fails with `EFAULT` only if it cannot.
+/// Returns whether the kernel can read at an address. A call that takes a path fails with `EFAULT`
+/// only if the path is unreadable.
 pub fn readable(addr: *const u8) -> bool {
     // SAFETY: the kernel checks the address, and reads no further than a path is long.
     let result = unsafe { raw::syscall3(nr::faccessat, cwd(), addr as usize, 0) };
     check(result).err() != Some(Errno::EFAULT)
 }
 
-/// Whether the kernel can write at an address. If it can, the byte there is random after.
+/// Returns whether the kernel can write at an address. If so, the byte there becomes random.
 pub fn writable(addr: *mut u8) -> bool {
     // SAFETY: the kernel checks the address; the caller does without the byte.
     check(unsafe { raw::syscall3(nr::getrandom, addr as usize, 1, 0) }) == Ok(1)
 }
 
-/// The working directory as a raw argument.
+/// Returns the working directory as a raw argument.
 pub fn cwd() -> usize {
     number(CWD)
 }
 
-/// A descriptor as a raw argument.
+/// Returns a descriptor as a raw argument.
 pub fn number(fd: BorrowedFd<'_>) -> usize {
     fd.as_raw_fd() as usize
 }
 
-/// A raw result: a value, or an errno from −4095 to −1.
+/// Returns the value of a raw result, or its error if it is from −4095 to −1.
 pub fn check(result: usize) -> syscall::Result<usize> {
     match result.wrapping_neg() {
         errno @ 1..=4095 => Err(Errno::new(errno as u16)),
@@ -116,7 +115,7 @@ pub fn check(result: usize) -> syscall::Result<usize> {
     }
 }
 
-/// An empty file of the working directory's file system, without a name.
+/// Creates an empty file without a name in the working directory's file system.
 pub fn file() -> syscall::Result<OwnedFd> {
     let name = c".baremap conformance \xff~";
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -125,12 +124,13 @@ pub fn file() -> syscall::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// An empty file in memory. It can be sparse, and mapped, whatever the file system is.
+/// Creates an empty file in memory. It can be sparse and mapped, whatever the file system of the
+/// working directory is.
 pub fn memory() -> syscall::Result<OwnedFd> {
     syscall::memfd_create(c"conformance", MemfdFlags::CLOEXEC)
 }
 
-/// A file in memory of so many pages, each beginning with its number, counted from one.
+/// Creates a file in memory whose pages begin with their number, counted from one.
 pub fn numbered(pages: usize) -> syscall::Result<OwnedFd> {
     let fd = memory()?;
     syscall::ftruncate(fd.as_fd(), (pages * page()) as u64)?;
@@ -140,7 +140,7 @@ pub fn numbered(pages: usize) -> syscall::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// A name in the working directory that is removed when it is dropped.
+/// A name in the working directory, which is removed when the value is dropped.
 pub struct Name(pub &'static CStr);
 
 impl Name {
@@ -160,7 +160,7 @@ impl Drop for Name {
     }
 }
 
-/// Linux's version, as far as it matters here.
+/// Returns the first two numbers of the version of Linux.
 pub fn linux() -> Result<(u32, u32), Trouble> {
     let mut text = Text::new();
     let _ = write!(text, "{}", Kernel::running()?);

@@ -1,9 +1,9 @@
-//! What is an error, and what is none.
+//! Results that are errors, and results that are not.
 
 use super::*;
 use linux_raw_sys::prctl::{PR_GET_TIMERSLACK, PR_SET_TIMERSLACK};
 
-/// Has the kernel return a number: the slack of this thread's timers, which is any.
+/// Makes the kernel return a number: the timer slack of this thread, which can have any value.
 fn returned(number: usize) -> (usize, syscall::Result<usize>) {
     // SAFETY: neither option takes a pointer. Zero gives the slack back its default.
     unsafe {
@@ -15,7 +15,7 @@ fn returned(number: usize) -> (usize, syscall::Result<usize>) {
     }
 }
 
-/// The kernel keeps these for itself (`include/linux/errno.h`), and may act on them.
+/// The kernel uses these numbers internally (`include/linux/errno.h`), and may act on them.
 const INTERNAL: core::ops::RangeInclusive<usize> = 512..=531;
 
 fn errors() -> Outcome {
@@ -27,7 +27,7 @@ fn errors() -> Outcome {
     Ok(())
 }
 
-/// Alone, since a C library in between returns it for every error.
+/// Minus one is checked by itself, because a C library returns it for every error.
 fn minus_one() -> Outcome {
     same(returned(usize::MAX), (usize::MAX, Err(Errno::EPERM)))
 }
@@ -47,8 +47,8 @@ fn top_bit() -> Outcome {
     Ok(())
 }
 
-/// A mapping in the upper half of the addresses is no error. (On mips that half is the
-/// kernel's.)
+/// A mapping in the upper half of the address space is not an error. On mips that half belongs to
+/// the kernel.
 #[cfg(all(target_pointer_width = "32", not(target_arch = "mips")))]
 fn high_address() -> Outcome {
     let flags = ANONYMOUS | MapFlags::FIXED_NOREPLACE;
@@ -65,7 +65,7 @@ fn high_address() -> Outcome {
     Err(wrong(format_args!("got no address with the top bit set")))
 }
 
-/// A number that is no system call's.
+/// No system call has this number.
 fn no_such_call() -> Outcome {
     // SAFETY: there is none.
     fails(check(unsafe { raw::syscall0(nr::getpid | 0xf000) }), Errno::ENOSYS)

@@ -1,4 +1,4 @@
-//! Signals that are sent.
+//! Signals that are sent to this process.
 
 use super::*;
 use baremap::syscall::{
@@ -11,19 +11,19 @@ use core::{
 };
 use linux_raw_sys::general::{SI_TKILL, SI_USER};
 
-// What the handlers saw. There is one thread, which they interrupt.
+// These record what the handlers saw. They interrupt the only thread.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 static TOLD: AtomicI32 = AtomicI32::new(0);
 static CODE: AtomicI32 = AtomicI32::new(0);
 static STACK: AtomicUsize = AtomicUsize::new(0);
 static ALIGNED: AtomicBool = AtomicBool::new(false);
-/// Which of USR1 and USR2 were blocked: bits 0 and 1.
+/// Which of USR1 and USR2 were blocked, as the bits 0 and 1.
 static BLOCKED: AtomicUsize = AtomicUsize::new(0);
-/// What the values that the handler kept became; zero if they were right.
+/// The difference in the values that the handler kept in registers: zero if they were unchanged.
 static CHANGED: AtomicUsize = AtomicUsize::new(0);
 
-/// Records, and uses all registers.
+/// Records the signal, and uses all registers.
 unsafe extern "C" fn record(signal: c_int) {
     let local = 0u8;
     STACK.store((&raw const local).addr(), SeqCst);
@@ -52,7 +52,7 @@ fn blocked() -> syscall::Result<usize> {
     Ok(usize::from(one) | usize::from(two) << 1)
 }
 
-/// An action that is undone when it is dropped.
+/// An action that is undone when the value is dropped.
 pub struct Acting {
     signal: Signal,
     before: Sigaction,
@@ -82,8 +82,8 @@ impl Drop for Acting {
     }
 }
 
-/// On x86 qemu-user calls handlers on a stack that is not aligned, where what the compiler
-/// makes of them goes astray. There they are called from one that aligns it.
+/// On x86, qemu-user calls handlers with a misaligned stack, on which compiled code fails. There, a
+/// handler is called by code that aligns the stack.
 #[cfg(target_arch = "x86")]
 mod realigned {
     use super::*;
@@ -136,12 +136,12 @@ fn plain(signal: Signal) -> syscall::Result<Acting> {
     Acting::new(signal, Disposition::Handler(record), SaFlags::empty(), SigSet::empty())
 }
 
-/// An alternate stack that is given up when it is dropped.
+/// An alternate stack that is disabled when the value is dropped.
 pub struct AltStack(pub Pages);
 
 impl AltStack {
     pub fn new() -> syscall::Result<AltStack> {
-        // Room for the largest frame of any architecture, twice.
+        // Twice the largest signal frame of any architecture.
         let pages = Pages::map(0x4_0000, READ_WRITE, ANONYMOUS, None, 0)?;
         let stack = SigStack { base: pages.addr, size: pages.length, flags: SsFlags::empty() };
         // SAFETY: the memory is for this alone, and stays until `drop`.
@@ -190,7 +190,7 @@ fn handler_with_information() -> Outcome {
     same((TOLD.load(SeqCst), CODE.load(SeqCst)), (usr1, SI_TKILL))
 }
 
-/// Integers and floating-point numbers in registers, across calls that raise a signal.
+/// Keeps integers and floating-point numbers in registers across calls that raise a signal.
 #[inline(never)]
 fn values_survive() -> Outcome {
     let _acting = plain(Signal::USR1)?;
@@ -236,7 +236,7 @@ fn set_mask() -> Outcome {
     }
 }
 
-/// While the handler runs its own signal is blocked, and those of its action.
+/// While the handler runs, its own signal and those of the action's mask are blocked.
 fn mask_of_the_handler() -> Outcome {
     let with_usr2 = SigSet::empty().with(Signal::USR2);
     let nothing = SigSet::empty();
@@ -281,7 +281,7 @@ fn alternate_stack_is_told() -> Outcome {
     fails(unsafe { syscall::sigaltstack(Some(&tiny)) }, Errno::ENOMEM)
 }
 
-/// Where qemu-user believes that the action has one.
+/// Where qemu-user assumes that the action has a restorer.
 const RESTORER: bool = cfg!(any(
     target_arch = "loongarch64",
     target_arch = "mips",
@@ -289,7 +289,7 @@ const RESTORER: bool = cfg!(any(
     target_arch = "riscv64"
 ));
 
-/// The old action has the size that the kernel's headers say.
+/// The kernel writes as many bytes of the old action as its headers say.
 fn structure_has_its_size() -> Outcome {
     use linux_raw_sys::general::{kernel_sigaction, kernel_sigset_t};
     const WORDS: usize = size_of::<kernel_sigaction>() / size_of::<usize>();
@@ -316,7 +316,8 @@ fn reset() -> Outcome {
     ensure(default, "an action that is still set")
 }
 
-/// What was set is told: the kind of handler, its address, the flags and the mask.
+/// The kernel reports the action that was set: the kind of handler, its address, the flags and the
+/// mask.
 fn actions_are_told() -> Outcome {
     let set = SigSet::empty().with(Signal::HUP).with(Signal::XFSZ);
     let flags = SaFlags::RESTART | SaFlags::ONSTACK;
@@ -344,7 +345,7 @@ fn actions_are_told() -> Outcome {
     ensure(matches!(before.disposition, Disposition::Info(_)), "another one before")
 }
 
-/// A libc's own restorer is not kept with an action that is set again.
+/// The restorer of a libc is not kept when its action is set again.
 #[cfg(not(any(
     target_arch = "loongarch64",
     target_arch = "mips",

@@ -1,4 +1,4 @@
-//! Address space as a tool: what is reserved, placed, doubled, executed and shared.
+//! Address space: reservations, placed maps, rings, code and shared memory.
 
 use super::*;
 use baremap::{
@@ -10,7 +10,7 @@ use core::{
     sync::atomic::{AtomicU32, Ordering::SeqCst},
 };
 
-/// How a child ends that runs a function and exits with what it returns.
+/// Returns how a child ended that runs a function and exits with its result.
 fn child(run: impl FnOnce() -> i32) -> Result<WaitStatus, Trouble> {
     // SAFETY: this process has one thread.
     let Some(pid) = (unsafe { syscall::fork()? }) else {
@@ -24,18 +24,19 @@ fn child(run: impl FnOnce() -> i32) -> Result<WaitStatus, Trouble> {
     }
 }
 
-/// Whether all of a range is mapped, to whatever.
+/// Returns whether all pages of a range are mapped.
 fn whole(start: *const u8, length: usize) -> bool {
     // SAFETY: writes nothing back.
     unsafe { syscall::msync(start.cast_mut(), length, MsyncFlags::ASYNC).is_ok() }
 }
 
-/// Which pages can be read.
+/// Returns which pages are readable.
 fn pages<const N: usize>(part: &Reservation) -> [bool; N] {
     core::array::from_fn(|number| readable(part.as_ptr().wrapping_add(number * page())))
 }
 
-/// Writes to each page. Not all of it: [`readable`] is told by a path that ends.
+/// Writes the first byte of each page. The rest stays zero, because [`readable`] needs a path that
+/// ends.
 fn mark(bytes: &mut [u8], value: u8) {
     bytes.chunks_mut(page()).for_each(|page| page[0] = value);
 }
@@ -61,7 +62,7 @@ fn split_and_merge() -> Outcome {
     let second = first.split_off(2 * page())?;
     same((pages(&first), pages(&second)), ([false, true], [true, false]))?;
     let third = first.split_off(page())?;
-    // The one between is missing.
+    // The part between them is missing.
     let second = match first.merge(second) {
         Ok(()) => return Err(wrong(format_args!("got one of two that are apart"))),
         Err(error) => error.into_inner(),
@@ -81,7 +82,7 @@ fn guard() -> Outcome {
     same([0, 1, 2].map(|number| bytes[number * page()]), [7, 0, 7])
 }
 
-/// In locked memory, where no kernel makes guards, as where there are none.
+/// No kernel makes guards in locked memory, so it is handled as on a kernel without guards.
 fn guard_without_guards() -> Outcome {
     let mut part = Reservation::new(3 * page())?;
     mark(part.commit(0..3 * page())?, 7);
@@ -112,14 +113,14 @@ fn place() -> Outcome {
     drop(placed);
     same(pages(&part), [true, false, false, true])?;
     ensure(whole(part.as_ptr(), part.len()), "a hole")?;
-    // One that is forgotten is replaced when the pages are used.
+    // A map that was forgotten is replaced when its pages are used again.
     let map = MmapOptions::new().map_raw(&fd)?;
     forget(Placed::new(map, &mut part, 0).map_err(Errno::from)?);
     let bytes = part.commit(0..4 * page())?;
     same([0, 1, 2, 3].map(|number| bytes[number * page()]), [0, 0, 0, 9])
 }
 
-/// With as many mappings as there can be, what fails leaves no hole.
+/// At the limit on the number of mappings, a call that fails leaves no hole.
 fn too_many_mappings() -> Outcome {
     let fd = numbered(2)?;
     let mut fill = Reservation::new(70_000 * page())?;
@@ -214,7 +215,8 @@ fn ring_of_a_parent() -> Outcome {
         i32::from(!readable(other))
     })?;
     same(ended, WaitStatus::Exited(0))?;
-    // It is refused, whatever is there. What is said of it is not for this program's output.
+    // The use is rejected, whatever is mapped there. The panic message must not reach this
+    // program's output.
     let uses: [fn(&mut Ring) -> usize; 3] =
         [|ring| ring.readable().len(), |ring| ring.writable().len(), |ring| ring.push(b"child's")];
     for used in uses {
@@ -231,7 +233,7 @@ fn ring_of_a_parent() -> Outcome {
     ensure(!whole(at, page()), "a ring that is still there")
 }
 
-/// A function that returns a number: two instructions.
+/// Returns the code of a function that returns a number: two instructions.
 fn returning(number: u8) -> [u8; 8] {
     let n = u32::from(number);
     let words = |a: u32, b: u32| {
@@ -259,7 +261,7 @@ fn returning(number: u8) -> [u8; 8] {
     }
 }
 
-/// Written again at the same place, it is the new code that runs.
+/// Code that is written again at the same address replaces the old code.
 fn code() -> Outcome {
     let mut code = CodeMut::new(2 * page())?;
     let last = 2 * page() - 8;
@@ -292,8 +294,7 @@ fn code_that_can_be_written_to() -> Outcome {
     if matches!(ended, WaitStatus::Killed(Signal::SEGV, _)) {
         return Ok(());
     }
-    // Without an NX bit (x86 without PAE, most of mips) what can be read can be executed, and
-    // so it is with any page.
+    // Without an NX bit (x86 without PAE, most of mips), every readable page is executable.
     let old = cfg!(any(target_arch = "x86", target_arch = "mips", target_arch = "mips64"));
     ensure(old, "both at once")?;
     let page = Pages::zeros(1)?;
@@ -373,7 +374,7 @@ pub const CASES: &[Case] = &[
         qemu_user: "takes any advice, and does nothing"
     ),
     case!("code is written, executed, and written again", code),
-    // A kernel of loongarch64 under qemu-system 10 meets this fault for ever.
+    // A kernel for loongarch64 under qemu-system 10 repeats this fault for ever.
     #[cfg(not(target_arch = "loongarch64"))]
     case!(
         "what can be written to cannot be executed",

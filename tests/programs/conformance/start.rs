@@ -1,4 +1,4 @@
-//! From the kernel's first instruction to `main`.
+//! From the kernel's first instruction of the program to `main`.
 
 use super::*;
 use baremap::rt::Auxv;
@@ -16,16 +16,16 @@ fn find(auxv: Auxv, kind: u32) -> Result<usize, Trouble> {
         .ok_or_else(|| wrong(format_args!("got no AT_ {kind}")))
 }
 
-/// The count and the null at the end of the pointers are told separately.
+/// The number of arguments and the null after them are given separately.
 fn arguments_end_with_null(start: Start) -> Outcome {
     let count = start.args().count();
     ensure(count >= 1, "no argument, not even the program's name")?;
-    // The environment begins where the count says that the arguments end: were the
-    // count wrong, an argument would be its first string, or the null its only one.
+    // The environment begins after as many arguments as the count says. With a wrong count, an
+    // argument would be its first string, or it would be empty.
     let last = start.args().last().map(CStr::to_bytes_with_nul);
     let next = start.env().next().map(CStr::to_bytes_with_nul);
     if let (Some(last), Some(next)) = (last, next) {
-        // The kernel puts all strings one after the other.
+        // The kernel stores all strings one after another.
         same(next.as_ptr() as usize, last.as_ptr_range().end as usize)?;
     }
     Ok(())
@@ -38,7 +38,7 @@ fn environment_has_names(start: Start) -> Outcome {
     Ok(())
 }
 
-/// /proc tells the same vector, byte for byte.
+/// `/proc/self/auxv` has the same vector, byte for byte.
 fn auxv_is_that_of_proc(start: Start) -> Outcome {
     let fd = match syscall::open(c"/proc/self/auxv", OFlags::RDONLY, Mode::empty()) {
         Err(Errno::ENOENT) => return Err(Trouble::Missing("/proc")),
@@ -60,7 +60,7 @@ fn page_size_is_told(start: Start) -> Outcome {
     same(page(), size)
 }
 
-/// `msync` of no bytes succeeds at the addresses of pages alone.
+/// `msync` of zero bytes succeeds only at page boundaries.
 fn page_size_is_that_of_the_kernel() -> Outcome {
     // SAFETY: a range of no bytes is not touched.
     let msync = |at| check(unsafe { raw::syscall3(nr::msync, at, 0, MS_ASYNC as usize) });
@@ -70,7 +70,7 @@ fn page_size_is_that_of_the_kernel() -> Outcome {
     fails(msync(page() + page() / 2), Errno::EINVAL)
 }
 
-/// The program headers, and what the linker's addresses have to be added to.
+/// Returns the program headers, and the load bias.
 fn image(start: Start) -> Result<(&'static [Elf_Phdr], usize), Trouble> {
     let headers = find(start.auxv(), AT_PHDR)?;
     let count = find(start.auxv(), AT_PHNUM)?;
@@ -85,8 +85,8 @@ fn image(start: Start) -> Result<(&'static [Elf_Phdr], usize), Trouble> {
     Ok((headers, file.wrapping_sub(first.p_vaddr)))
 }
 
-/// The program headers follow the file's header, and the code that runs lies where
-/// they say.
+/// The program headers follow the file's header, and the running code lies in the segment that they
+/// describe.
 fn program_headers(start: Start) -> Outcome {
     let (headers, bias) = image(start)?;
     let file = headers.as_ptr().cast::<u8>().wrapping_sub(size_of::<Elf_Ehdr>());
@@ -110,7 +110,7 @@ fn random_bytes(start: Start) -> Outcome {
     ensure(bytes != [0; 16], "zeros")
 }
 
-/// The compiler relies on the alignment that the entry point gives the stack.
+/// The compiler relies on the alignment of the stack at the entry point.
 fn stack_is_aligned() -> Outcome {
     ensure(aligned_local(), "a local variable that is not aligned")
 }
@@ -144,16 +144,16 @@ fn two() -> usize {
     2
 }
 
-/// Where programs are linked at a fixed address.
+/// Whether programs are linked at a fixed address.
 const FIXED: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
 
 static STRINGS: [&str; 3] = ["the first", "", "the third"];
 static FUNCTIONS: [fn() -> usize; 3] = [two, one, two];
 static TARGET: u32 = 0x600d_f00d;
-/// Relocated, and changed later.
+/// A pointer that is relocated, and changed later.
 static POINTER: AtomicPtr<u32> = AtomicPtr::new(&raw const TARGET as *mut u32);
 
-/// Addresses in data: of strings, of functions, of other data.
+/// Checks addresses in data: of strings, of functions and of other data.
 fn tables_are_relocated() -> Outcome {
     let strings = black_box(&STRINGS);
     same(strings[0], "the first")?;
@@ -165,12 +165,12 @@ fn tables_are_relocated() -> Outcome {
     same(pointer.addr(), (&raw const TARGET).addr())?;
     // SAFETY: the address is that of the static.
     same(unsafe { pointer.read_volatile() }, 0x600d_f00d)?;
-    // A table that is not relocated holds numbers near zero, and a program that is not
-    // position independent would show nothing here.
+    // A table that was not relocated has numbers near zero. A program at a fixed address needs no
+    // relocation.
     ensure(FIXED || strings[0].as_ptr().addr() > 0x10_0000, "the linker's address")
 }
 
-/// What is never written again after the relocation is protected, in whole pages.
+/// Data that is not written after the relocation is protected, in whole pages.
 fn relocated_data_is_read_only(start: Start) -> Outcome {
     let table = (&raw const STRINGS).cast_mut().cast::<u8>();
     let (headers, bias) = image(start)?;
@@ -185,8 +185,8 @@ fn relocated_data_is_read_only(start: Start) -> Outcome {
     ensure(!writable(table), "a writable table")
 }
 
-/// Whether a local variable has the alignment that its type asks for: as much as the
-/// architecture gives the stack, so that the compiler does not align it itself.
+/// Returns whether a local variable has the alignment of its type. It is the alignment that the
+/// architecture gives the stack, so that the compiler does not align the variable itself.
 #[inline(never)]
 pub fn aligned_local() -> bool {
     #[cfg_attr(

@@ -1,9 +1,10 @@
-//! What is known of a file, through both calls.
+//! The metadata of files, by both calls.
 
 use super::*;
 use baremap::syscall::{ClockId, FileType, Stat, Timespec, clock_gettime};
 
-/// All calls tell the same, by descriptor and by name; but for parts of seconds.
+/// Checks that all calls report the same metadata, by descriptor and by name. Fractions of seconds
+/// are not compared.
 #[track_caller]
 fn both(name: &CStr, fd: &OwnedFd) -> Result<Stat, Trouble> {
     let stat = syscall::fstat(fd.as_fd())?;
@@ -40,7 +41,7 @@ fn regular_file() -> Outcome {
     ensure(stat.blocks < 1024, "space taken by a hole")?;
     ensure(stat.blksize >= 512 && stat.blksize <= 1 << 30, "a strange block size")?;
     ensure(stat.ino != 0, "inode 0")?;
-    // A file system's clock may be a tick behind.
+    // The clock of a file system may be one tick behind.
     let after = clock_gettime(ClockId::Realtime)?;
     for time in [stat.atime, stat.mtime, stat.ctime] {
         ensure((before.sec - 2..=after.sec).contains(&time.sec), "another time")?;
@@ -51,7 +52,7 @@ fn regular_file() -> Outcome {
 
 fn nanoseconds() -> Outcome {
     let fd = file()?;
-    // Until the clock is not at a whole second. Some file systems keep no more.
+    // Repeats until the time is not a whole second. Some file systems keep no fractions.
     for _ in 0..3 {
         syscall::pwrite(fd.as_fd(), b"x", 0)?;
         let stat = syscall::fstat(fd.as_fd())?;
@@ -72,7 +73,7 @@ fn directory() -> Outcome {
     ensure(stat.permissions().contains(Mode::WUSR), "a directory that is not writable")
 }
 
-/// The device with the numbers 1 and 3.
+/// The device has the numbers 1 and 3.
 fn device() -> Outcome {
     let fd = match syscall::open(c"/dev/null", OFlags::RDONLY, Mode::empty()) {
         Err(Errno::ENOENT) => return Err(Trouble::Missing("/dev/null")),
@@ -84,7 +85,7 @@ fn device() -> Outcome {
     same(stat.size, 0)
 }
 
-/// The owner is the creator, and two files are two.
+/// The creator owns the file, and two files have different numbers.
 fn owner_and_identity() -> Outcome {
     let (one, other) = (file()?, file()?);
     let (one, other) = (syscall::fstat(one.as_fd())?, syscall::fstat(other.as_fd())?);
@@ -93,16 +94,16 @@ fn owner_and_identity() -> Outcome {
     same(one.nlink, 0)
 }
 
-/// Owner and group, in this order, set to what they are.
+/// Sets owner and group, in this order, to their present values.
 fn change_owner() -> Outcome {
     let fd = file()?;
     let stat = syscall::fstat(fd.as_fd())?;
     syscall::fchown(fd.as_fd(), Some(stat.uid), None)?;
     syscall::fchown(fd.as_fd(), None, Some(stat.gid))?;
     if stat.uid == 0 {
-        // More than 16 bits, and different.
+        // Different numbers of more than 16 bits.
         match syscall::fchown(fd.as_fd(), Some(0x1_0002), Some(0x3_0004)) {
-            // In a user namespace that has no such numbers, or without the capability.
+            // The user namespace has no such numbers, or the process lacks the capability.
             Err(Errno::EINVAL | Errno::EPERM) => {}
             result => {
                 result?;

@@ -1,4 +1,4 @@
-//! Clocks, chance, and what a process may use.
+//! Clocks, random numbers, and limits of a process.
 
 use super::*;
 use baremap::syscall::{
@@ -17,7 +17,7 @@ fn monotonic() -> Outcome {
     Ok(())
 }
 
-/// While suspended only the second runs.
+/// Only `CLOCK_BOOTTIME` advances while the system is suspended.
 fn boottime() -> Outcome {
     let monotonic = clock_gettime(ClockId::Monotonic)?;
     let boot = clock_gettime(ClockId::Boottime)?;
@@ -63,7 +63,7 @@ fn affinity() -> Outcome {
     fails(syscall::sched_getaffinity(0, &mut []), Errno::EINVAL)
 }
 
-/// A limit is read, set lower, and set back.
+/// Reads a limit, lowers it, and restores it.
 fn limits() -> Outcome {
     let stack = syscall::prlimit(0, Resource::STACK, None)?;
     ensure(stack.current > 0 && stack.current <= stack.maximum, "no stack")?;

@@ -1,17 +1,17 @@
-//! How much memory a program has resident at most.
+//! Measures the peak resident set of a program and its child processes.
 //!
-//! `wait4` does not tell it: before a process becomes the program it has its parent's memory,
-//! and that counts. Each of its processes is stopped when it ends, and its own peak is read.
+//! The figure of `wait4` is too high: before `execve` the process shares its parent's memory, which
+//! counts. Instead, each process is stopped when it exits, and its own peak is read.
 
 use std::{
     collections::BTreeMap, fs, io, os::unix::process::CommandExt, process::Command, process::Stdio,
     ptr,
 };
 
-/// Runs a program to its end, and gives the peaks of all its processes, added: in bytes, and
-/// more than the truth where they share memory.
-pub fn run(mut command: Command) -> Result<u64, String> {
-    // SAFETY: one system call, which uses no memory.
+/// Runs a program to its end, and returns the sum of the peaks of all its processes, in bytes.
+/// Memory that processes share counts more than once.
+pub fn measure(mut command: Command) -> Result<u64, String> {
+    // SAFETY: the closure makes one system call, which accesses no memory.
     unsafe {
         command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
             -1 => Err(io::Error::last_os_error()),
@@ -25,7 +25,7 @@ pub fn run(mut command: Command) -> Result<u64, String> {
     let mut started = false;
     let status = loop {
         let mut status = 0;
-        // SAFETY: the status is written.
+        // SAFETY: the kernel writes the status to a variable.
         let id = unsafe { libc::waitpid(-1, &mut status, libc::__WALL) };
         if id == -1 {
             return Err(format!("{command:?}: {}", io::Error::last_os_error()));
@@ -39,14 +39,14 @@ pub fn run(mut command: Command) -> Result<u64, String> {
         let signal = libc::WSTOPSIG(status);
         let event = status >> 16;
         if !started {
-            // It has just become the program.
+            // This is the stop after `execve`.
             started = true;
             let options = libc::PTRACE_O_EXITKILL
                 | libc::PTRACE_O_TRACEEXIT
                 | libc::PTRACE_O_TRACECLONE
                 | libc::PTRACE_O_TRACEFORK
                 | libc::PTRACE_O_TRACEVFORK;
-            // SAFETY: it is stopped, and ours.
+            // SAFETY: the process is a stopped child.
             unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, id, 0, options) };
         }
         if event == libc::PTRACE_EVENT_EXIT {
@@ -54,10 +54,10 @@ pub fn run(mut command: Command) -> Result<u64, String> {
             let of_process: &mut u64 = peaks.entry(process).or_default();
             *of_process = peak.max(*of_process);
         }
-        // What is a stop of our own making is no signal to the program.
+        // A stop that tracing has caused is not passed on as a signal.
         let ours = event != 0 || matches!(signal, libc::SIGTRAP | libc::SIGSTOP);
         let signal = if ours { 0 } else { signal };
-        // SAFETY: it is stopped, and ours.
+        // SAFETY: the process is a stopped child.
         unsafe { libc::ptrace(libc::PTRACE_CONT, id, ptr::null_mut::<u8>(), signal) };
     };
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
@@ -67,7 +67,7 @@ pub fn run(mut command: Command) -> Result<u64, String> {
     Err(message.unwrap_or_default().trim().to_owned())
 }
 
-/// A thread's process, and the most that was resident of it.
+/// Returns the process of a thread, and the peak of that process's resident set, in bytes.
 fn resident(thread: i32) -> Option<(u64, u64)> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let field = |key: &str| -> Option<u64> {
