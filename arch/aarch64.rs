@@ -175,6 +175,8 @@ guarded_copy! {
     }
 }
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 440;
 /// The offset of `uc_sigmask` in bytes.

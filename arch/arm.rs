@@ -129,6 +129,8 @@ guarded_copy! {
     }
 }
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.arm_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 92;
 /// The offset of `uc_sigmask` in bytes.

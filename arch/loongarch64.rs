@@ -128,6 +128,8 @@ guarded_copy! {
     }
 }
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.sc_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;
 /// The offset of `uc_sigmask` in bytes.

@@ -92,6 +92,8 @@ macro_rules! __start {
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset in bytes of the lower half of `uc_mcontext.pc`, which has 64 bits.
 pub const PROGRAM_COUNTER: usize = if cfg!(target_endian = "big") { 36 } else { 32 };
 /// The offset of `uc_sigmask` in bytes.

@@ -91,6 +91,8 @@ macro_rules! __start {
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 616;
 /// The offset of `uc_sigmask` in bytes.

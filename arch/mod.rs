@@ -27,7 +27,9 @@
 //! 8. The function that sets how a signal handler returns (`set_restorer`), and the flag that
 //!    tells the kernel that the program has set it (`SA_RESTORER`).
 //! 9. The guarded copy (`fixups_and_copy`), which the macro `guarded_copy!` makes from three
-//!    pieces of assembly.
+//!    pieces of assembly, the function that calls it (`guarded_copy`), and the one that selects its
+//!    instructions (`prepare_copy`). Both functions are those of [`common`] unless an architecture
+//!    has a better one.
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
 //!
@@ -83,6 +85,4 @@ architectures! {
 }
 
 #[doc(hidden)]
-pub use common::{
-    context_link, fixup_address, guarded_copy, kernel_sigaction, nr, program_counter, signal_mask,
-};
+pub use common::{context_link, fixup_address, kernel_sigaction, nr, program_counter, signal_mask};

@@ -47,6 +47,8 @@ macro_rules! __start {
 pub use common::kernel_restorer as set_restorer;
 pub use linux_raw_sys::general::SA_RESTORER;
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.mc_gregs[PT_NIP]` in bytes.
 pub const PROGRAM_COUNTER: usize = 320;
 /// The offset of `uc_sigmask` in bytes.

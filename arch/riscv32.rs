@@ -41,6 +41,8 @@ pub unsafe fn newfstatat(_: usize, _: usize, _: *mut kernel_stat, _: usize) -> u
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.gregs.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 160;
 /// The offset of `uc_sigmask` in bytes.

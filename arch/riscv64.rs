@@ -22,6 +22,8 @@ pub use common::{clone_tls_first as clone, lp64::*, riscv::*};
 
 pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.gregs.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;
 /// The offset of `uc_sigmask` in bytes.

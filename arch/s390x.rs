@@ -125,6 +125,8 @@ guarded_copy! {
     }
 }
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.regs.psw.addr` in bytes.
 pub const PROGRAM_COUNTER: usize = 48;
 /// The offset of `uc_sigmask` in bytes.

@@ -229,6 +229,8 @@ guarded_copy! {
     }
 }
 
+pub use common::{guarded_copy, prepare_copy};
+
 /// The offset of `uc_mcontext.eip` in bytes.
 pub const PROGRAM_COUNTER: usize = 76;
 /// The offset of `uc_sigmask` in bytes.

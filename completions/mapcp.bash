@@ -6,6 +6,8 @@ _mapcp() {
     local before=${COMP_WORDS[COMP_CWORD-1]}
     if [[ $before == = ]]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi
     case $before= in
+        --update=*) words="all older none none-fail" ;;
+        --preserve=*) words="mode ownership timestamps links xattr all" ;;
         --sparse=*) words="auto never" ;;
         --method=*) words="auto clone kernel map write" ;;
         --progress=*) words="auto always never" ;;
@@ -13,7 +15,7 @@ _mapcp() {
     if [[ -n $words && $before == --* && $before != -- ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "-n --no-clobber -p --preserve --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "-r --recursive -a --archive -n --no-clobber -u --update= -f --force -i --interactive -T --no-target-directory -t --target-directory -p --preserve= -P --no-dereference -L --dereference -x --one-file-system -l --link -s --symbolic-link --atomic --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -17,10 +17,13 @@
 //! allocation fails, the program writes one line to standard error and aborts. `try_reserve` and
 //! similar methods return an error instead.
 //!
-//! An allocation of 128 KiB or more is a mapping of its own. It grows with mremap(2), without
-//! being copied if possible, and is unmapped when it is freed. Smaller allocations share mappings
-//! of at least 1 MiB, which the crate `talc` manages. These mappings are never unmapped, but
-//! their memory is reused.
+//! An allocation of 128 KiB or more is a mapping of its own. It grows and shrinks with mremap(2),
+//! without being copied if possible, and is unmapped when it is freed. Smaller allocations share
+//! mappings of at least 1 MiB, which the crate `talc` manages. These mappings are never unmapped,
+//! but their memory is reused.
+//!
+//! An allocation fails if the kernel refuses to map memory. Unless `vm.overcommit_memory` is 2, the
+//! kernel can map more than it has; if memory is short later, it kills a process.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -40,8 +43,9 @@ use crate::syscall::{self, MapFlags, MremapFlags, ProtFlags, page_size};
 /// Any number of threads may use it. Small allocations are protected by a spin lock that yields the
 /// processor.
 ///
-/// Do not allocate or free memory in a signal handler, or in a child process that a process with
-/// several threads created with `fork`. The lock may be held there and never be released.
+/// Do not allocate or free memory in a signal handler, or in a child that a process with several
+/// threads created with `fork`: the lock may be held by the interrupted code or by another thread
+/// of the parent, and then it is never released.
 pub struct Allocator {
     small: Talck<Spin, Pages>,
 }

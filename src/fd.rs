@@ -1,7 +1,7 @@
-//! Owned and borrowed file descriptors, with the interface of `std::os::fd`.
+//! Defines owned and borrowed file descriptors, with the interface of `std::os::fd`.
 //!
-//! With the feature `std` they are the standard library's own types and traits, so that a
-//! `File` can be passed wherever a descriptor is expected.
+//! With the feature `std`, the types and traits are the standard library's own, so that a `File`
+//! can be passed wherever a descriptor is expected.
 
 #[cfg(feature = "std")]
 pub use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -11,13 +11,28 @@ pub use own::*;
 
 use linux_raw_sys::general::AT_FDCWD;
 
+use crate::arch::{nr, syscall1};
+use crate::errno::{Errno, Result};
+
 /// Stands for the working directory where a call takes the descriptor of a directory
 /// (`AT_FDCWD`).
 ///
-/// It is not a descriptor. Of the calls that take a descriptor, only those whose names end in
-/// `at` accept it; others fail with `EBADF`.
+/// It is not a descriptor. Only calls that take a directory and a path accept it, such as
+/// [`openat`](crate::syscall::openat) and [`statx`](crate::syscall::statx()); all other calls fail
+/// with `EBADF`.
 // SAFETY: the kernel never returns −100 as a descriptor, so nothing can close it.
 pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(AT_FDCWD) };
+
+/// Closes a descriptor by its number.
+///
+/// # Safety
+///
+/// * The caller owns the descriptor, and does not use it again.
+#[inline(never)]
+pub(crate) unsafe fn close(fd: RawFd) -> Result<()> {
+    // SAFETY: the caller owns the descriptor.
+    Errno::check(unsafe { syscall1(nr::close, fd as usize) }).map(drop)
+}
 
 #[cfg(not(feature = "std"))]
 mod own {
@@ -25,7 +40,8 @@ mod own {
 
     use linux_raw_sys::general::F_DUPFD_CLOEXEC;
 
-    use crate::syscall::{self, Result};
+    use crate::arch::{nr, syscall3};
+    use crate::errno::{Errno, Result};
 
     /// The number of a file descriptor.
     pub type RawFd = i32;
@@ -94,16 +110,17 @@ mod own {
         /// Duplicates the file descriptor.
         ///
         /// Both descriptors share one position, one set of status flags and one lock. The
-        /// duplicate is closed on `execve`.
+        /// duplicate is closed on `execve`, and its number is at least 3.
         ///
         /// # Errors
         ///
         /// * `EMFILE` if the process has reached its limit of descriptors.
         /// * `EBADF` if the descriptor is [`CWD`](super::CWD).
         pub fn try_clone_to_owned(&self) -> Result<OwnedFd> {
+            let (fd, command) = (self.0 as usize, F_DUPFD_CLOEXEC as usize);
             // SAFETY: the command takes a number, and the new descriptor is used nowhere else.
             unsafe {
-                let fd = syscall::fcntl(*self, F_DUPFD_CLOEXEC, FIRST as usize)?;
+                let fd = Errno::check(syscall3(nr::fcntl, fd, command, FIRST as usize))?;
                 Ok(OwnedFd::from_raw_fd(fd as RawFd))
             }
         }
@@ -117,7 +134,7 @@ mod own {
         /// Duplicates the file descriptor.
         ///
         /// Both descriptors share one position, one set of status flags and one lock. The
-        /// duplicate is closed on `execve`.
+        /// duplicate is closed on `execve`, and its number is at least 3.
         ///
         /// # Errors
         ///
@@ -130,7 +147,7 @@ mod own {
     impl Drop for OwnedFd {
         fn drop(&mut self) {
             // SAFETY: this value owns the descriptor, and does not use it again.
-            let _ = unsafe { crate::syscall::close_raw(self.0) };
+            let _ = unsafe { super::close(self.0) };
         }
     }
 

@@ -11,7 +11,8 @@
 //! let mut start = [0; 9];
 //! match map.read_at(&mut start, 0) {
 //!     Ok(count) => println!("{:?}", &start[..count]),
-//!     // Somebody truncated the file, or the disk failed. Another library is killed here.
+//!     // The file was truncated, or the disk failed. With a plain mapping, the process is killed
+//!     // here.
 //!     Err(fault) => println!("{} bytes, and then: {fault}", fault.done()),
 //! }
 //! # Ok::<(), std::io::Error>(())
@@ -20,36 +21,38 @@
 //! # Is this for me?
 //!
 //! * **You map files that others may truncate**: [`FileMap`] copies bytes in and out and needs no
-//!   `unsafe`; [`FileMap::with_slice`] lends a `&[u8]`. The chapter [`soundness`] says what is
-//!   promised, against whom, and what is not.
-//! * **You use memmap2**: [`Mmap`], [`MmapMut`], [`MmapRaw`] and [`MmapOptions`] are its types, and
-//!   the crate `baremap-memmap2` takes its place by one line of `Cargo.toml`. The chapter
-//!   `coming_from_memmap2` lists what differs.
+//!   `unsafe`; [`FileMap::with_slice`] lends a `&[u8]`. The chapter [`soundness`] lists the
+//!   guarantees, and what is not guaranteed. The first `FileMap` installs a handler for `SIGBUS`
+//!   and `SIGSEGV`, which chains to the previous handler: see [`map::guard`].
+//! * **You use memmap2**: [`Mmap`], [`MmapMut`], [`MmapRaw`] and [`MmapOptions`] have the names and
+//!   methods of memmap2's types, and the crate `baremap-memmap2` replaces memmap2 by a change of
+//!   one line in `Cargo.toml`. The chapter `coming_from_memmap2` lists the differences.
 //! * **You write programs without libc**: [`entry!`] makes a whole program out of a `main`, and
-//!   [`rt`] is its runtime, from the first instruction to the exit status.
-//! * **You want the kernel's calls**: [`syscall`] has them typed, with 64-bit sizes and offsets on
-//!   every architecture, and nothing between them and the kernel.
-//! * **You copy files**: [`copy`] is the mapped file copy of *The Linux Programming Interface*,
-//!   exercise 49-1, which loses nothing when something goes wrong. The program `mapcp` is its
-//!   command line.
+//!   [`rt`] is the program's runtime, from the first instruction to the exit status.
+//! * **You want raw system calls**: [`syscall`] contains a typed function for each, with 64-bit
+//!   sizes and offsets on every architecture.
+//! * **You copy files**: [`copy`] copies a file by mapping it (*The Linux Programming Interface*,
+//!   exercise 49-1), and leaves the old destination unchanged if the copy fails. The program
+//!   `mapcp` is its command line.
 //!
-//! The crate is `no_std` and links into any program on Linux or Android. Elsewhere it does not
-//! compile.
+//! The crate is `no_std` and links into any program on Linux or Android. It does not compile for
+//! other systems.
 //!
 //! # Features
 //!
-//! Features only add, with one exception: with `std`, the descriptor types of [`fd`] are those of
-//! the standard library, with their methods (`try_clone` returns `std::io::Error`).
+//! Features only add, with one exception: with `std`, the descriptor types of [`fd`] are the
+//! standard library's own types, with the standard library's methods (`try_clone` returns
+//! `std::io::Error`).
 //!
 //! * `std`: the standard library's descriptor types, so that a `std::fs::File` can be mapped, and
 //!   conversions of errors to `std::io::Error`.
-//! * `alloc`: a global allocator, with which a freestanding program has `Vec`, `String` and the
-//!   like.
-//! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
-//! * `mapcp` (default): the program of that name. It changes nothing about the library.
+//! * `alloc`: a global allocator, so that a freestanding program can use `Vec`, `String` and the
+//!   other types of the crate `alloc`.
+//! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait `StableDeref`.
+//! * `mapcp` (default): the program `mapcp`. The feature does not change the library.
 
 #![no_std]
-// Inline assembly is not yet stable there.
+// Inline assembly is not yet stable on mips.
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 #![warn(
     missing_debug_implementations,
@@ -71,6 +74,7 @@ pub mod alloc;
 mod arch;
 pub mod copy;
 mod decimal;
+mod errno;
 pub mod fd;
 #[cfg(test)]
 mod fuzz;

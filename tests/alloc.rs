@@ -1,4 +1,4 @@
-//! The allocator: as the global one of this program, and against a model of what memory is.
+//! The allocator: as this program's global allocator, and against a model of memory.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "the model says what is allocated")]
 
@@ -76,7 +76,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-/// A few bytes of what was allocated, which tell it from all else: first, last and between.
+/// Returns the indices of a few bytes of an allocation that identify it: the first, the last and
+/// some between.
 fn places(size: usize) -> impl Iterator<Item = usize> {
     (0..size).step_by(size.div_ceil(64).max(1)).chain([size - 1])
 }
@@ -84,12 +85,12 @@ fn places(size: usize) -> impl Iterator<Item = usize> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Memory is aligned, nobody else's, zero where that was asked for, and keeps what was
-    /// written when it grows or shrinks.
+    /// Memory is aligned, overlaps no other allocation, is zero where requested, and keeps its
+    /// contents when it grows or shrinks.
     #[test]
     fn memory_is_its_owners(steps in steps()) {
         let allocator = Allocator::new();
-        // By address: layout and the byte that all of it is filled with.
+        // By address: the layout, and the byte with which the memory is filled.
         let mut model: BTreeMap<usize, (Layout, u8, *mut u8)> = BTreeMap::new();
         let mut tag = 0_u8;
         for step in steps {

@@ -37,7 +37,8 @@ fn fault() {
     std::hint::black_box(touch_what_is_missing(ptr::without_provenance(8)));
 }
 
-/// From the handler through the signal frame to the function that faulted, and its callers.
+/// The backtrace leads from the handler through the signal frame to the function that faulted, and
+/// to its callers.
 #[test]
 fn gdb_sees_what_faulted() {
     if again_in().is_some() {

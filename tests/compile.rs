@@ -1,13 +1,13 @@
-//! What must not compile, and what the compiler says of it.
+//! Programs that must not compile, and the messages of the compiler.
 //!
-//! The texts are those of Rust 1.95. Where another says it in other words the tests fail, and show
-//! both: none is skipped.
+//! The messages are those of Rust 1.95. The tests fail with another compiler that words them
+//! differently, and show both texts.
 
 #[test]
 fn what_must_not_compile_does_not() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/compile/*.rs");
-    // Files of the standard library: the message names the feature that is missing.
+    // With the standard library's `File`, the message names the missing feature.
     #[cfg(not(feature = "std"))]
     cases.compile_fail("tests/compile/without_std/*.rs");
 }

@@ -14,14 +14,14 @@ use std::{
 
 use common::{Scratch, outcome};
 
-/// Runs the program in an empty directory, which it leaves empty, with nothing in its
-/// environment but one variable.
+/// Runs the program in an empty directory, which it leaves empty, with one variable in its
+/// environment.
 fn run(test: &str, words: &[&[u8]]) -> Output {
     let scratch = Scratch::new(test);
     let mut command = common::program("conformance");
     if common::runner().is_some() {
         command.arg("--qemu-user");
-        // The emulator is found by its path, and hands its own environment on.
+        // The emulator is found by `PATH`, and passes its own environment on.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     } else {
         command.env_clear();
@@ -33,9 +33,9 @@ fn run(test: &str, words: &[&[u8]]) -> Output {
     output
 }
 
-/// Runs a command that may never end: a wrong register makes waiting calls wait for ever.
+/// Runs a command with a time limit: a fault in a register could make a call wait for ever.
 fn finish(command: &mut Command, scratch: &Scratch) -> Output {
-    // Into files, which are removed at once: no pipe has to be emptied meanwhile.
+    // The output goes to files without names, because nothing reads a pipe until the command ends.
     let file = |name| {
         let path = scratch.path(name);
         let options = fs::File::options().read(true).write(true).create_new(true).open(&path);
@@ -65,7 +65,7 @@ fn finish(command: &mut Command, scratch: &Scratch) -> Output {
     Output { status, stdout, stderr }
 }
 
-/// The number and the rest of a TAP line, and whether it is `ok`.
+/// Parses a TAP line. Returns whether it is `ok`, its number, and the rest.
 fn result(line: &str) -> Option<(bool, usize, &str)> {
     let (ok, rest) = match line.strip_prefix("not ok ") {
         Some(rest) => (false, rest),
@@ -87,13 +87,13 @@ fn every_case_passes() {
         output.status,
         report.lines().last(),
     );
-    // An emulator speaks of each child that a fault ends.
+    // An emulator reports each child that ends by a fault.
     if common::runner().is_none() {
         assert_eq!(errors, "");
     }
 
-    // Well formed: comments, results from 1 to N, the plan, and the closing line.
-    // (`Bail out!` is the emulator's, of a child in which it has failed itself.)
+    // The report has comments, results from 1 to N, the plan, and the closing line. The emulator
+    // prints `Bail out!` if it fails itself in a child.
     let foreign = |line: &str| common::runner().is_some() && line.starts_with("Bail out! ERROR:");
     let mut lines = report.lines().filter(|line| !line.starts_with('#') && !foreign(line));
     for number in 1..=results.len() {
@@ -106,7 +106,7 @@ fn every_case_passes() {
     assert_eq!(lines.next(), Some(&*format!("conformance: {count} cases, 0 failed")));
     assert_eq!(lines.next(), None);
 
-    // Each has a group and a name of its own.
+    // Every case has a group and a unique name.
     let mut names = BTreeMap::new();
     for &(_, number, what) in &results {
         let what = what.split(" # ").next().unwrap();
@@ -115,7 +115,8 @@ fn every_case_passes() {
     }
 }
 
-/// Nothing is skipped on a machine that has everything, and nothing excused without need.
+/// No case is skipped on a machine that has everything, and no failure is excused without an
+/// emulator.
 #[test]
 fn nothing_is_skipped() {
     let (report, ..) = outcome(&run("conformance-skip", &[]));
@@ -126,7 +127,8 @@ fn nothing_is_skipped() {
     }
 }
 
-/// Its effect cannot be seen everywhere. An emulator passes it on to this machine's kernel.
+/// The effect of the call is not visible on every file system, so its arguments are traced. An
+/// emulator passes the call on to this machine's kernel.
 #[test]
 fn sync_file_range_has_its_arguments_in_order() {
     let scratch = Scratch::new("conformance-strace");
@@ -141,7 +143,7 @@ fn sync_file_range_has_its_arguments_in_order() {
     strace.current_dir(scratch.path("")).stdout(Stdio::null()).stderr(Stdio::null());
     strace.status().expect("strace runs: apt-get install strace");
     let trace = fs::read_to_string(trace).unwrap();
-    // There are lines of calls that strace does not know as well.
+    // The trace also has calls that strace does not know.
     let lines: Vec<_> = trace.lines().filter(|line| line.contains(" sync_file_range")).collect();
     if common::architecture() == object::Architecture::Mips {
         assert!(
@@ -154,7 +156,7 @@ fn sync_file_range_has_its_arguments_in_order() {
     }
 }
 
-/// What the program was given at its start is what it sees, byte for byte.
+/// The program receives its arguments and its environment byte for byte.
 #[test]
 fn arguments_and_environment_arrive() {
     let words: [&[u8]; 6] = [b"--", b"", b"two words", b"\xff\xfe\x80", b"--wrong", b""];
@@ -182,7 +184,7 @@ fn arguments_and_environment_arrive() {
     }
 }
 
-/// A word that is no option must not make a run that excuses nothing pass unnoticed.
+/// A misspelled option must not start a run without excuses that seems to be one with them.
 #[test]
 fn a_wrong_option_is_refused() {
     for word in ["--qemu", "", "-x"] {

@@ -1,6 +1,6 @@
-//! The copy as a library call: it leaves the rest of the process alone.
+//! The copy as a library call: it leaves the rest of the process unchanged.
 //!
-//! No test of this file starts another process, so that any child is one of the copy.
+//! No test in this file starts another process, so that any child belongs to a copy.
 
 mod common;
 
@@ -46,7 +46,8 @@ fn handled() -> Vec<Signal> {
     signals.filter(|signal| !of_others.contains(signal)).filter(is_handled).collect()
 }
 
-/// The largest size of any child that has ended and was waited for, in KiB: zero without one.
+/// Returns the largest resident set of any child that was waited for, in KiB, or zero without
+/// children.
 fn children() -> i64 {
     // SAFETY: numbers, for which zeros are values.
     let mut usage: libc::rusage = unsafe { mem::zeroed() };
@@ -55,7 +56,7 @@ fn children() -> i64 {
     usage.ru_maxrss as i64
 }
 
-/// Refuses this thread files without a name, so that a copy has a temporary name.
+/// Makes the kernel refuse unnamed files to this thread, so that a copy has a temporary name.
 fn refuse_unnamed_files() {
     let bits = u64::from(OFlags::TMPFILE.bits());
     let flags = SeccompCondition::new(2, Dword, MaskedEq(bits), bits).unwrap();
@@ -70,7 +71,7 @@ fn refuse_unnamed_files() {
     seccompiler::apply_filter(&filter).unwrap();
 }
 
-/// Copies beside a thread that waits for signals, and checks the process while and after it.
+/// Copies beside a thread that waits for signals, and checks the process during and after the copy.
 fn copy_beside_a_thread(test: &str, has_names: bool, options: fn(&mut Options)) {
     let dir = Scratch::new(test);
     let source = dir.file("source", noise(SIZE));
@@ -130,7 +131,7 @@ fn no_handler_is_installed_for_a_temporary_name() {
     copy_beside_a_thread("names", true, |options| options.method = Some(Method::Write));
 }
 
-/// Copies by several threads to one destination are as independent as those of processes.
+/// Copies by several threads to one destination are as independent as copies by several processes.
 #[test]
 fn threads_copy_at_the_same_time() {
     let dir = Scratch::new("threads");
@@ -143,7 +144,7 @@ fn threads_copy_at_the_same_time() {
                 if number % 2 == 0 {
                     refuse_unnamed_files();
                 }
-                let source = path(&dir.file(&format!("source{number}"), [number; 100_000]));
+                let source = path(&dir.file(format!("source{number}"), [number; 100_000]));
                 for _ in 0..20 {
                     let copied = copy::copy(&Options::default(), &source, &dest, &mut |_, _| {});
                     if let Err(error) = copied {
@@ -165,7 +166,7 @@ fn everything_public_has_debug() {
         format!("{value:?}")
     }
     let path = copy::Path { base: c"base", name: None };
-    let copied = Copied { bytes: 1, method: None, path };
+    let copied = Copied { bytes: 1, method: None, path, existing: None, in_place: false };
     let error = copy::copy(&Options::default(), c"", c"", &mut |_, _| {}).unwrap_err();
     // SAFETY: nothing is copied with it.
     let process = unsafe { copy::ProcessControl::new() };

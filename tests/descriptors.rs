@@ -1,11 +1,15 @@
-//! Descriptors that are lent, duplicated and taken out of a map, with the standard library's
+//! Descriptors that are borrowed, duplicated and taken out of a map, with the standard library's
 //! types and with the crate's own.
+
+#[path = "common/case.rs"]
+mod case;
 
 use baremap::{
     fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     map::FileMap,
     syscall::{self, Errno, MemfdFlags, Mode, OFlags, SigSet, Signal, Whence},
 };
+use case::case;
 use linux_raw_sys::general::{F_GETFD, FD_CLOEXEC};
 
 fn memory() -> OwnedFd {
@@ -22,6 +26,7 @@ fn a_duplicate_shares_the_position_and_is_closed_on_exec() {
     let copies = [file.try_clone().unwrap(), file.as_fd().try_clone_to_owned().unwrap()];
     syscall::write(file.as_fd(), b"12345").unwrap();
     for copy in &copies {
+        let _case = case!(copy);
         assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
         assert!(copy.as_raw_fd() > 2);
         assert_eq!(position(copy.as_fd()), 5);

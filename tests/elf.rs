@@ -1,4 +1,4 @@
-//! What the linker made: the programs' files, as the kernel and the runtime read them.
+//! The linked programs, as the kernel and the runtime read them.
 
 mod common;
 
@@ -11,12 +11,12 @@ use object::{
     read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Rel, Rela, RelrIterator, Sym},
 };
 
-/// Position independent, all but the last, which has a fixed address to be smaller.
+/// All but the last are position independent. The last has a fixed address, which makes it smaller.
 const PROGRAMS: [&str; 8] =
     ["mapcp", "anonymous", "cat", "conformance", "jit", "layout", "write", FIXED];
 const FIXED: &str = "tiny-copy";
 
-/// A program's file, with words of whatever size.
+/// Runs a block with the file of each program, for 32-bit and 64-bit files.
 macro_rules! for_each_program {
     ($check:ident) => {
         for name in PROGRAMS {
@@ -47,13 +47,13 @@ impl<'a, H: FileHeader> Program<'a, H> {
         segments.filter(move |segment| segment.p_type(self.endian) == kind)
     }
 
-    /// Addresses of a segment.
+    /// Returns the addresses of a segment.
     fn range(&self, segment: &H::ProgramHeader) -> Range<u64> {
         let start = segment.p_vaddr(self.endian).into();
         start..start + segment.p_memsz(self.endian).into()
     }
 
-    /// The values of a tag in the dynamic section.
+    /// Returns the values of a tag in the dynamic section.
     fn dynamic(&self, tag: elf::DynamicTag) -> Vec<u64> {
         self.segments(elf::PT_DYNAMIC)
             .flat_map(|segment| segment.dynamic(self.endian, self.file.data()).unwrap().unwrap())
@@ -63,7 +63,7 @@ impl<'a, H: FileHeader> Program<'a, H> {
             .collect()
     }
 
-    /// The addresses of all words that are relocated.
+    /// Returns the addresses of all relocated words.
     fn relocated(&self) -> Vec<u64> {
         let endian = self.endian;
         let rel: &[H::Rel] = self.table(elf::DT_REL, elf::DT_RELSZ);
@@ -75,7 +75,7 @@ impl<'a, H: FileHeader> Program<'a, H> {
         rel.chain(rela).chain(packed).collect()
     }
 
-    /// The table of relocations at the address and of the size that two tags give.
+    /// Returns the relocation table whose address and size two tags give.
     fn table<T: Pod>(&self, at: elf::DynamicTag, size: elf::DynamicTag) -> &'a [T] {
         let (at, size) = (self.dynamic(at), self.dynamic(size));
         let (&[at], &[size]) = (&at[..], &size[..]) else {
@@ -95,12 +95,12 @@ fn nothing_has_to_be_loaded_beside_them() {
         let name = program.name;
         assert_eq!(program.segments(elf::PT_INTERP).count(), 0, "{name}: an interpreter");
         assert_eq!(program.dynamic(elf::DT_NEEDED), [0; 0], "{name}: a shared library");
-        // Nobody would set up thread-local storage.
+        // The runtime does not set up thread-local storage.
         assert_eq!(program.segments(elf::PT_TLS).count(), 0, "{name}: thread-local storage");
         let symbols = program.file.elf_symbol_table();
         let dynamic = program.file.elf_dynamic_symbol_table();
         for table in [symbols, dynamic] {
-            // The first symbol is none.
+            // The first symbol is reserved.
             for symbol in table.iter().skip(1) {
                 let symbol_name = symbol.name(program.endian, table.strings()).unwrap();
                 let symbol_name = symbol_name.escape_ascii();
@@ -111,7 +111,7 @@ fn nothing_has_to_be_loaded_beside_them() {
     for_each_program!(check);
 }
 
-/// Every libc names itself somewhere in its code.
+/// Every libc contains its own name.
 #[test]
 fn there_is_no_libc_in_them() {
     for name in PROGRAMS {
@@ -149,7 +149,7 @@ fn they_are_position_independent() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let (name, endian) = (program.name, program.endian);
         let kind = program.file.elf_header().e_type(endian);
-        // On mips what needs relocation is listed nowhere.
+        // On mips, relocations are not listed.
         if name == FIXED || program.file.elf_header().e_machine(endian) == elf::EM_MIPS {
             assert_eq!(kind, elf::ET_EXEC, "{name}");
             assert_eq!(program.segments(elf::PT_DYNAMIC).count(), 0, "{name}");
@@ -158,27 +158,27 @@ fn they_are_position_independent() {
         assert_eq!(kind, elf::ET_DYN, "{name}");
         assert_eq!(program.segments(elf::PT_GNU_RELRO).count(), 1, "{name}: none is read-only");
         assert_eq!(program.dynamic(elf::DT_TEXTREL), [0; 0], "{name}: relocations in the text");
-        // It is found by the segment that maps the start of the file.
+        // The table is found by the segment that maps the start of the file.
         let start = program.segments(elf::PT_LOAD).filter(|s| s.p_offset(endian).into() == 0);
         assert_eq!(start.count(), 1, "{name}: where it is cannot be told");
     }
     for_each_program!(check);
 }
 
-/// What is relocated is never written again, and the runtime can make the kernel protect it:
-/// whole pages of it and of nothing else, however large pages are there.
+/// Relocated data is not written afterwards, and the runtime can make the kernel protect it: in
+/// whole pages that contain nothing else, even with the largest pages.
 #[test]
 fn what_is_relocated_can_be_made_read_only() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let (name, endian) = (program.name, program.endian);
         let relro: Vec<_> = program.segments(elf::PT_GNU_RELRO).collect();
         if name == FIXED {
-            // It has no runtime that could protect it, and nothing is relocated.
+            // The program has no runtime to protect the data, and nothing is relocated.
             return assert_eq!((relro.len(), program.segments(elf::PT_DYNAMIC).count()), (0, 0));
         }
         assert_eq!(relro.len(), 1, "{name}");
         let relro = program.range(relro[0]);
-        // What the linker took for the largest page.
+        // The page size that the linker assumed.
         let loaded = || program.segments(elf::PT_LOAD);
         let page = loaded().map(|segment| segment.p_align(endian).into()).max().unwrap();
         assert!(
@@ -194,18 +194,19 @@ fn what_is_relocated_can_be_made_read_only() {
         let alone = inside.len() == 1 && inside[0] == relro;
         assert!(alone, "{name}: with {relro:x?} other memory would be protected: {inside:x?}");
 
-        // On powerpc the linkers keep a table of addresses among the data.
+        // On powerpc, linkers put a table of addresses into the data.
         let table = program.file.section_by_name(".got2");
         let table = table.map_or(0..0, |table| table.address()..table.address() + table.size());
         let is_powerpc = program.file.elf_header().e_machine(endian) == elf::EM_PPC;
         assert!(table.is_empty() || is_powerpc, "{name}");
-        // Debug builds have what a debugger unwinds by.
+        // Debug builds have data for unwinding.
         let unwinding = program.file.symbol_by_name("DW.ref.rust_eh_personality");
         let unwinding = unwinding.map(|symbol| symbol.address());
         let mut others = program.relocated();
         others.retain(|word| !relro.contains(word) && !table.contains(word));
         others.retain(|&word| unwinding != Some(word));
-        // A case of conformance has a variable that holds an address. On mips none is listed.
+        // A case of `conformance` has a variable that holds an address. On mips the relocation is
+        // not listed.
         let is_mips = program.file.elf_header().e_machine(endian) == elf::EM_MIPS;
         let count = usize::from(name == "conformance" && !is_mips);
         assert_eq!(others.len(), count, "{name}: {others:#x?} stay writable");
@@ -213,14 +214,14 @@ fn what_is_relocated_can_be_made_read_only() {
     for_each_program!(check);
 }
 
-/// The runtime understands nothing else.
+/// The runtime handles no other type of relocation.
 #[test]
 fn their_relocations_are_relative_and_of_writable_words() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let (name, endian) = (program.name, program.endian);
         let rel: &[H::Rel] = program.table(elf::DT_REL, elf::DT_RELSZ);
         let rela: &[H::Rela] = program.table(elf::DT_RELA, elf::DT_RELASZ);
-        // Where it is, of what type, and to which symbol.
+        // The address, the type and the symbol.
         let rel =
             rel.iter().map(|r| (r.r_offset(endian).into(), r.r_type(endian), r.r_sym(endian)));
         let rela = rela
@@ -229,7 +230,7 @@ fn their_relocations_are_relative_and_of_writable_words() {
         let mut count = 0;
         let mut relative = None;
         for (offset, kind, symbol) in rel.chain(rela) {
-            // Of which the program's start tells whether it is the relative one.
+            // The test of the program's start checks that this type is the relative one.
             let only = *relative.get_or_insert(kind);
             assert_eq!((kind, symbol), (only, 0), "{name}, at {offset:#x}");
             let mut segments = program.segments(elf::PT_LOAD);
@@ -238,9 +239,9 @@ fn their_relocations_are_relative_and_of_writable_words() {
             count += 1;
         }
         let packed: &[H::Relr] = program.table(elf::DT_RELR, elf::DT_RELRSZ);
-        // Both kinds are there, and so both are run by the tests of the programs.
+        // The programs have both kinds of tables, so that the tests run both.
         match name {
-            // On mips they are at a fixed address.
+            // On mips, programs have a fixed address.
             _ if program.file.elf_header().e_machine(endian) == elf::EM_MIPS => {}
             "mapcp" => assert!(!packed.is_empty() && count == 0, "{name}: not packed"),
             "conformance" => assert!(packed.is_empty() && count > 0, "{name}: packed"),

@@ -1,11 +1,15 @@
-//! Maps of no bytes: they grow with their file, as memmap2's do, and keep what they were made
-//! with. memmap2 is the oracle.
+//! Empty maps: they grow with their file, as those of memmap2 do, and keep their protection.
+//! memmap2 is the oracle.
 
+#[path = "common/case.rs"]
+mod case;
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/kernel.rs"]
 mod kernel;
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io,
     os::{
         fd::{AsRawFd, FromRawFd, RawFd},
@@ -15,11 +19,13 @@ use std::{
 
 use baremap::{
     Mmap, MmapMut, MmapOptions, MmapRaw, RemapOptions,
-    fd::IntoRawFd,
+    fd::{AsFd, IntoRawFd},
     map::{Placed, Reservation, Ring},
-    syscall::{self, Errno, MemfdFlags, WaitStatus, page_size},
+    syscall::{self, Errno, MemfdFlags, Mode, OFlags, page_size},
 };
-use kernel::{child, errno, mapping};
+use case::case;
+use child::{Failure, check, in_child};
+use kernel::{errno, mapping};
 
 const MAY_MOVE: RemapOptions = RemapOptions::new().may_move(true);
 
@@ -35,7 +41,7 @@ fn fd(file: &File) -> RawFd {
     file.as_raw_fd()
 }
 
-/// The protection and the sharing of the mapping that an address is in, such as `rw-s`.
+/// Returns the protection and the sharing of the mapping at an address, such as `rw-s`.
 fn flags(at: *const u8) -> String {
     let lines = mapping(at).expect("mapped");
     lines.split_whitespace().nth(1).unwrap().to_owned()
@@ -62,7 +68,7 @@ fn memory_grows_from_nothing_and_back() {
     }
 }
 
-/// Each kind of map of an empty file, which then becomes longer.
+/// Each kind of map of an empty file grows when the file has been extended.
 #[test]
 fn an_empty_file_grows() {
     let wanted: Vec<u8> = (0..9_000).map(|index| (index % 251) as u8).collect();
@@ -79,7 +85,7 @@ fn an_empty_file_grows() {
             assert_eq!((map.len(), theirs.len()), (0, 0));
             file.write_all_at(&wanted, 0).unwrap();
             oracle.write_all_at(&wanted, 0).unwrap();
-            // The map needs the descriptor no longer.
+            // The map does not need the descriptor.
             drop((file, oracle));
             let options = memmap2::RemapOptions::new().may_move(true);
             // SAFETY: nothing points into them, and the files are as long.
@@ -110,6 +116,7 @@ fn an_empty_file_grows() {
 #[test]
 fn a_map_from_the_end_of_a_file_grows() {
     for before in [1, 100, page_size(), page_size() + 1] {
+        let _case = case!(before);
         let file = memfd(&vec![1; before]);
         // SAFETY: nobody else has the file.
         let mut map =
@@ -123,8 +130,9 @@ fn a_map_from_the_end_of_a_file_grows() {
         file.read_exact_at(&mut all, 0).unwrap();
         assert_eq!(all[..before], vec![1; before]);
         assert_eq!(all[before..], vec![9; before + 5]);
-        // And back, and once more.
+        // The map shrinks, and grows again.
         for len in [0, 3, 0, before + 5] {
+            let _case = case!(len);
             // SAFETY: nothing points into it.
             unsafe { map.remap(len, MAY_MOVE) }.unwrap();
             assert_eq!(map[..], vec![9; len]);
@@ -132,7 +140,7 @@ fn a_map_from_the_end_of_a_file_grows() {
     }
 }
 
-/// A length of zero that was asked for is a map of the file all the same.
+/// A requested length of zero also makes a map of the file.
 #[test]
 fn a_length_of_zero_grows() {
     let file = memfd(b"hello");
@@ -144,7 +152,7 @@ fn a_length_of_zero_grows() {
     assert_eq!(map[..], *b"hello");
 }
 
-/// What was made of a map while it had no bytes holds for the bytes that it gets.
+/// A conversion of an empty map applies to the bytes that the map gets later.
 #[test]
 fn conversions_of_nothing_are_kept() {
     let file = memfd(b"");
@@ -162,7 +170,7 @@ fn conversions_of_nothing_are_kept() {
     unsafe { map.remap(9, MAY_MOVE) }.unwrap();
     map.fill(1);
 
-    // A file that is not open for writing cannot be written to by way of an empty map either.
+    // A file that is not open for writing cannot be written to by an empty map either.
     let file = memfd(b"");
     let read_only = File::open(format!("/proc/self/fd/{}", fd(&file))).unwrap();
     // SAFETY: nobody else has the file.
@@ -173,11 +181,12 @@ fn conversions_of_nothing_are_kept() {
     assert_eq!(theirs.make_mut().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
 }
 
-/// What cannot be mapped at all is refused, of no bytes as of some.
+/// A file that cannot be mapped is rejected with a length of zero as with any other length.
 #[test]
 fn nothing_of_what_cannot_be_mapped_is_refused() {
     let (reader, _writer) = io::pipe().unwrap();
     for (file, wanted) in [(reader.as_raw_fd(), Errno::ENODEV), (i32::MAX, Errno::EBADF)] {
+        let _case = case!(file, wanted);
         // SAFETY: nothing is mapped.
         let ours = unsafe { MmapOptions::new().len(0).map(file) };
         assert_eq!(ours.map(drop), Err(wanted));
@@ -193,39 +202,54 @@ fn nothing_of_what_cannot_be_mapped_is_refused() {
     assert_eq!(map[..], [0; 5]);
 }
 
-/// An empty map goes with the value that owns it, whatever that becomes.
-#[test]
-fn no_mapping_is_left() {
-    let status = child(|| {
-        let all = || fs::read_to_string("/proc/self/maps").unwrap();
-        let file = memfd(b"");
-        let inode = format!(" {} ", file.metadata().unwrap().ino());
-        // SAFETY: nobody else has the file.
-        let map = || unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
-        drop(MmapRaw::from(map()));
-        drop(map().make_read_only().unwrap().make_mut().unwrap());
-        assert!(map().seal().unwrap().is_empty());
-        assert!(map().make_read_only().unwrap().seal().unwrap().is_empty());
-        let mut reservation = Reservation::new(page_size()).unwrap();
-        drop(Placed::new(map(), &mut reservation, 0).unwrap());
-        let mut twice = map();
-        // SAFETY: nothing points into it.
-        unsafe { twice.remap(0, MAY_MOVE) }.unwrap();
-        drop(twice);
-        if all().contains(&inode) {
-            return 1;
+/// Reads `/proc/self/maps` without allocating.
+fn read_maps(buffer: &mut [u8]) -> syscall::Result<&[u8]> {
+    let maps = syscall::open(c"/proc/self/maps", OFlags::RDONLY, Mode::empty())?;
+    let mut len = 0;
+    loop {
+        match syscall::read(maps.as_fd(), &mut buffer[len..])? {
+            0 => return Ok(&buffer[..len]),
+            count => len += count,
         }
-        drop(Ring::new(0).unwrap());
-        let before = all().lines().count();
-        for _ in 0..10 {
-            drop(Ring::new(0).unwrap());
-        }
-        i32::from(all().lines().count() != before) * 2
-    });
-    assert_eq!(status, WaitStatus::Exited(0));
+    }
 }
 
-/// Huge pages do not grow (mremap(2): `EINVAL`), and so a map of none takes none.
+/// An empty map is unmapped together with the value that owns it, whatever it was converted to.
+#[test]
+fn no_mapping_is_left() {
+    let file = memfd(b"");
+    let inode = format!(" {} ", file.metadata().unwrap().ino());
+    let mut buffer = vec![0; 1 << 20];
+    // In a child, in which no other test maps anything.
+    in_child(|| {
+        // SAFETY: nobody else has the file.
+        let map = || unsafe { MmapMut::map_mut(fd(&file)) };
+        drop(MmapRaw::from(map()?));
+        drop(map()?.make_read_only()?.make_mut()?);
+        check!(map()?.seal()?.is_empty());
+        check!(map()?.make_read_only()?.seal()?.is_empty());
+        let mut reservation = Reservation::new(page_size())?;
+        drop(Placed::new(map()?, &mut reservation, 0)?);
+        let mut twice = map()?;
+        // SAFETY: nothing points into it.
+        unsafe { twice.remap(0, MAY_MOVE)? };
+        drop(twice);
+        let text = read_maps(&mut buffer)?;
+        check!(!text.windows(inode.len()).any(|part| part == inode.as_bytes()));
+        drop(Ring::new(0)?);
+        let mut lines = || {
+            read_maps(&mut buffer).map(|text| text.iter().filter(|&&byte| byte == b'\n').count())
+        };
+        let before = lines()?;
+        for _ in 0..10 {
+            drop(Ring::new(0)?);
+        }
+        check!(lines()? == before);
+        Ok(())
+    });
+}
+
+/// Huge pages do not grow (mremap(2): `EINVAL`), and an empty map of them has no mapping.
 #[test]
 fn no_huge_pages() {
     let mut map = MmapOptions::new().huge(None).populate().map_anon().unwrap();

@@ -1,5 +1,4 @@
-//! Calls that a filter answers with success and does not make, as sandboxes do that pretend to
-//! be more than they allow.
+//! Calls that a filter answers with success without making them, as some sandboxes do.
 
 #[path = "common/kernel.rs"]
 mod kernel;
@@ -12,7 +11,7 @@ use baremap::{
 };
 use linux_raw_sys::general::{__NR_fstat, __NR_fstatfs, __NR_newfstatat, __NR_statx};
 
-/// Leaves something on the stack that nobody has filled in.
+/// Leaves bytes on the stack, which uninitialised variables would show.
 #[inline(never)]
 fn leave_garbage() {
     black_box([0xaa_u8; 8192]);

@@ -1,7 +1,7 @@
-//! A program of one's own, made from `template/`: what it prints, how it ends, and what a
-//! forgotten step looks like.
+//! A user's program, made from `template/`: its output, its exit status, and the messages for a
+//! forgotten step.
 //!
-//! `cargo xtask template` builds the template as it is, from the packages, and for other
+//! `cargo xtask template` builds the unchanged template, from the packages and for other
 //! architectures.
 
 mod common;
@@ -15,7 +15,7 @@ use std::{
 
 use common::{Scratch, outcome};
 
-/// `use baremap::*` leaves the names of the standard library alone.
+/// `use baremap::*` does not shadow names of the standard library.
 mod glob {
     #[allow(unused_imports, reason = "what matters is that nothing is ambiguous")]
     use baremap::*;
@@ -29,7 +29,7 @@ mod glob {
     }
 }
 
-/// A copy of the template, in which some text is replaced by other.
+/// A copy of the template with some replaced text.
 struct Package {
     dir: Scratch,
 }
@@ -42,8 +42,8 @@ impl Package {
         for name in ["Cargo.toml", "build.rs", "src/main.rs", "src/lib.rs"] {
             let mut text = fs::read_to_string(template.join(name)).unwrap();
             if name == "Cargo.toml" {
-                // It is inside of another workspace here, and of one directory with other
-                // packages' builds, which cargo tells apart by their names.
+                // The package is inside of another workspace here. It shares its target directory
+                // with other packages, which cargo tells apart by their names.
                 text = text.replacen("\"hello\"", &format!("\"{test}\""), 1);
                 text.push_str("\n[lib]\nname = \"hello\"\n\n[workspace]\n");
             }
@@ -53,13 +53,13 @@ impl Package {
             }
             dir.file(name, text);
         }
-        // The versions that this package was tested with, which need not be looked for.
+        // The versions that this package was tested with, which cargo need not download.
         let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
         fs::copy(lock, dir.path("Cargo.lock")).unwrap();
         Package { dir }
     }
 
-    /// Runs cargo with the crates of this workspace, which all packages compile once.
+    /// Runs cargo with the crates of this workspace. All packages share the compiled crates.
     fn cargo(&self, arguments: &[&str]) -> Output {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(arguments).arg("--offline").current_dir(self.dir.path("."));
@@ -69,7 +69,7 @@ impl Package {
         }
         cargo.env("CARGO_TARGET_DIR", Self::target_dir());
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        // Cargo hands on to tests what the build script of their own package set.
+        // Cargo passes the variables of this package's build script on to its tests.
         cargo.env_remove("BAREMAP_LINK");
         cargo.output().unwrap()
     }
@@ -79,7 +79,7 @@ impl Package {
     }
 }
 
-/// The errors with which a cargo fails, one line each.
+/// Returns the errors of a failed cargo command, one line each.
 fn errors(output: &Output) -> Vec<String> {
     let (_, text, status) = outcome(output);
     assert_ne!(status, Some(0), "{text}");
@@ -104,7 +104,7 @@ fn forgotten_link_arguments_are_an_error() {
 fn a_forgotten_panic_abort_is_an_error() {
     let package =
         Package::new("no-panic-abort", &[("Cargo.toml", "panic = \"abort\"", "# unwinds")]);
-    // The compiler adds an error of its own, which advises a nightly toolchain.
+    // The compiler adds an error that recommends a nightly toolchain.
     let errors = errors(&package.cargo(&["build"]));
     assert!(errors[0].contains("write `panic = \"abort\"` under [profile.dev]"), "{errors:#?}");
 }
@@ -115,7 +115,7 @@ fn a_forgotten_test_false_is_an_error() {
     assert_only_error(&package.cargo(&["test"]), "put tests into src/lib.rs");
 }
 
-/// A test that was made to compile would crash when it starts.
+/// A test of a freestanding program would crash at its start, so it must not compile.
 #[test]
 fn tests_of_the_program_are_an_error_of_the_linker() {
     let package = Package::new(
@@ -139,7 +139,7 @@ fn a_program_that_build_rs_does_not_name_is_an_error() {
         "not-named",
         &[
             ("build.rs", "baremap_build::freestanding();", named),
-            // Cargo knows which binaries there are.
+            // Cargo knows the names of the binaries.
             ("Cargo.toml", "[profile.dev]", "[[bin]]\nname = \"other\"\n\n[profile.dev]"),
         ],
     );
@@ -217,7 +217,7 @@ fn a_stack_overflow_is_one_line_in_a_debug_build() {
     let output = run("deep", BODY, false);
     assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
     assert_eq!(outcome(&output).1, "deep: stack overflow\n");
-    // A release build has no handler.
+    // A release build has no handler for stack overflows.
     let output = run("deep", BODY, true);
     assert_eq!((output.status.signal(), outcome(&output).1), (Some(libc::SIGSEGV), String::new()));
 }

@@ -1,5 +1,5 @@
-//! What an attacker would find in the running `mapcp`: which memory it can write to, which
-//! it can execute, and where.
+//! The memory of a running `mapcp`, as an attacker would find it: what is writable, what is
+//! executable, and at which addresses.
 
 mod common;
 
@@ -14,13 +14,13 @@ use object::{
 /// A line of `/proc/PID/maps`.
 struct Mapping {
     range: Range<u64>,
-    /// As `r-xp`.
+    /// The permissions, such as `r-xp`.
     prot: String,
     name: String,
 }
 
-/// The mappings of a `mapcp` that copies the text which tells them. An emulator makes that
-/// text of its program's.
+/// Returns the mappings of a `mapcp` that copies `/proc/self/maps`. An emulator presents the
+/// mappings of its program.
 fn maps(test: &str) -> Vec<Mapping> {
     let dir = Scratch::new(test);
     let dest = dir.path("maps");
@@ -39,8 +39,8 @@ fn maps(test: &str) -> Vec<Mapping> {
     text.lines().map(|line| mapping(line).unwrap_or_else(|| panic!("{line}"))).collect()
 }
 
-/// Whether an emulator makes larger pages than this machine's: it then tells some of its own
-/// mappings instead of its program's.
+/// Returns whether an emulator has larger pages than this machine. It then lists some of its own
+/// mappings instead of the program's.
 fn told_wrongly() -> bool {
     let lie = common::runner().is_some() && common::page_size() > 4096;
     if lie {
@@ -49,11 +49,11 @@ fn told_wrongly() -> bool {
     lie
 }
 
-/// What the file says of the program's memory.
+/// The memory of the program, according to its file.
 struct File {
-    /// Addresses before relocation, and whether they can be written to and executed.
+    /// The addresses before relocation, and whether they are writable and executable.
     segments: Vec<(Range<u64>, bool, bool)>,
-    /// What is read-only after it.
+    /// The addresses that are read-only after the relocation.
     relro: Range<u64>,
     position_independent: bool,
 }
@@ -84,7 +84,7 @@ fn file() -> File {
     }
 }
 
-/// How far from the addresses in its file the program is.
+/// Returns the load bias of the program.
 fn bias(maps: &[Mapping], file: &File) -> u64 {
     let path = fs::canonicalize(common::path("mapcp")).unwrap();
     let own = maps.iter().find(|mapping| mapping.name == path.to_str().unwrap());
@@ -104,7 +104,7 @@ fn no_memory_is_writable_and_executable() {
     assert_eq!((stack.len(), stack[0].prot.as_str()), (1, "rw-p"));
 }
 
-/// Page by page as the file says, and what is relocated is read-only.
+/// The protection of each page is that of the file, and relocated data is read-only.
 #[test]
 fn every_page_of_the_program_is_what_it_should_be() {
     if told_wrongly() {
@@ -130,8 +130,8 @@ fn every_page_of_the_program_is_what_it_should_be() {
     }
     assert!(protected > 0, "nothing was protected");
 
-    // And nothing else can be executed but what the kernel brings. (An emulator has its code
-    // for the return from a signal handler in a page without a name.)
+    // Only the program's code and the kernel's vDSO are executable. An emulator has its code for
+    // the return from a signal handler in a page without a name.
     let file: Vec<_> = file.segments.iter().filter(|segment| segment.2).collect();
     for Mapping { range, prot, name } in maps.iter().filter(|m| m.prot.contains('x')) {
         let own = file.iter().any(|(code, ..)| {
@@ -171,7 +171,7 @@ fn its_address_is_another_in_every_run() {
     );
 }
 
-/// Not even for a moment: from the first instruction to the last it asks for no such memory.
+/// The program never requests memory that is writable and executable, not even for a moment.
 #[test]
 fn nothing_becomes_executable_during_a_copy() {
     if common::runner().is_some() {

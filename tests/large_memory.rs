@@ -1,7 +1,10 @@
-//! Large memory of the allocator. There is one test in this program, because a mapping that another
-//! thread makes could have the addresses that this one has given back.
+//! Large allocations. This program has a single test, because a mapping of another test's thread
+//! could take the addresses that were freed.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "the test says what is allocated")]
+
+#[path = "common/case.rs"]
+mod case;
 
 use std::{
     alloc::{GlobalAlloc, Layout},
@@ -13,6 +16,7 @@ use baremap::{
     map::residency,
     syscall::{self, page_size},
 };
+use case::case;
 
 const LARGE: usize = 128 << 10;
 
@@ -23,7 +27,7 @@ fn large_memory_grows_and_is_given_back() {
     large_memory_that_is_aligned_is_given_back();
 }
 
-/// Whether something is mapped at an address, as the standard library reads it.
+/// Returns whether something is mapped at an address, according to `/proc/self/maps`.
 fn is_mapped(address: usize) -> bool {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines().any(|line| {
@@ -37,7 +41,7 @@ fn large_memory_is_a_mapping_that_grows_and_is_given_back() {
     let allocator = Allocator::new();
     let layout = |size| Layout::from_size_align(size, 16).unwrap();
     unsafe {
-        // Of which two pages are touched.
+        // Only two pages of this memory are accessed.
         let size = 256 << 20;
         let at = allocator.alloc_zeroed(layout(size));
         assert!(!at.is_null());
@@ -46,7 +50,7 @@ fn large_memory_is_a_mapping_that_grows_and_is_given_back() {
         let grown = allocator.realloc(at, layout(size), 2 * size);
         assert!(!grown.is_null());
         assert_eq!((grown.read(), grown.add(size - 1).read()), (1, 2));
-        // Had it been copied, all of it would be in memory.
+        // If the memory had been copied, all of it would be resident.
         let resident = residency(grown, 2 * size).map(Result::unwrap).filter(|run| run.state);
         assert!(resident.map(|run| run.len).sum::<usize>() <= 8 << 20);
         assert_eq!(grown.add(2 * size - 1).read(), 0);
@@ -56,7 +60,8 @@ fn large_memory_is_a_mapping_that_grows_and_is_given_back() {
         allocator.dealloc(small, layout(LARGE));
         assert!(!is_mapped(small.addr() + size) && !is_mapped(small.addr() + 2 * size - 1));
 
-        // More than there are addresses, at first and in the end, is no panic.
+        // An allocation larger than the address space fails without a panic, for new and for grown
+        // memory.
         let all = isize::MAX as usize & !0xfff;
         assert!(allocator.alloc(layout(all)).is_null());
         let aligned = Layout::from_size_align(all - (1 << 20), 1 << 20).unwrap();
@@ -69,8 +74,8 @@ fn large_memory_is_a_mapping_that_grows_and_is_given_back() {
     }
 }
 
-/// What a program does to its memory may make several mappings of it, which the kernel does
-/// not make longer.
+/// A program may split its memory into several mappings, for example by advice. The kernel does not
+/// extend these.
 fn large_memory_that_became_several_mappings_grows() {
     let allocator = Allocator::new();
     let layout = |size| Layout::from_size_align(size, 16).unwrap();
@@ -93,6 +98,7 @@ fn large_memory_that_became_several_mappings_grows() {
 fn large_memory_that_is_aligned_is_given_back() {
     let allocator = Allocator::new();
     for align in [2 * page_size(), 1 << 20, 1 << 26] {
+        let _case = case!(align);
         let layout = |size| Layout::from_size_align(size, align).unwrap();
         let size = (64 << 20) + 1;
         unsafe {

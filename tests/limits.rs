@@ -1,5 +1,5 @@
-//! How small the programs are, and how little they ask of the kernel: the release build
-//! for this machine.
+//! The sizes of the programs, and the system calls that they make, in the release build for this
+//! machine.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn bytes() {
     }
 }
 
-/// Copies 4 KiB under strace, and gives the names of the system calls after `execve`.
+/// Copies 4 KiB under strace. Returns the names of the system calls after `execve`.
 fn calls(program: &Path) -> Vec<String> {
     let dir = Scratch::new("calls");
     let source = dir.file("source", noise(4096));
@@ -33,7 +33,7 @@ fn calls(program: &Path) -> Vec<String> {
     let copied = ("Copied 4096 bytes\n".into(), String::new(), Some(0));
     assert_eq!(outcome(&output), copied);
     assert_eq!(fs::read(&dest).unwrap(), fs::read(&source).unwrap());
-    // Lines are `PID name(arguments) = result`, or `PID +++ exited with 0 +++`.
+    // A line is `PID name(arguments) = result`, or `PID +++ exited with 0 +++`.
     let trace = fs::read_to_string(trace).unwrap();
     let call = |line: &str| {
         let (name, _) = line.split_once(' ')?.1.trim_start().split_once('(')?;
@@ -53,7 +53,7 @@ fn system_calls() {
     }
 }
 
-/// What is resident is a part of the address space: bounding the one bounds the other.
+/// Resident memory is a part of the address space, so a limit on the address space bounds it.
 #[test]
 fn memory() {
     let dir = Scratch::new("memory");

@@ -14,11 +14,11 @@ use common::{
     again::{again, again_in},
 };
 
-/// Mappings that use up what the kernel allows, until this is dropped.
+/// Mappings that use up the limit, until the value is dropped.
 struct Crowd {
     start: *mut libc::c_void,
     len: usize,
-    /// One mapping that can be given back alone.
+    /// A mapping that can be unmapped alone.
     last: *mut libc::c_void,
 }
 
@@ -32,14 +32,14 @@ impl Crowd {
         // SAFETY: replaces nothing.
         let start = unsafe { libc::mmap(ptr::null_mut(), len, none, private | anonymous, -1, 0) };
         assert_ne!(start, libc::MAP_FAILED);
-        // Every second page becomes readable: each is a mapping, and the page beside it.
+        // Every second page becomes readable, so that each page is a mapping.
         for page in (1..pages).step_by(2) {
             // SAFETY: a page of the mapping above.
             if unsafe { libc::mprotect(start.byte_add(page * size), size, libc::PROT_READ) } != 0 {
                 break;
             }
         }
-        // Shared mappings are never joined with others.
+        // The kernel does not merge shared mappings.
         let mut last = ptr::null_mut();
         loop {
             // SAFETY: replaces nothing.
@@ -55,7 +55,7 @@ impl Crowd {
         Crowd { start, len, last }
     }
 
-    /// Makes room for `count` mappings, 0 or 1.
+    /// Leaves room for `count` mappings, 0 or 1.
     fn leave(&self, count: usize) {
         if count == 1 {
             // SAFETY: a mapping of this type's alone, or none.
@@ -80,7 +80,7 @@ fn map(dir: &Path, name: &str) -> (File, FileMap) {
     (file, FileMap::new(fd).unwrap())
 }
 
-/// A fault in a slice is an error, whether or not a mapping is left for the zeros.
+/// A fault in a slice is an error, whether or not the zero page can be mapped separately.
 #[test]
 fn a_slice_with_no_mapping_left() {
     if let Some(dir) = again_in() {
@@ -104,7 +104,8 @@ fn faults_with_no_mapping_left(dir: &Path, left: usize) {
                 crowd.leave(left);
                 first_file.set_len(size as u64).unwrap();
                 second_file.set_len(2 * size as u64).unwrap();
-                // Both in the middle of a mapping; the second has no help from the first.
+                // Both pages are in the middle of a mapping. Replacing the first does not make room
+                // for the second.
                 bytes.set([one[2 * size], two[3 * size], one[3 * size]]);
                 two[2 * size] = 1;
                 drop(crowd);
@@ -115,7 +116,7 @@ fn faults_with_no_mapping_left(dir: &Path, left: usize) {
     };
     assert_eq!(bytes.get(), [0; 3], "{left} left");
     let (outer, inner) = (outer.unwrap_err(), inner.unwrap_err());
-    // What the file still has may be lost with what it has not.
+    // The pages before the fault may be replaced together with the missing ones.
     assert!(outer.offset() <= 2 * size as u64, "{outer:?}, {left} left");
     assert!(inner.offset() <= 3 * size as u64, "{inner:?}, {left} left");
     assert_eq!((second.refresh().unwrap(), second_len), (2 * size, 4 * size));

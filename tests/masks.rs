@@ -1,5 +1,4 @@
-//! Which signals are blocked while the fault handler runs, and while it calls the handler
-//! that was installed before it.
+//! The signal mask while the fault handler runs, and while it calls the previous handler.
 
 mod common;
 
@@ -24,9 +23,10 @@ use baremap::{
 use common::{
     Scratch,
     again::{again, again_in},
+    case::{self, case},
 };
 
-/// Installs a handler by the C library, of which baremap knows nothing.
+/// Installs a handler by the C library, without baremap.
 fn install(signal: c_int, handler: *const (), flags: c_int, mask: &[c_int]) {
     // SAFETY: zeros are a valid structure; the handlers of this file are async-signal-safe.
     unsafe {
@@ -93,7 +93,7 @@ fn read_while_a_timer_runs(dir: &Path) {
 
 // ---- The mask of the handler that was installed before ----------------------------------
 
-/// The first word of the mask that the handler found.
+/// The first word of the mask in the handler.
 static FOUND: AtomicUsize = AtomicUsize::new(0);
 
 fn blocked() -> usize {
@@ -103,7 +103,7 @@ fn blocked() -> usize {
     unsafe { ptr::from_ref(&mask).cast::<usize>().read() }
 }
 
-/// Notes the mask, and maps memory in place of the page that is missing.
+/// Records the mask, and maps memory in place of the missing page.
 unsafe extern "C" fn note_the_mask(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     FOUND.store(blocked(), SeqCst);
     let (prot, size) = (libc::PROT_READ | libc::PROT_WRITE, page_size());
@@ -115,10 +115,10 @@ unsafe extern "C" fn note_the_mask(_: c_int, info: *mut libc::siginfo_t, _: *mut
     }
 }
 
-/// Every combination of what the handler asks for and what the thread blocked.
+/// The combinations of the handler's flags and of the thread's mask.
 const CASES: usize = 8;
 
-/// Prints the mask that the handler finds, and the mask after it, for both signals.
+/// Prints the mask in the handler, and the mask after it, for both signals.
 fn masks_of_a_fault(case: usize, guarded: bool) {
     let mask: &[c_int] = if case & 1 != 0 { &[libc::SIGUSR1, libc::SIGALRM] } else { &[] };
     let nodefer = if case & 2 != 0 { libc::SA_NODEFER } else { 0 };
@@ -136,6 +136,7 @@ fn masks_of_a_fault(case: usize, guarded: bool) {
     let beyond = empty.metadata().unwrap().len().next_multiple_of(page_size() as u64);
     let fd = empty.into_raw_fd();
     for (prot, offset) in [(libc::PROT_READ, beyond), (libc::PROT_NONE, 0)] {
+        let _case = case!(prot, offset);
         let (size, flags) = (page_size(), libc::MAP_PRIVATE);
         // SAFETY: replaces nothing; the handler answers the fault.
         unsafe {
@@ -147,7 +148,7 @@ fn masks_of_a_fault(case: usize, guarded: bool) {
     }
 }
 
-/// The handler that was there before finds the mask that the kernel would have given it.
+/// The previous handler runs with the mask that the kernel would have given it.
 #[test]
 fn the_handler_before_has_the_mask_it_asked_for() {
     if let Some(dir) = again_in() {

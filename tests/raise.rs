@@ -1,8 +1,7 @@
-//! `raise` beside a handler that forks: it interrupts `raise` at any moment, and both
-//! processes go on.
+//! `raise` is interrupted at any moment by a handler that forks, and both processes continue.
 
-#[path = "common/kernel.rs"]
-mod kernel;
+#[path = "common/child.rs"]
+mod child;
 
 use std::{
     ffi::c_int,
@@ -19,7 +18,7 @@ const FORKS: u32 = 2000;
 static RAISED: AtomicU32 = AtomicU32::new(0);
 static IS_COPY: AtomicBool = AtomicBool::new(false);
 static FORKED: AtomicU32 = AtomicU32::new(0);
-/// How many copies ended with something else than success.
+/// The number of children that ended with an error.
 static FAILED: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count(_: c_int) {
@@ -54,7 +53,7 @@ fn handle(signal: Signal, handler: Handler) {
     unsafe { syscall::rt_sigaction(signal, Some(&action)) }.unwrap();
 }
 
-/// Raises the signal in one of two ways.
+/// Raises the signal by one of two calls.
 type Raise = fn() -> syscall::Result<()>;
 
 fn raise() -> syscall::Result<()> {
@@ -68,7 +67,8 @@ fn queue() -> syscall::Result<()> {
     syscall::rt_tgsigqueueinfo(Signal::USR1, &info)
 }
 
-/// Returns how many processes have lost a signal, received another's, or seen an error.
+/// Returns the number of processes that lost a signal, received another process's signal, or got an
+/// error.
 fn storm(raise: Raise) -> u32 {
     handle(Signal::USR1, count);
     handle(Signal::ALRM, fork);
@@ -88,12 +88,12 @@ fn storm(raise: Raise) -> u32 {
 
 #[test]
 fn a_copy_made_within_raise_has_its_own_signal() {
-    let status = kernel::child(|| i32::from(storm(raise) != 0));
+    let status = child::child(|| i32::from(storm(raise) != 0));
     assert_eq!(status, WaitStatus::Exited(0), "a signal was lost, or went to another process");
 }
 
 #[test]
 fn a_copy_made_within_rt_tgsigqueueinfo_has_its_own_signal() {
-    let status = kernel::child(|| i32::from(storm(queue) != 0));
+    let status = child::child(|| i32::from(storm(queue) != 0));
     assert_eq!(status, WaitStatus::Exited(0), "a signal was lost, or went to another process");
 }

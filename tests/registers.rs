@@ -1,4 +1,4 @@
-//! Arguments that a result cannot tell apart: a filter answers only if each is in its own
+//! Arguments whose order does not change the result: a filter answers only if each is in its own
 //! register.
 
 #[path = "common/kernel.rs"]
@@ -21,7 +21,7 @@ use linux_raw_sys::general::{
 };
 use seccompiler::{SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, SeccompCondition, SeccompRule};
 
-/// An error that none of these calls has.
+/// An error that none of these calls returns otherwise.
 const ARRIVED: Errno = Errno::EXFULL;
 
 /// Checks that a call arrives in the kernel with these registers.
@@ -45,12 +45,13 @@ fn sync_file_range_has_its_offset_before_its_length() {
     });
 }
 
-/// The address of a string, as a register has it.
+/// Returns the address of a string, as a register holds it.
 fn address(string: &CStr) -> u64 {
     string.as_ptr().addr() as u64
 }
 
-/// Without rights, and of files that do not exist: nothing happens if the filter lets one pass.
+/// The calls lack permissions, or name files that do not exist, so that nothing happens if the
+/// filter lets one pass.
 #[test]
 fn calls_of_the_first_process_have_their_arguments_in_order() {
     let [source, target, kind, data] = [c"source", c"/nowhere/at all", c"kind", c"data"];
@@ -77,7 +78,7 @@ fn calls_of_the_first_process_have_their_arguments_in_order() {
         Err(unsafe { syscall::execve(target, args.pointer(), env.pointer()) })
     });
 
-    // A command that does not exist.
+    // There is no such command.
     let (one, two) = (LINUX_REBOOT_MAGIC1.into(), LINUX_REBOOT_MAGIC2.into());
     arrives(__NR_reboot, &[one, two, 0x7777, 0], || syscall::reboot(RebootCommand(0x7777)));
 }

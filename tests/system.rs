@@ -1,4 +1,4 @@
-//! The calls of a system's first process, against rustix and against what they are for.
+//! The calls of a system's first process, against rustix and against their documented effects.
 
 use std::{ffi::CStr, fs::File, io::Read, os::fd::FromRawFd, ptr};
 
@@ -15,7 +15,7 @@ fn ours<T>(result: syscall::Result<T>) -> Option<i32> {
     result.err().map(|errno| i32::from(errno.number()))
 }
 
-/// As root each of them is another error, and without its rights it is `EPERM`.
+/// As root, each call returns another error. Without its privileges, each returns `EPERM`.
 #[test]
 fn mounts_that_fail_fail_as_rustixs_do() {
     for (source, target, kind) in [
@@ -36,7 +36,7 @@ fn mounts_that_fail_fail_as_rustixs_do() {
     assert_eq!(ours(result), number(expected));
 }
 
-/// In a child, with namespaces of its own.
+/// Runs in a child with namespaces of its own.
 #[test]
 fn a_mounted_file_system_is_empty_and_gone_again() {
     // SAFETY: the child makes system calls alone.
@@ -114,7 +114,7 @@ fn what_cannot_be_executed_is_an_error() {
     }
 }
 
-/// What the others do, `examples/init.rs` shows as the first process of a kernel.
+/// `examples/init.rs` makes the other calls as the first process of a kernel.
 #[test]
 fn a_command_that_reboot_does_not_know_is_an_error() {
     let result = syscall::reboot(RebootCommand(0x1234));

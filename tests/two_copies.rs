@@ -1,6 +1,6 @@
-//! Two copies of this crate in one process, of two versions: as dependencies of one program,
-//! as two static libraries, and as two shared ones. Each has a fault handler of its own, and
-//! chains what is not its fault to the other's.
+//! Two versions of this crate in one process: as dependencies of one program, as two static
+//! libraries, and as two shared ones. Each has a fault handler of its own, and chains to the
+//! other's.
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::{
 
 use common::run;
 
-/// A library that uses its own copy, and whose functions have names of its own.
+/// A library that uses its own version of the crate, and whose functions have names of their own.
 const LIBRARY: &str = r#"
 use baremap::{fd::AsFd, map::{FileMap, guard}, syscall};
 
@@ -43,7 +43,7 @@ pub extern "C" fn NAME_survives() -> i32 {
 }
 "#;
 
-/// Installs both handlers, in the order that the argument asks for, and has both answer.
+/// Installs both handlers, in the order that the argument requests, and makes both handle a fault.
 const PROGRAM: &str = r#"
 unsafe extern "C" {
     safe fn one_install();
@@ -72,7 +72,7 @@ fn main() {
 }
 "#;
 
-/// The same in C, for libraries that are linked by their files.
+/// The program in C, for libraries that are linked by their files.
 const C_PROGRAM: &str = r#"
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +90,7 @@ int main(int count, char **words) {
 }
 "#;
 
-/// The manifest of a copy: the library alone, with its features and dependencies.
+/// Returns the manifest of a copy: the library alone, with its features and dependencies.
 fn manifest_of_a_copy(version: &str) -> String {
     let package = format!("[package]\nname = \"baremap\"\nversion = \"{version}\"\n");
     let text = include_str!("../Cargo.toml");
@@ -114,7 +114,7 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Writes two copies of the crate, two libraries, and a program of both.
+/// Writes two copies of the crate, two libraries, and a program that uses both.
 fn sources() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("two-copies");
@@ -154,7 +154,7 @@ fn sources() -> PathBuf {
     dir
 }
 
-/// The directory of the sources, in which everything is built.
+/// Returns the directory of the sources, in which everything is built.
 fn built() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
@@ -171,7 +171,7 @@ fn cargo(dir: &Path, arguments: &[&str], lto: &str) {
     run(cargo.current_dir(dir));
 }
 
-/// Runs a program that installs the handlers in one order, and in the other.
+/// Runs a program that installs the handlers in one order and in the other.
 fn in_both_orders(program: &Path) {
     for order in ["12", "21"] {
         let output = Command::new(program).arg(order).output().unwrap();
@@ -183,7 +183,7 @@ fn in_both_orders(program: &Path) {
     }
 }
 
-/// Links the program in C with files, and runs it.
+/// Links the C program with files, and runs it.
 fn link_and_run(name: &str, libraries: &[&str]) {
     let dir = built().join("target/debug");
     let program = dir.join(name);
@@ -197,7 +197,7 @@ fn link_and_run(name: &str, libraries: &[&str]) {
 #[test]
 fn two_versions_in_one_program() {
     in_both_orders(&built().join("target/debug/both"));
-    // The compiler assembles all of a program's assembly at once.
+    // With link-time optimisation, the compiler assembles all of a program's assembly at once.
     cargo(built(), &["--release", "--package", "both"], "fat");
     in_both_orders(&built().join("target/release/both"));
 }

@@ -1,7 +1,7 @@
-//! Features only add: the types of errors and results do not depend on them.
+//! The types of errors and results do not depend on features.
 //!
-//! Compiled with and without the feature `std`, these tests prove that one source, with the
-//! types written out, fits both.
+//! The tests are compiled with and without the feature `std`, so that one source, with the types
+//! written out, fits both.
 
 use std::ffi::CStr;
 
@@ -92,7 +92,7 @@ fn every_result_of_a_map_has_an_errno() {
     let _: fn(map::Fault) -> Errno = From::from;
 }
 
-/// Every error of the library is an error for `?` in a function that returns any.
+/// Every error of the library can be returned by `?` as a boxed error.
 #[test]
 fn errors_are_errors_without_the_standard_library() {
     fn error<T: core::error::Error>() {}
@@ -106,7 +106,7 @@ fn errors_are_errors_without_the_standard_library() {
     assert_eq!(boxed().unwrap_err().downcast_ref(), Some(&Errno::EINVAL));
 }
 
-/// What the feature `std` adds: conversions, and the descriptors of the standard library.
+/// The feature `std` adds conversions, and uses the descriptor types of the standard library.
 #[cfg(feature = "std")]
 #[test]
 fn the_standard_library_converts_every_error() {

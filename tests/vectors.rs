@@ -1,6 +1,6 @@
-//! Registers that the kernel does not keep in a system call, and of which the compiler makes
-//! use only if it is asked to: RISC-V's vectors, and aarch64's scalable ones. No emulator of
-//! calls changes them, so what the compiler makes of a call is read.
+//! Registers that the kernel does not preserve in a system call, and which the compiler uses only
+//! on request: RISC-V's vector registers, and aarch64's scalable ones. A user-mode emulator
+//! preserves them, so the compiled code is examined.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use common::run;
 
-/// A value that is best kept in a vector register from one loop to the next.
+/// A value that the compiler would like to keep in a vector register between two loops.
 const PROBE: &str = "
 #![no_std]
 
@@ -21,7 +21,7 @@ pub fn fill_around_a_call(a: &mut [u32; 256], b: &mut [u32; 256], value: u32) ->
 }
 ";
 
-/// The instructions of the function, as the compiler makes them with this feature.
+/// Returns the instructions of the function, compiled with this feature.
 fn instructions(target: &str, feature: &str) -> Vec<String> {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
     let sysroot = String::from_utf8(sysroot.stdout).unwrap();
@@ -52,7 +52,7 @@ fn instructions(target: &str, feature: &str) -> Vec<String> {
     lines.map(|line| line.replace('\t', " ")).collect()
 }
 
-/// The names of registers in an instruction that are of these kinds.
+/// Returns the names of those registers in an instruction that are of these kinds.
 fn registers<'a>(instruction: &'a str, kinds: &'a [char]) -> impl Iterator<Item = &'a str> {
     let words = instruction.split(|c: char| !c.is_ascii_alphanumeric());
     words
@@ -60,7 +60,7 @@ fn registers<'a>(instruction: &'a str, kinds: &'a [char]) -> impl Iterator<Item 
         .filter(move |word| word.strip_prefix(kinds).is_some_and(|rest| rest.parse::<u8>().is_ok()))
 }
 
-/// After the call, each register is first written, and then used.
+/// After the call, each register is written before it is read.
 fn nothing_is_kept(target: &str, feature: &str, call: &str, kinds: &[char]) {
     let instructions = instructions(target, feature);
     let at = instructions.iter().position(|line| line.starts_with(call));

@@ -45,7 +45,7 @@ baremap::entry!(main);
 fn main(start: Start) -> ExitCode {
     let Some(path) = start.args().nth(1) else { return ExitCode(2) };
     for _ in 0..2 {
-        // The descriptor is closed here: by `std`, if that is linked in.
+        // The descriptor is closed by `std`, if that is linked in.
         let Ok(_file) = syscall::open(path, OFlags::RDONLY, Mode::empty()) else { return ExitCode(3) };
     }
     match syscall::open(path, OFlags::RDONLY, Mode::empty()) {
@@ -63,7 +63,7 @@ fn package(dir: &Path, name: &str, program: &str, rest: &str) {
     fs::write(dir.join(name).join("src/main.rs"), program).unwrap();
 }
 
-/// Makes the workspace, with the packages of this checkout.
+/// Creates the workspace, with the packages of this checkout.
 fn workspace() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mixed");
     let root = env!("CARGO_MANIFEST_DIR");
@@ -89,14 +89,14 @@ fn workspace() -> PathBuf {
 fn cargo(dir: &Path, arguments: &[&str]) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(arguments).arg("--offline").current_dir(dir).env_remove("CARGO_TARGET_DIR");
-    // Cargo hands the variables of this package's build script on to its tests.
+    // Cargo passes the variables of this package's build script on to its tests.
     cargo.env_remove("BAREMAP_LINK");
     let output = cargo.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}:\n{text}");
 }
 
-/// What a program prints for a file of one line.
+/// Returns the output of a program for a file of one line.
 fn run(dir: &Path, profile: &str, program: &str) -> String {
     let file = dir.join("file");
     fs::write(&file, "one line").unwrap();

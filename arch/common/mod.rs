@@ -149,7 +149,7 @@ macro_rules! by_width {
 
 /// Defines the function behind [`guarded_copy`] from three pieces of assembly.
 ///
-/// * `blocks` copies most of the range in large steps.
+/// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
 ///
@@ -211,6 +211,10 @@ pub mod riscv;
 pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
 }
+
+/// Does nothing, because the guarded copy uses instructions that all processors have.
+#[allow(dead_code, reason = "x86_64 has a function of its own")]
+pub fn prepare_copy() {}
 
 /// Returns an errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {
@@ -363,6 +367,7 @@ type Fixups = [u32; 2];
 ///
 /// * Each range is memory that no other code uses during the call, or is not mapped.
 /// * If a range is not mapped, a handler is installed that continues at [`fixup_address`].
+#[allow(dead_code, reason = "x86_64 has a function of its own")]
 #[inline]
 pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
     type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> usize;

@@ -36,6 +36,9 @@ numbers! {
     faccessat __NR_faccessat,
     fallocate __NR_fallocate,
     fchmod __NR_fchmod,
+    fchmodat __NR_fchmodat,
+    fchmodat2 __NR_fchmodat2,
+    fchownat __NR_fchownat,
     fdatasync __NR_fdatasync,
     fgetxattr __NR_fgetxattr,
     flistxattr __NR_flistxattr,
@@ -43,6 +46,7 @@ numbers! {
     fremovexattr __NR_fremovexattr,
     fsetxattr __NR_fsetxattr,
     fsync __NR_fsync,
+    getdents64 __NR_getdents64,
     getpid __NR_getpid,
     getppid __NR_getppid,
     getrandom __NR_getrandom,
@@ -53,6 +57,8 @@ numbers! {
     madvise __NR_madvise,
     memfd_create __NR_memfd_create,
     mincore __NR_mincore,
+    mkdirat __NR_mkdirat,
+    mknodat __NR_mknodat,
     mlock __NR_mlock,
     mlock2 __NR_mlock2,
     mount __NR_mount,
@@ -63,6 +69,7 @@ numbers! {
     munlock __NR_munlock,
     munmap __NR_munmap,
     openat __NR_openat,
+    openat2 __NR_openat2,
     pidfd_open __NR_pidfd_open,
     pkey_alloc __NR_pkey_alloc,
     pkey_free __NR_pkey_free,
@@ -85,6 +92,7 @@ numbers! {
     sched_yield __NR_sched_yield,
     sigaltstack __NR_sigaltstack,
     statx __NR_statx,
+    symlinkat __NR_symlinkat,
     tgkill __NR_tgkill,
     umount2 __NR_umount2,
     unlinkat __NR_unlinkat,
@@ -123,7 +131,7 @@ numbers! {
 
 // `src/syscall` uses one name for both widths.
 #[cfg(target_pointer_width = "32")]
-pub use {
+pub use self::{
     clock_gettime64 as clock_gettime, clock_nanosleep_time64 as clock_nanosleep, fcntl64 as fcntl,
     ppoll_time64 as ppoll, utimensat_time64 as utimensat,
 };

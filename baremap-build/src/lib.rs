@@ -6,11 +6,14 @@
 //! ```
 //!
 //! [`freestanding`] has every binary of the package linked without start files and libraries,
-//! static and position independent. [`Freestanding`] selects individual binaries. Tests, examples
-//! and libraries of the package are linked as usual.
+//! static and position independent. [`Freestanding`] selects individual binaries. Libraries,
+//! examples and integration tests of the package are linked as usual. A freestanding binary cannot
+//! have unit tests: write `test = false` under its `[[bin]]`.
 //!
 //! The linker can be GNU ld or lld, directly or through a C compiler. gold rejects the packed
-//! relocations that are the default: see [`Freestanding::packed_relocations`].
+//! relocations that are the default: see [`Freestanding::packed_relocations`]. For a musl target,
+//! rustc must be called with `-Clink-self-contained=no`, because it adds musl's start files
+//! otherwise. A build without this flag prints a warning.
 //!
 //! The macro `entry!` of baremap checks at compile time that `build.rs` has emitted the arguments
 //! for the program. Without them, the program would crash at startup.
@@ -27,9 +30,12 @@ use std::{
 
 /// Emits the link arguments for every binary of the package: static and position independent.
 ///
-/// It is a shorthand for `Freestanding::new().emit()`. Call it once, in `build.rs`. Use
+/// This function is a shorthand for `Freestanding::new().emit()`. Call it once, in `build.rs`. Use
 /// [`Freestanding`] instead if the package has binaries that use the standard library, or that use
 /// `entry!(main, bare)`.
+///
+/// Cargo then reruns `build.rs` only if `.cargo/config.toml`, or a variable with the linker or the
+/// flags, changes. If `build.rs` depends on other files, print `cargo::rerun-if-changed` for them.
 ///
 /// # Panics
 ///
@@ -78,6 +84,8 @@ impl Freestanding {
     }
 
     /// Selects a binary that uses `entry!(main)`, to be linked static and position independent.
+    ///
+    /// Name each binary once. Cargo fails if the package has no binary with the name.
     pub fn bin(mut self, name: impl Into<String>) -> Self {
         self.bins.push(Bin { name: Some(name.into()), bare: false });
         self
@@ -85,6 +93,8 @@ impl Freestanding {
 
     /// Selects a binary that uses `entry!(main, bare)`, to be linked static and at a fixed address,
     /// because such a program does not relocate itself.
+    ///
+    /// Name each binary once. Cargo fails if the package has no binary with the name.
     pub fn bare_bin(mut self, name: impl Into<String>) -> Self {
         self.bins.push(Bin { name: Some(name.into()), bare: true });
         self
@@ -101,7 +111,10 @@ impl Freestanding {
         self
     }
 
-    /// Prints the directives for cargo to standard output. Call it once, in `build.rs`.
+    /// Prints the directives for cargo to standard output. Call this method once, in `build.rs`.
+    ///
+    /// Cargo then reruns `build.rs` only if `.cargo/config.toml`, or a variable with the linker or the
+    /// flags, changes. If `build.rs` depends on other files, print `cargo::rerun-if-changed` for them.
     ///
     /// # Panics
     ///

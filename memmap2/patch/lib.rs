@@ -1,4 +1,4 @@
-//! `baremap-memmap2` by the name that `[patch.crates-io]` needs, for Linux.
+//! Contains `baremap-memmap2` under the name `memmap2`, which `[patch.crates-io]` needs, for Linux.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

@@ -1,7 +1,7 @@
 //! The interface of [memmap2] 0.9 on top of [baremap].
 //!
-//! A program or a library that uses memmap2 takes this crate by one line of its `Cargo.toml`,
-//! and changes no source:
+//! A program or a library that uses memmap2 uses this crate after a change of one line in its
+//! `Cargo.toml`, without a change to its source:
 //!
 //! ```toml
 //! memmap2 = { package = "baremap-memmap2", version = "0.9" }
@@ -12,7 +12,7 @@
 //! use std::fs::File;
 //!
 //! let file = File::open("Cargo.toml")?;
-//! // SAFETY: nobody changes the file meanwhile.
+//! // SAFETY: nobody changes or truncates the file while it is mapped.
 //! let map = unsafe { Mmap::map(&file)? };
 //! map.advise(Advice::Sequential)?;
 //! assert!(map.starts_with(b"[package]"));
@@ -22,16 +22,22 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! All names, types and traits are those of memmap2, and every result is that of [`std::io`].
-//! baremap's guide for users of memmap2 lists what is different when a program runs, and how a
-//! whole tree of dependencies takes this crate by `[patch.crates-io]`.
+//! All names and traits are memmap2's, and fallible functions return [`std::io::Result`]. An error
+//! contains the kernel's error number ([`raw_os_error`](std::io::Error::raw_os_error)), which the
+//! documentation of the functions names. An offset past the end of a file, and a length above
+//! `isize::MAX`, are `InvalidData` without an error number, as in memmap2.
 //!
-//! Where baremap does not run, which is everywhere but on Linux, and on a few of Linux's
-//! architectures, this crate is memmap2 itself, re-exported.
+//! The types are not memmap2's own. A value cannot be passed to a crate that uses memmap2 itself,
+//! unless the whole program uses this crate by `[patch.crates-io]`. The chapter
+//! `coming_from_memmap2` of baremap's documentation describes the patch, and lists the differences
+//! in behavior.
+//!
+//! On other systems than Linux, which include Android, and on mips, this crate re-exports memmap2.
+//! On Linux it needs Rust 1.88, or 1.95 on powerpc.
 //!
 //! # Features
 //!
-//! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait of that name.
+//! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait `StableDeref`.
 //!
 //! [memmap2]: https://docs.rs/memmap2
 //! [baremap]: https://docs.rs/baremap

@@ -1,3 +1,3 @@
-//! memmap2 itself, where baremap does not run.
+//! memmap2 itself, for the targets that baremap does not support.
 
 pub use real::*;

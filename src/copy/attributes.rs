@@ -2,37 +2,154 @@
 
 use core::ffi::CStr;
 
-use super::dest::{chown_like, first};
-use super::{Action, Cause, Outcome, Source, dest, source};
+use linux_raw_sys::general::{
+    FS_COMPR_FL, FS_DAX_FL, FS_JOURNAL_DATA_FL, FS_NOATIME_FL, FS_NOCOMP_FL, FS_NOCOW_FL,
+    FS_NODUMP_FL, FS_NOTAIL_FL, FS_SYNC_FL,
+};
+use linux_raw_sys::ioctl::{FS_IOC_GETFLAGS, FS_IOC_SETFLAGS};
+
+use super::error::AttributeName;
+use super::text::first;
+use super::{Action, Cause, Outcome, Preserve, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::MmapMut;
-use crate::syscall::{self, Errno, Mode, XattrFlags};
+use crate::syscall::{self, Errno, FileType, Mode, Stat, XattrFlags};
 
-/// Copies the source's owner, extended attributes, access list, permissions and times to the copy.
+/// Copies those of the source's attributes to the copy that `what` selects.
+///
+/// Sets all attributes that can be set, and returns the first failure. If it is that of an extended
+/// attribute, writes its name to `attribute`.
 #[cold]
 #[inline(never)]
-pub fn preserve(from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+pub fn preserve(
+    from: &Source<'_>,
+    to: BorrowedFd<'_>,
+    what: Preserve,
+    attribute: &mut AttributeName,
+) -> Outcome<()> {
     let stat = &from.stat;
     let mut mode = stat.permissions();
-    if chown_like(to, stat).is_err() {
-        // Without CAP_CHOWN, an owner can still change the group to one of its own. The set-ID bits
-        // are dropped, because they would grant the rights of a different user or group.
-        let _ = syscall::fchown(to, None, Some(stat.gid));
+    let is_owned = match what.contains(Preserve::OWNERSHIP) {
+        true => chown_like(to, stat).is_ok(),
+        false => has_owner_of(to, stat),
+    };
+    if !is_owned {
+        if what.contains(Preserve::OWNERSHIP) {
+            // Without CAP_CHOWN, an owner can still change the group to one of its own.
+            let _ = syscall::fchown(to, None, Some(stat.gid));
+        }
+        // The set-ID bits would grant the rights of a different user or group.
         mode -= Mode::SETUID | Mode::SETGID;
     }
     // The kernel removes security.capability and the set-ID bits when the owner changes, so the
     // attributes follow the owner. They need a writable file, so they precede the permissions.
-    extended(from.file, to)?;
-    match share_access(from.file, to) {
-        Ok(()) => {}
-        // The copy's file system has no access lists. The group bits are dropped, because with an
-        // access list they are the mask: the most that any entry may have.
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => mode -= Mode::RWXG,
-        Err(errno) => return Err(dest(Action::SetAttribute, errno)),
+    let mut result = Ok(());
+    if what.contains(Preserve::XATTR) {
+        let before = syscall::fstat(to);
+        result = extended(from.file, to, attribute);
+        if let Ok(before) = before
+            && !what.contains(Preserve::MODE)
+        {
+            result = result.and(set_mode(to, before.permissions()));
+        }
     }
-    syscall::futimens(to, stat.atime, stat.mtime).map_err(|e| dest(Action::SetTimes, e))?;
-    // Last, because the copy goes on where the file system ignores this.
-    set_mode(to, mode)
+    if what.contains(Preserve::MODE) {
+        let mut list = ACCESS;
+        let mut shared = share_list(list, from.file, to);
+        if shared.is_ok() && stat.file_type() == FileType::Directory {
+            list = DEFAULT;
+            shared = share_list(list, from.file, to);
+        }
+        if let Err(errno) = shared {
+            // The group bits are dropped, because with an access list they are the mask: the most
+            // that any entry may have.
+            mode -= Mode::RWXG;
+            // Without an error if the copy's file system has no access lists.
+            if errno != Errno::EOPNOTSUPP && errno != Errno::ENOSYS && result.is_ok() {
+                let _ = attribute.set(&[list.to_bytes()]);
+                result = Err(dest(Action::SetAttribute, errno));
+            }
+        }
+    }
+    if what.contains(Preserve::TIMESTAMPS) {
+        let times = syscall::futimens(to, stat.atime, stat.mtime);
+        result = result.and(times.map_err(|e| dest(Action::SetTimes, e)));
+    }
+    if what.contains(Preserve::MODE) {
+        {
+            let set = set_mode(to, mode);
+            result.and(set)
+        }
+    } else {
+        result
+    }
+}
+
+/// Sets a file's owner and group to those in `other`. Returns whether they were different before.
+#[inline(never)]
+pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> syscall::Result<bool> {
+    if has_owner_of(file, other) {
+        return Ok(false);
+    }
+    syscall::fchown(file, Some(other.uid), Some(other.gid))?;
+    Ok(true)
+}
+
+/// Returns whether a file has the owner and the group of another file.
+pub fn has_owner_of(file: BorrowedFd<'_>, other: &Stat) -> bool {
+    syscall::fstat(file).is_ok_and(|own| (own.uid, own.gid) == (other.uid, other.gid))
+}
+
+/// The flags of a file that chattr(1) sets, that say how its data is stored or accessed, and that do
+/// not forbid to replace the file. Source: ioctl_iflags(2).
+const FLAGS: u32 = FS_SYNC_FL
+    | FS_NODUMP_FL
+    | FS_NOATIME_FL
+    | FS_COMPR_FL
+    | FS_NOCOMP_FL
+    | FS_JOURNAL_DATA_FL
+    | FS_NOTAIL_FL
+    | FS_NOCOW_FL
+    | FS_DAX_FL;
+
+/// Gives an empty file the flags of another file, as best effort.
+///
+/// The file may have other flags than the other file, which it inherited from its directory. The
+/// order of the calls matters: btrfs sets `FS_NOCOW_FL` only on an empty file.
+#[inline(never)]
+pub fn copy_flags(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    let (Some(wanted), Some(own)) = (flags(from), flags(to)) else { return };
+    let mut differing = (wanted ^ own) & FLAGS;
+    if differing == 0 || set_flags(to, own ^ differing) {
+        return;
+    }
+    // One of the flags is refused, such as `FS_JOURNAL_DATA_FL` without CAP_SYS_RESOURCE. The
+    // others are set one by one.
+    let mut own = own;
+    while differing != 0 {
+        let flag = differing & differing.wrapping_neg();
+        differing ^= flag;
+        if set_flags(to, own ^ flag) {
+            own ^= flag;
+        }
+    }
+}
+
+/// Returns a file's flags, or `None` if its file system has none.
+fn flags(file: BorrowedFd<'_>) -> Option<u32> {
+    // The kernel reads and writes an `int`, although the request's number says `long`.
+    let mut flags = 0u32;
+    let at = (&raw mut flags).expose_provenance();
+    // SAFETY: FS_IOC_GETFLAGS writes an `int`.
+    unsafe { syscall::ioctl(file, FS_IOC_GETFLAGS, at) }.ok()?;
+    Some(flags)
+}
+
+/// Sets a file's flags. Returns whether this succeeded.
+fn set_flags(file: BorrowedFd<'_>, flags: u32) -> bool {
+    let at = (&raw const flags).expose_provenance();
+    // SAFETY: FS_IOC_SETFLAGS reads an `int`.
+    unsafe { syscall::ioctl(file, FS_IOC_SETFLAGS, at) }.is_ok()
 }
 
 /// Sets a file's permissions, and checks that the file has them afterwards.
@@ -48,21 +165,28 @@ pub fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> Outcome<()> {
     Err(dest(Action::SetMode, set.err().map_or(Cause::Ignored, Cause::Errno)))
 }
 
-/// The extended attribute that contains a file's access list. Source: acl(5).
+/// The extended attributes that contain a file's access list, and a directory's default access list
+/// for new files. Source: acl(5).
 const ACCESS: &CStr = c"system.posix_acl_access";
+const DEFAULT: &CStr = c"system.posix_acl_default";
 
 /// Copies the access list of `from` to `to`. If `from` has none, removes the access list of `to`,
 /// which the file may have inherited from its directory's default access list.
 ///
 /// If this fails, the caller must not give `to` the group permissions of `from`: in a file with an
 /// access list, the group bits are the mask, which limits every entry.
-#[inline(never)] // Keeps the buffer out of the caller's stack frame.
 pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
-    match share_access_in(&mut [0; 1024], from, to) {
+    share_list(ACCESS, from, to)
+}
+
+/// Copies the access list in the attribute `name` of `from` to `to`, or removes it from `to`.
+#[inline(never)] // Keeps the buffer out of the caller's stack frame.
+fn share_list(name: &CStr, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
+    match share_list_in(&mut [0; 1024], name, from, to) {
         Err(Errno::ERANGE) => {
             // The kernel limits the value of an attribute to this size.
             let mut buffer = MmapMut::map_anon(LARGEST).map_err(|_| Errno::ENOMEM)?;
-            share_access_in(&mut buffer, from, to)
+            share_list_in(&mut buffer, name, from, to)
         }
         result => result,
     }
@@ -70,21 +194,22 @@ pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result
 
 /// Copies or removes the access list, using the buffer `list`. Returns `ERANGE` if the list of
 /// `from` is larger than the buffer.
-fn share_access_in(
+fn share_list_in(
     list: &mut [u8],
+    name: &CStr,
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
 ) -> syscall::Result<()> {
-    match syscall::fgetxattr(from, ACCESS, list) {
+    match syscall::fgetxattr(from, name, list) {
         Ok(count) => {
             let list = list.get(..count).unwrap_or_default();
-            syscall::fsetxattr(to, ACCESS, list, XattrFlags::empty())
+            syscall::fsetxattr(to, name, list, XattrFlags::empty())
         }
         // Looking first is cheap, whereas removing an attribute that does not exist writes the
         // inode.
         Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            match syscall::fgetxattr(to, ACCESS, &mut []) {
-                Ok(_) => syscall::fremovexattr(to, ACCESS),
+            match syscall::fgetxattr(to, name, &mut []) {
+                Ok(_) => syscall::fremovexattr(to, name),
                 Err(_) => Ok(()),
             }
         }
@@ -96,34 +221,52 @@ fn share_access_in(
 /// Source: xattr(7).
 const LARGEST: usize = 64 << 10;
 
-/// Copies the source's extended attributes.
-fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+/// Copies the source's extended attributes. Returns the first failure, and writes the name of the
+/// attribute that failed to `attribute`.
+fn extended(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    attribute: &mut AttributeName,
+) -> Outcome<()> {
     // flistxattr(2) fails on a file system that does not support extended attributes.
     if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
         return Ok(());
     }
-    // fsetxattr(2) checks the file's permissions, not how the descriptor was opened.
-    let _ = syscall::fchmod(to, Mode::RUSR | Mode::WUSR);
+    // fsetxattr(2) checks the file's permissions, not how the descriptor was opened. `to` may be a
+    // directory, and only the owner has these permissions.
+    let _ = syscall::fchmod(to, Mode::RWXU);
     let failed = |errno: Errno| source(Action::ReadAttributes, errno);
     let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(|_| failed(Errno::ENOMEM))?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
     let count = syscall::flistxattr(from, names).map_err(failed)?;
     let mut names = names.get(..count).unwrap_or_default();
+    let mut result = Ok(());
     while !names.is_empty() {
         let name = first(names);
         names = names.get(name.count_bytes() + 1..).unwrap_or_default();
-        let count = match syscall::fgetxattr(from, name, value) {
-            Ok(count) => count,
-            // The attribute was removed meanwhile, or the caller may not read it.
-            Err(Errno::ENODATA | Errno::EPERM | Errno::EACCES | Errno::EOPNOTSUPP) => continue,
-            Err(errno) => return Err(failed(errno)),
+        if name == ACCESS || name == DEFAULT {
+            continue; // They belong to the permissions.
+        }
+        let copied = match syscall::fgetxattr(from, name, value) {
+            Ok(count) => {
+                let value = value.get(..count).unwrap_or_default();
+                let set = syscall::fsetxattr(to, name, value, XattrFlags::empty());
+                set.map_err(|errno| (errno, dest(Action::SetAttribute, errno)))
+            }
+            // The attribute was removed meanwhile.
+            Err(Errno::ENODATA) => Ok(()),
+            Err(errno) => Err((errno, failed(errno))),
         };
-        let value = value.get(..count).unwrap_or_default();
-        match syscall::fsetxattr(to, name, value, XattrFlags::empty()) {
-            // The copy's file system does not support the attribute, or the caller may not set it.
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}
-            Err(errno) => return Err(dest(Action::SetAttribute, errno)),
+        match copied {
+            // The copy's file system does not support the attribute, or the caller may not read or
+            // set it.
+            Ok(()) | Err((Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES, _)) => {}
+            Err((_, failure)) if result.is_ok() => {
+                let _ = attribute.set(&[name.to_bytes()]);
+                result = Err(failure);
+            }
+            Err(_) => {}
         }
     }
-    Ok(())
+    result
 }

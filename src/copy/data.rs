@@ -3,13 +3,13 @@
 use core::cmp::Ordering;
 
 use linux_raw_sys::general::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F_SETFL, F2FS_SUPER_MAGIC, O_DIRECT,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F_SETFL, F2FS_SUPER_MAGIC, HUGETLBFS_MAGIC, O_DIRECT,
     OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 
 use super::plan::{self, Plan, RESERVED, Window};
 use super::workers::{self, MAX_WORKERS};
-use super::{Action, Cause, Copy, Failure, Method, Options, Outcome, Source, dest, source};
+use super::{Action, Cause, Copy, Failure, Method, Outcome, Source, dest, source};
 use crate::fd::BorrowedFd;
 use crate::map::{Region, guard, unreadable};
 use crate::syscall::{
@@ -41,11 +41,10 @@ impl Copy<'_, '_> {
     /// the caller sets its length.
     #[inline(never)]
     pub fn contents(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
-        match self.all_contents(from, to) {
+        let method = if self.is_plain { Some(Method::Read) } else { self.options.method };
+        let copied = match self.all_contents(from, to, method) {
             // Some FUSE servers report an estimated size. Only reading finds the real end.
-            Err(failure)
-                if failure.is_because(Cause::EndsEarly) && self.options.method.is_none() =>
-            {
+            Err(failure) if failure.is_because(Cause::EndsEarly) && method.is_none() => {
                 // The pages behind that end are in the page cache by now, and zero. Of requests
                 // that run at the same time, the kernel takes the first answer for the end
                 // (fuse_short_read, Linux 6.18), which may be a later one. Direct reads ask the
@@ -57,6 +56,38 @@ impl Copy<'_, '_> {
                 self.stream_instead(from.file, to)
             }
             result => result,
+        };
+        match copied {
+            Err(failure) if failure.is_because(Cause::Errno(Errno::EINVAL)) => {
+                self.map_huge_pages(from, to, failure)
+            }
+            result => result,
+        }
+    }
+
+    /// Copies to a file on hugetlbfs by mapping it, which is the only way to write to such a file.
+    /// Returns `failure` for another file system.
+    ///
+    /// The mapping needs a length of whole huge pages, to which it would lengthen the file, and
+    /// the handler of page faults, which is the whole process's.
+    #[cold]
+    #[inline(never)]
+    fn map_huge_pages(
+        &mut self,
+        from: &Source<'_>,
+        to: BorrowedFd<'_>,
+        failure: Failure,
+    ) -> Outcome<()> {
+        match syscall::fstatfs(to) {
+            Ok(stat) if stat.fs_type == HUGETLBFS_MAGIC => {
+                let is_whole = from.stat.size.checked_rem(stat.block_size) == Some(0);
+                let is_auto = self.options.method.is_none() && self.options.process.is_some();
+                if is_whole && is_auto && from.stat.file_type() == FileType::Regular {
+                    return self.all_contents(from, to, Some(Method::Map));
+                }
+                Err(dest(Action::CopyTo, Cause::HugePages))
+            }
+            _ => Err(failure),
         }
     }
 
@@ -72,18 +103,19 @@ impl Copy<'_, '_> {
         self.stream(from, to)
     }
 
-    fn all_contents(&mut self, whole: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
+    fn all_contents(
+        &mut self,
+        whole: &Source<'_>,
+        to: BorrowedFd<'_>,
+        asked: Option<Method>,
+    ) -> Outcome<()> {
         let Source { file: from, stat } = whole;
         let (from, options, size) = (*from, self.options, stat.size);
         // Most files in /proc have contents, but report a size of zero.
-        if stat.file_type() != FileType::Regular
-            || size == 0
-            || options.method == Some(Method::Read)
-        {
+        if stat.file_type() != FileType::Regular || size == 0 || asked == Some(Method::Read) {
             return self.stream(from, to);
         }
-        if options.method == Some(Method::Clone) || options.method.is_none() && !options.fill_holes
-        {
+        if asked == Some(Method::Clone) || asked.is_none() && !options.fill_holes {
             match syscall::ficlone(to, from) {
                 Ok(()) => {
                     if options.fill_holes {
@@ -97,7 +129,7 @@ impl Copy<'_, '_> {
                     self.done(size, Method::Clone);
                     return Ok(());
                 }
-                Err(errno) if options.method.is_some() => return Err(dest(Action::CloneTo, errno)),
+                Err(errno) if asked.is_some() => return Err(dest(Action::CloneTo, errno)),
                 Err(_) => {}
             }
         }
@@ -117,11 +149,11 @@ impl Copy<'_, '_> {
             plan,
             reserved: false,
             method,
-            in_place: options.in_place,
+            in_place: self.in_place,
             reports_holes,
             finds_zeros: may_find_zeros,
         };
-        job.prepare(options)?;
+        job.prepare(asked, options.fill_holes)?;
         if has_holes && options.fill_holes && !job.reserved {
             // Loading from a mapped hole on tmpfs allocates a page of the source, and is SIGBUS if
             // the tmpfs is full. read(2) allocates nothing.
@@ -129,7 +161,7 @@ impl Copy<'_, '_> {
             return job.missing(size - 1).map_or(Ok(()), Err);
         }
         let (mut method, mut jobs) = plan::best(&plan, job.reserved);
-        if let Some(asked) = options.method {
+        if let Some(asked) = asked {
             method = asked;
         }
         if options.jobs > 0 && jobs > 0 {
@@ -142,11 +174,8 @@ impl Copy<'_, '_> {
         }
         job.method = method;
         let mut position = 0;
-        if let Some(first) = job.next(0) {
-            if options.method.is_none()
-                && method == Method::Write
-                && !plan.holes
-                && !job.is_in_memory(first)
+        if let Some(first) = job.extent(0, size) {
+            if asked.is_none() && method == Method::Write && !plan.holes && !job.is_in_memory(first)
             {
                 // copy_file_range(2) reads ahead while it writes. A mapped window would be read
                 // from the disk completely before it is written.
@@ -157,7 +186,7 @@ impl Copy<'_, '_> {
                 match job.copy_by_kernel(first) {
                     Ok(()) => position = first.end(),
                     // If a file is at fault, the fallback reports the error.
-                    Err(failure) if options.method.is_none() && failure.is(Action::KernelCopy) => {
+                    Err(failure) if asked.is_none() && failure.is(Action::KernelCopy) => {
                         job.method = Method::Write;
                     }
                     Err(failure) => return Err(failure),
@@ -166,7 +195,7 @@ impl Copy<'_, '_> {
             if job.method != Method::Kernel
                 && let Err(failure) = job.map_source(first)
             {
-                if options.method.is_some() {
+                if asked.is_some() {
                     return Err(failure);
                 }
                 // Some files cannot be mapped, for example the files in /sys, which also report a
@@ -175,8 +204,16 @@ impl Copy<'_, '_> {
             }
         }
         workers::run(options.process, jobs.max(1), position, &mut |queue, here| {
-            while let Some(window) = queue.take(|at| job.next(at)) {
-                job.copy_window(window)?;
+            while let Some(window) = queue.take(|at| job.window(at)) {
+                match job.copy_window(window) {
+                    // copy_file_range(2) may fail late, as on a FUSE mount whose server has lost
+                    // the file's handle.
+                    Err(failure) if asked.is_none() && failure.is(Action::KernelCopy) => {
+                        job.method = Method::Write;
+                        job.copy_window(window)?;
+                    }
+                    result => result?,
+                }
                 let done = queue.count(&window);
                 if here {
                     (self.progress)(done.min(size), Some(size));
@@ -194,8 +231,11 @@ impl Copy<'_, '_> {
         if let Some(failure) = job.missing(size - 1) {
             return Err(failure);
         }
+        if has_holes && !job.in_place && length(to) < size {
+            set_length(to, size)?; // The file ends with a hole.
+        }
         self.done(size, job.method);
-        if options.in_place {
+        if job.in_place {
             // The next call sets the final length, so this is the last check for a truncation.
             job.check_length()?;
         }
@@ -243,6 +283,15 @@ fn length(file: BorrowedFd<'_>) -> u64 {
 #[inline(never)]
 pub fn set_length(to: BorrowedFd<'_>, length: u64) -> Outcome<()> {
     syscall::ftruncate(to, length).map_err(|errno| dest(Action::SetLength, errno))
+}
+
+/// Returns whether an existing file has a length that can be set. May make the file longer.
+///
+/// `ftruncate(2)` has no effect on the files in `/proc` and `/sys`, and some file systems refuse it.
+#[inline(never)]
+pub fn has_length(to: BorrowedFd<'_>) -> bool {
+    let longer = length(to).saturating_add(1);
+    is_local(to) || set_length(to, longer).is_ok() && length(to) == longer
 }
 
 /// Fails if the length of `to` is not the number of bytes copied.
@@ -316,7 +365,7 @@ fn reserve(to: BorrowedFd<'_>, size: u64) -> Outcome<bool> {
         match syscall::fallocate(to, FallocateFlags::empty(), 0, size) {
             Ok(()) => return Ok(true),
             Err(Errno::EINTR) => {}
-            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO)) => {
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
                 return Err(dest(Action::Reserve, errno));
             }
             Err(_) => return Ok(false),
@@ -342,63 +391,93 @@ fn advise(map: &Region, advice: Advice) {
 }
 
 impl Job<'_> {
-    /// Preallocates the destination, and sets its length for the copy.
+    /// Preallocates the destination, and sets the length of an in-place destination for the copy.
     #[inline(never)]
-    fn prepare(&mut self, options: &Options) -> Outcome<()> {
+    fn prepare(&mut self, asked: Option<Method>, fill_holes: bool) -> Outcome<()> {
         let size = self.plan.size;
-        if self.plan.holes && options.in_place {
+        if self.plan.holes && self.in_place {
             // Old data must not remain where the source has holes.
             set_length(self.to, 0)?;
         }
-        let reserves = match (self.plan.holes, options.method) {
+        let reserves = match (self.plan.holes, asked) {
             // Preallocated blocks read as zeros, so they take the place of the holes.
-            (true, _) => options.fill_holes,
+            (true, _) => fill_holes,
             (false, Some(Method::Map)) => true,
             (false, _) => size >= RESERVED && !may_compress(self.to),
         };
         if reserves {
             self.reserved = reserve(self.to, size)?;
         }
-        if options.in_place {
+        if self.in_place {
             // One byte longer than the copy, so that `check_length` detects a truncation.
             let length = length(self.to).max(size.saturating_add(1));
             set_length(self.to, length)?;
-        } else if self.plan.holes {
-            set_length(self.to, size)?;
         }
         Ok(())
     }
 
-    /// Returns the next window of the source to be copied, at or after `position`.
-    #[inline(never)]
-    fn next(&self, position: u64) -> Option<Window> {
-        let seek = |offset: u64, whence| match self.reports_holes {
+    /// Calls lseek(2) of the source, if its file system reports holes.
+    fn seek(&self, offset: u64, whence: Whence) -> syscall::Result<u64> {
+        match self.reports_holes {
             true => syscall::lseek(self.from, offset as i64, whence),
             false => Err(Errno::EINVAL),
-        };
-        self.plan.next(position, seek)
+        }
     }
 
-    /// Copies one window by the chosen method.
+    /// Returns the next window of the source, at or after `position`. It begins with data, and may
+    /// contain holes.
+    #[inline(never)]
+    fn window(&self, position: u64) -> Option<Window> {
+        self.plan.window(position, |offset, whence| self.seek(offset, whence))
+    }
+
+    /// Returns the next data of the source, at or after `position` and before `end`.
+    #[inline(never)]
+    fn extent(&self, position: u64, end: u64) -> Option<Window> {
+        self.plan.extent(position, end, |offset, whence| self.seek(offset, whence))
+    }
+
+    /// Copies the data in one window by the chosen method.
     #[inline(never)]
     fn copy_window(&self, window: Window) -> Outcome<()> {
         if self.in_place {
             self.check_length()?;
         }
-        if self.method == Method::Kernel {
-            self.copy_by_kernel(window)?;
-        } else {
-            let map = self.map_source(window)?;
-            advise(&map, Advice::POPULATE_READ);
-            if self.method == Method::Map {
-                self.copy_mapped(window, &map)?;
-            } else if self.finds_zeros {
-                self.write_data(window, &map)?;
-            } else {
-                self.write(window, map.ptr())?;
+        // The window is mapped once, however many extents it has.
+        let mut map = None;
+        let mut position = window.start;
+        while let Some(extent) = self.extent(position, window.end()) {
+            position = extent.end();
+            if self.method == Method::Kernel {
+                self.copy_by_kernel(extent)?;
+                continue;
             }
+            let map = match &map {
+                Some(map) => map,
+                None => map.insert(self.map_source(window)?),
+            };
+            self.copy_extent(extent, map, (extent.start - window.start) as usize)?;
         }
         Ok(())
+    }
+
+    /// Copies data that is at an offset in a mapped window.
+    fn copy_extent(&self, extent: Window, map: &Region, offset: usize) -> Outcome<()> {
+        // Below this size, the faults of a write cost less than another system call: the kernel maps
+        // 64 KiB around a page that is in memory (`fault_around_bytes`).
+        const POPULATED: usize = 64 << 10;
+        if extent.len >= POPULATED || offset == 0 {
+            // SAFETY: MADV_POPULATE_READ does not change the contents of memory.
+            let _ = unsafe { map.advise(offset, extent.len, Advice::POPULATE_READ) };
+        }
+        let from = map.ptr().wrapping_add(offset).cast_const();
+        if self.method == Method::Map {
+            self.copy_mapped(extent, from)
+        } else if self.finds_zeros {
+            self.write_data(extent, from)
+        } else {
+            self.write(extent, from)
+        }
     }
 
     /// Fails if another process has truncated the destination of an in-place copy.
@@ -425,8 +504,9 @@ impl Job<'_> {
         page[0] & 1 != 0
     }
 
-    /// Maps a window of the destination, and copies the mapped window of the source to it.
-    fn copy_mapped(&self, window: Window, map: &Region) -> Outcome<()> {
+    /// Maps a window of the destination, and copies the window of the source that is mapped at
+    /// `from` to it.
+    fn copy_mapped(&self, window: Window, from: *const u8) -> Outcome<()> {
         let target = map_shared(self.to, window, ProtFlags::READ | ProtFlags::WRITE);
         let target = target.map_err(|errno| dest(Action::Map, errno))?;
         if self.plan.size >= LARGE {
@@ -435,23 +515,23 @@ impl Job<'_> {
         advise(&target, Advice::POPULATE_WRITE);
         // SAFETY: both mappings are `window.len` bytes long, and are of different files. No
         // reference to either exists, so another process may change the files meanwhile.
-        let copied = unsafe { guard::copy(map.ptr(), target.ptr(), window.len) };
+        let copied = unsafe { guard::copy(from, target.ptr(), window.len) };
         let Err(left) = copied else { return Ok(()) };
         // A page of the source or the destination is missing. pwrite(2) copies the rest, or reports
         // the reason.
         let done = window.len - left;
         let rest = Window { start: window.start + done as u64, len: left };
-        self.write(rest, map.ptr().wrapping_add(done))
+        self.write(rest, from.wrapping_add(done))
     }
 
-    /// Writes the blocks of a mapped window that are not zero.
+    /// Writes the blocks that are not zero of a window that is mapped at `map`.
     ///
     /// GNU cp does this, too, for files that have fewer blocks than bytes. On compressed erofs
     /// images, and on squashfs before Linux 6.13, lseek(2) reports no holes.
-    fn write_data(&self, window: Window, map: &Region) -> Outcome<()> {
+    fn write_data(&self, window: Window, map: *const u8) -> Outcome<()> {
         let mut start = 0;
         while start < window.len {
-            let from = map.ptr().wrapping_add(start);
+            let from = map.wrapping_add(start);
             let mut len = 0;
             while len < window.len - start
                 && !is_zero(from.wrapping_add(len), BLOCK.min(window.len - start - len))
@@ -530,10 +610,7 @@ impl Job<'_> {
                 Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
                     return Err(dest(Action::Write, errno));
                 }
-                Err(Errno::EIO) => {
-                    let broken = dest(Action::Write, Errno::EIO);
-                    return Err(self.missing(offset).unwrap_or(broken));
-                }
+                // If a file is broken, the fallback reports the error.
                 Err(errno) => return Err(source(Action::KernelCopy, errno)),
             }
         }

@@ -1,21 +1,13 @@
-//! Finds the destination, and publishes a complete copy under the destination's name.
+//! Finds the destination: the directory, the name in it, and the file that has the name now.
 
 use core::ffi::CStr;
 
-use super::error::{Action, Cause, Path, hex};
-use super::{
-    Failure, Outcome, ProcessControl,
-    attributes::{set_mode, share_access},
-    data::fs_type,
-    signals, sync,
-};
-use crate::decimal::Decimal;
-use crate::fd::{AsFd, AsRawFd, BorrowedFd, CWD, FromRawFd, OwnedFd, RawFd};
-use crate::syscall::{
-    self, Access, AtFlags, Errno, FileType, Flock, Mode, OFlags, RenameFlags, Result, Stat,
-    SyncFileRangeFlags,
-};
-use linux_raw_sys::general::{EXT4_SUPER_MAGIC, F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
+use super::error::{Action, Cause, Path};
+use super::text::{Text, split};
+use super::{Failure, Outcome};
+use crate::fd::{AsFd, BorrowedFd, CWD, FromRawFd, OwnedFd, RawFd};
+use crate::syscall::{self, Access, AtFlags, Errno, FileType, Mode, OFlags, Result, Stat};
+use linux_raw_sys::general::{F_DUPFD_CLOEXEC, NAME_MAX, PATH_MAX};
 
 /// The number of symbolic links that are followed before `ELOOP`. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
@@ -29,16 +21,25 @@ pub type Scratch = Text<{ NAME_MAX as usize + 1 }>;
 /// directory during the copy, or replaces a directory of the path by a symbolic link, does not
 /// redirect the copy.
 pub struct Destination<'a> {
-    /// `None` is the working directory.
+    /// The directory that paths are relative to.
+    base: BorrowedFd<'a>,
+    /// `None` is the directory `base`.
     dir: Option<OwnedFd>,
     name: &'a CStr,
     stat: Option<Stat>,
+    /// The number of this process's descriptor, if the name leads to one.
+    descriptor: Option<RawFd>,
 }
 
 impl<'a> Destination<'a> {
     /// Creates a destination in the working directory that has not been looked up.
     pub fn new(name: &'a CStr) -> Destination<'a> {
-        Destination { dir: None, name, stat: None }
+        Destination::within(CWD, name)
+    }
+
+    /// Creates a destination in a directory that has not been looked up, and is taken for new.
+    pub fn within(base: BorrowedFd<'a>, name: &'a CStr) -> Destination<'a> {
+        Destination { base, dir: None, name, stat: None, descriptor: None }
     }
 
     /// Resolves a path to an existing file, or to the directory and the name of a new one.
@@ -53,36 +54,81 @@ impl<'a> Destination<'a> {
         inside: &'p CStr,
         scratch: &'a mut Scratch,
     ) -> Outcome<()> {
-        self.name = self.enter(path.base).map_err(failed)?;
-        let mut is_link = self.look()?;
-        if self.file_type() == Some(FileType::Directory) {
-            path.name = Some(inside);
-            self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
-            self.name = inside;
-            is_link = self.look()?;
+        let (dir, name) = enter(CWD, path.base).map_err(failed)?;
+        (self.dir, self.name) = (dir, name);
+        let is_link = self.look()?;
+        if self.file_type() != Some(FileType::Directory) {
+            return self.resolve(is_link, scratch);
         }
-        // Only a regular file is replaced. Other files are opened through the link, because only
-        // the kernel can follow some links, such as /dev/stdout if it is a pipe.
-        if is_link && self.file_type() == Some(FileType::Regular) {
-            self.follow(scratch).map_err(failed)?;
-            // The text of a link in /proc may name another file than the kernel opens.
-            let found = self.examine(AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-            if !self.stat.as_ref().is_some_and(|target| found.is_same_file(target)) {
-                return Err(failed(Errno::ENOENT));
+        path.name = Some(inside);
+        self.dir = Some(self.open(OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
+        self.name = inside;
+        self.look_up(scratch)
+    }
+
+    /// Finds the existing file with the name. Follows a symbolic link to a regular file, so that
+    /// the copy replaces the link's target.
+    #[inline(never)]
+    pub fn look_up(&mut self, scratch: &'a mut Scratch) -> Outcome<()> {
+        let is_link = self.look()?;
+        self.resolve(is_link, scratch)
+    }
+
+    /// Finds the existing file with the name, which may be a symbolic link.
+    pub fn look_at_name(&mut self) -> Outcome<()> {
+        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(stat),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(failed(errno)),
+        };
+        Ok(())
+    }
+
+    /// Takes the destination for new, so that the copy gets no attributes of the existing file that
+    /// it replaces.
+    pub fn forget_existing(&mut self) {
+        self.stat = None;
+    }
+
+    /// Follows the name to the file that `look` has found.
+    fn resolve(&mut self, is_link: bool, scratch: &'a mut Scratch) -> Outcome<()> {
+        if is_link {
+            let followed = self.follow(scratch);
+            // Only a regular file is replaced. Other files are opened through the link, because
+            // only the kernel can follow some links, such as those to other processes' pipes.
+            if self.descriptor.is_none() && self.file_type() == Some(FileType::Regular) {
+                let (dir, name) = followed.map_err(failed)?;
+                self.dir = dir.or_else(|| self.dir.take());
+                self.name = name;
+                // The text of a link in /proc may name another file than the kernel opens.
+                let found = self.examine(AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+                if !self.stat.as_ref().is_some_and(|target| found.is_same_file(target)) {
+                    return Err(failed(Errno::ENOENT));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Returns a duplicate of the descriptor of this process to which the name leads, such as
+    /// standard output for `/dev/stdout`. `None` if the name leads to no descriptor.
+    ///
+    /// Opening such a name would open the file again, at its start, and cannot open a socket.
+    pub fn duplicate(&self) -> Option<Result<OwnedFd>> {
+        let number = self.descriptor?;
+        // SAFETY: the caller of the copy has named the descriptor. The call only duplicates it, and
+        // returns EBADF if it has been closed meanwhile.
+        let duplicate =
+            unsafe { syscall::fcntl(BorrowedFd::borrow_raw(number), F_DUPFD_CLOEXEC, 0) };
+        // SAFETY: the kernel has just returned the descriptor, so nothing else owns it.
+        Some(duplicate.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
     /// Reads the metadata of the file to which the name leads. Returns whether the name is a
     /// symbolic link.
     #[inline(never)]
     fn look(&mut self) -> Outcome<bool> {
-        self.stat = match self.examine(AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(stat),
-            Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(failed(errno)),
-        };
+        self.look_at_name()?;
         let is_link = self.file_type() == Some(FileType::Symlink);
         if is_link {
             self.stat = match self.examine(AtFlags::empty()) {
@@ -92,6 +138,11 @@ impl<'a> Destination<'a> {
             };
         }
         Ok(is_link)
+    }
+
+    /// Returns the name in the directory.
+    pub fn name(&self) -> &'a CStr {
+        self.name
     }
 
     /// Returns the metadata of the existing file, or `None` if there is none.
@@ -107,8 +158,15 @@ impl<'a> Destination<'a> {
     ///
     /// Replacing a file needs only permission to write to its directory. The copy does not replace
     /// a file that the caller could not overwrite.
+    #[inline(never)]
     pub fn check_writable(&self) -> Result<()> {
-        syscall::faccessat(self.dir(), self.name, Access::WRITE)
+        let checked = syscall::faccessat(self.dir(), self.name, Access::WRITE);
+        checked.or_else(|errno| match self.open(OFlags::WRONLY | OFlags::NONBLOCK) {
+            // The call was refused, and not the permission. A program that is running can be
+            // replaced, and so can a file for which another process has a lease.
+            Ok(_) | Err(Errno::ETXTBSY | Errno::EAGAIN) => Ok(()),
+            Err(_) => Err(errno),
+        })
     }
 
     /// Opens the existing file. Does not create or truncate it.
@@ -152,8 +210,8 @@ impl<'a> Destination<'a> {
 
     /// Returns the descriptor of the directory, or `AT_FDCWD`.
     #[inline(never)]
-    fn dir(&self) -> BorrowedFd<'_> {
-        self.dir.as_ref().map_or(CWD, AsFd::as_fd)
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_ref().map_or(self.base, AsFd::as_fd)
     }
 
     /// Reads the metadata of the file that has the name now.
@@ -161,530 +219,72 @@ impl<'a> Destination<'a> {
         syscall::fstatat(self.dir(), self.name, flags)
     }
 
-    /// Opens the directory of a path, relative to the current one, and returns the path's last
-    /// component. The last component of a path that ends with a slash is `.`.
-    #[inline(never)] // Keeps the buffer out of the callers' stack frames.
-    fn enter<'p>(&mut self, path: &'p CStr) -> Result<&'p CStr> {
-        let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
-        if !dir.is_empty() {
-            let mut text = Text::<{ PATH_MAX as usize }>::new();
-            text.set(&[dir])?;
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = syscall::openat(self.dir(), text.as_c_str(), flags, Mode::empty())?;
-            self.dir = Some(dir);
-        }
-        Ok(name)
-    }
-
-    /// Follows a chain of symbolic links to a name that is not a link.
+    /// Follows a chain of symbolic links to a name that is not a link, and returns the name and its
+    /// directory, `None` for the directory of the destination. Stops at a link to a descriptor of
+    /// this process, and records its number.
     #[cold]
     #[inline(never)] // Keeps the buffers out of the caller's stack frame.
-    fn follow(&mut self, scratch: &'a mut Scratch) -> Result<()> {
+    fn follow(&mut self, scratch: &'a mut Scratch) -> Result<(Option<OwnedFd>, &'a CStr)> {
         scratch.set(&[self.name.to_bytes()])?;
+        let mut dir: Option<OwnedFd> = None;
         for _ in 0..MAX_LINKS {
+            let at = dir.as_ref().map_or(self.dir(), AsFd::as_fd);
             let mut target = Text::<{ PATH_MAX as usize }>::new();
-            match syscall::readlinkat(self.dir(), scratch.as_c_str(), target.room()) {
+            match syscall::readlinkat(at, scratch.as_c_str(), target.room()) {
                 Ok(_) => {}
                 // The name is not a symbolic link.
-                Err(Errno::EINVAL) => {
-                    self.name = scratch.as_c_str();
-                    return Ok(());
-                }
+                Err(Errno::EINVAL) => return Ok((dir, scratch.as_c_str())),
                 Err(errno) => return Err(errno),
             }
-            let name = self.enter(target.as_c_str())?;
+            if let Some(number) = own_descriptor(at, scratch.as_c_str()) {
+                self.descriptor = Some(number);
+                return Err(Errno::ELOOP);
+            }
+            let (next, name) = enter(at, target.as_c_str())?;
             scratch.set(&[name.to_bytes()])?;
+            dir = next.or(dir);
         }
         Err(Errno::ELOOP)
     }
 }
 
-/// A failure to find the destination, or to accept the file that was found.
-fn failed(cause: impl Into<Cause>) -> Failure {
-    super::dest(Action::CopyTo, cause)
-}
-
-/// Splits a path into its directory, including the last slash, and its last component. Returns
-/// `None` for the empty path.
-pub(super) fn split(path: &CStr) -> Option<(&[u8], &CStr)> {
-    if path.is_empty() {
-        return None;
+/// Opens the directory of a path, relative to `dir`, and returns it and the path's last component.
+/// The directory is `None` if the path has no other component. The last component of a path that
+/// ends with a slash is `.`.
+#[inline(never)] // Keeps the buffer out of the callers' stack frames.
+fn enter<'p>(at: BorrowedFd<'_>, path: &'p CStr) -> Result<(Option<OwnedFd>, &'p CStr)> {
+    let (dir, name) = split(path).ok_or(Errno::ENOENT)?;
+    if dir.is_empty() {
+        return Ok((None, name));
     }
-    let bytes = path.to_bytes_with_nul();
-    let at = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-    let (dir, name) = bytes.split_at_checked(at)?;
-    // SAFETY: `name` is the end of a C string, and so ends with its only NUL.
-    let name = unsafe { CStr::from_bytes_with_nul_unchecked(name) };
-    Some((dir, if name.is_empty() { c"." } else { name }))
+    let mut text = Text::<{ PATH_MAX as usize }>::new();
+    text.set(&[dir])?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = syscall::openat(at, text.as_c_str(), flags, Mode::empty())?;
+    Ok((Some(dir), name))
 }
 
-/// Returns a path's last component, which is the name that a copy of the file gets in a directory.
-///
-/// Returns `.` if the path ends with a slash, and the empty string if the path is empty.
+/// Returns the number of a descriptor of this process, if `name` in the directory `dir` is the link
+/// to it in `/proc`.
 #[inline(never)]
-#[must_use]
-pub fn last(path: &CStr) -> &CStr {
-    split(path).map_or(path, |(_, name)| name)
+fn own_descriptor(dir: BorrowedFd<'_>, name: &CStr) -> Option<RawFd> {
+    let number = number(name.to_bytes())?;
+    let own = syscall::fstatat(CWD, c"/proc/self/fd", AtFlags::empty()).ok()?;
+    syscall::fstat(dir).is_ok_and(|dir| dir.is_same_file(&own)).then_some(number)
 }
 
-/// A buffer of `N` bytes for a C string. The last byte is always NUL.
-pub struct Text<const N: usize>([u8; N]);
-
-impl<const N: usize> Text<N> {
-    /// Creates an empty string.
-    pub fn new() -> Text<N> {
-        Text([0; N])
-    }
-
-    /// Returns the string up to the first NUL.
-    fn as_c_str(&self) -> &CStr {
-        first(&self.0)
-    }
-
-    /// Replaces the contents by the concatenated parts. Returns `ENAMETOOLONG` if they do not fit.
-    fn set(&mut self, parts: &[&[u8]]) -> Result<()> {
-        join(self.room(), parts).ok_or(Errno::ENAMETOOLONG)
-    }
-
-    /// Returns all bytes but the last for writing.
-    fn room(&mut self) -> &mut [u8] {
-        self.0.split_last_mut().map_or(&mut [], |(_, room)| room)
-    }
-}
-
-/// Returns the first of several NUL-terminated strings, or the empty string if there is no NUL.
-#[inline(never)]
-pub fn first(strings: &[u8]) -> &CStr {
-    match strings.last() {
-        // SAFETY: the last byte is NUL, so a NUL ends the string within the slice.
-        Some(0) => unsafe { CStr::from_ptr(strings.as_ptr().cast()) },
-        _ => c"",
-    }
-}
-
-/// Writes the concatenated parts to `room`, and a NUL if there is a byte left. Returns `None` if
-/// the parts do not fit.
-#[inline(never)]
-fn join(mut room: &mut [u8], parts: &[&[u8]]) -> Option<()> {
-    for part in parts {
-        let (here, rest) = room.split_at_mut_checked(part.len())?;
-        here.iter_mut().zip(*part).for_each(|(to, from)| *to = *from);
-        room = rest;
-    }
-    if let Some(end) = room.first_mut() {
-        *end = 0;
-    }
-    Some(())
-}
-
-/// Selects how a temporary file is created.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Without a name (`O_TMPFILE`). The kernel frees the file if the process ends before the file
-    /// is published.
-    Unnamed,
-    /// With a temporary name, for file systems without `O_TMPFILE`. The name is removed on drop.
-    Named,
-    /// With a temporary name and with its final permissions, for file systems that ignore
-    /// `fchmod(2)`.
-    NamedWithMode,
-}
-
-/// A temporary file in the destination's directory, which becomes the destination when it is
-/// published.
-pub struct Temporary<'a> {
-    to: &'a Destination<'a>,
-    file: OwnedFd,
-    name: Option<&'a Name>,
-    /// The file that was replaced, if it must not be freed before the directory is on the disk.
-    replaced: Option<OwnedFd>,
-}
-
-/// Returns the permission bits without the set-user-ID, set-group-ID and sticky bits, because
-/// whoever set these bits trusted other contents.
-fn permissions(stat: &Stat) -> Mode {
-    stat.mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)
-}
-
-impl<'a> Temporary<'a> {
-    /// Creates a temporary file with the owner and the permissions of the file that it replaces, or
-    /// with the permissions of the source if it replaces none.
-    #[inline(never)]
-    pub fn create(
-        to: &'a Destination<'a>,
-        source: &Stat,
-        kind: Kind,
-        process: Option<ProcessControl>,
-        name: &'a mut Name,
-    ) -> Outcome<Temporary<'a>> {
-        let replaced = to.stat();
-        let mode = match replaced {
-            None => permissions(source),
-            Some(existing) if kind == Kind::NamedWithMode => permissions(existing),
-            // No other user may open the file before it has its owner.
-            Some(_) => Mode::RUSR | Mode::WUSR,
-        };
-        let made = Temporary::create_with(to, mode, kind, process, name);
-        let temporary = made.map_err(|e| super::dest(Action::CreateBeside, e))?;
-        if let Some(existing) = replaced {
-            temporary.copy_metadata_from(existing, kind)?;
+/// Parses a descriptor's number.
+fn number(digits: &[u8]) -> Option<RawFd> {
+    digits.iter().try_fold(0 as RawFd, |number, &digit| {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
         }
-        Ok(temporary)
-    }
-
-    /// Creates a temporary file with the permissions `mode`, as modified by the umask. Writes its
-    /// name, if it has one, to `name`.
-    #[inline(never)]
-    fn create_with(
-        to: &'a Destination<'a>,
-        mode: Mode,
-        kind: Kind,
-        process: Option<ProcessControl>,
-        name: &'a mut Name,
-    ) -> Result<Temporary<'a>> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        if kind == Kind::Unnamed {
-            let file = syscall::openat(to.dir(), c".", flags | OFlags::TMPFILE, mode)?;
-            return Ok(Temporary { to, file, name: None, replaced: None });
-        }
-        let _held = signals::hold();
-        let mut made = None;
-        to.take_name(name, &mut |name| {
-            let flags = flags | OFlags::CREATE | OFlags::EXCL;
-            let file = syscall::openat(to.dir(), name, flags, mode)?;
-            // Another copy may remove the file as a leftover before this one holds the lock.
-            // The name then leads to no file, or to that copy's. (Some file systems in user space
-            // report no link for any file.)
-            if syscall::flock(file.as_fd(), Flock::EXCLUSIVE) == Err(Errno::EWOULDBLOCK) {
-                return Err(Errno::EEXIST);
-            }
-            let created = syscall::fstat(file.as_fd())?;
-            match syscall::fstatat(to.dir(), name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(found) if !found.is_same_file(&created) => return Err(Errno::EEXIST),
-                Err(Errno::ENOENT) => return Err(Errno::EEXIST),
-                _ => made = Some(file),
-            }
-            Ok(())
-        })?;
-        let file = made.ok_or(Errno::EEXIST)?;
-        let name: &Name = name;
-        if let Some(process) = process {
-            // SAFETY: the temporary file borrows the directory and the name, and calls `forget`
-            // when it is published or dropped. `_held` blocks all signals.
-            unsafe { signals::remove_on_signal(process, to.dir(), name.as_c_str()) };
-        }
-        Ok(Temporary { to, file, name: Some(name), replaced: None })
-    }
-
-    /// Returns the file's descriptor, which is open for reading and writing.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-
-    /// Copies the owner, the access list and the permissions of the file that is replaced.
-    fn copy_metadata_from(&self, existing: &Stat, kind: Kind) -> Outcome<()> {
-        let file = self.as_fd();
-        let mut mode = permissions(existing);
-        let open = |access| match self.to.open(access | OFlags::NONBLOCK) {
-            // Another process has a lease on the file, which it gives up for a caller that waits.
-            Err(Errno::EAGAIN) => self.to.open(access),
-            result => result,
-        };
-        let mut keep = || {
-            let is_given = chown_like(file, existing)?;
-            if is_given && kind == Kind::NamedWithMode {
-                // With its final permissions, the file could be opened by the group of this process
-                // before it had its owner.
-                return Err(Errno::EPERM);
-            }
-            match open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY)) {
-                Ok(old) => return share_access(old.as_fd(), file),
-                // The old file was removed meanwhile, and its access list is unknown. Its group
-                // bits may have been the mask of that list, and are dropped.
-                Err(Errno::ENOENT) => mode -= Mode::RWXG,
-                Err(errno) => return Err(errno),
-            }
-            Ok(())
-        };
-        keep().map_err(|e| super::dest(Action::KeepOwner, e))?;
-        set_mode(file, mode)
-    }
-
-    /// Closes a duplicate of the descriptor, and returns the error of the close.
-    ///
-    /// Network and FUSE file systems may report a failed write only at close. The error must appear
-    /// while the old destination still exists.
-    pub fn check_written(&self) -> Result<()> {
-        // SAFETY: F_DUPFD_CLOEXEC takes a number, and only creates a descriptor.
-        let fd = unsafe { syscall::fcntl(self.as_fd(), F_DUPFD_CLOEXEC, 0) }?;
-        // SAFETY: the kernel has just returned the descriptor, so nothing else owns it.
-        syscall::close(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-    }
-
-    /// Links or renames the temporary file to the destination's name.
-    ///
-    /// The change is atomic: another process sees the old file or the complete copy at every
-    /// moment. If `replace` is false and a file with the name exists by now, the failure has the
-    /// action [`Action::Name`] and the cause `EEXIST`.
-    ///
-    /// With `is_synced`, the file is synced again where its first name may reach the disk before
-    /// the caller syncs the directory: btrfs before Linux 6.18 logs nothing for a file without a
-    /// name, and vfat stores the length and the first block in the directory, but writes them with
-    /// the file. The caller then syncs the directory, and the file once more.
-    pub fn publish(&mut self, replace: bool, is_synced: bool) -> Outcome<()> {
-        let named = |e| super::dest(Action::Name, e);
-        let (dir, dest) = (self.to.dir(), self.to.name);
-        if let Some(name) = self.name {
-            let name = name.as_c_str();
-            let _held = signals::hold();
-            if replace {
-                rename(dir, name, dest).map_err(named)?;
-            } else {
-                match syscall::renameat2(dir, name, dir, dest, RenameFlags::NOREPLACE) {
-                    // A file system without RENAME_NOREPLACE: linkat(2) never replaces a file. The
-                    // temporary name is removed on drop.
-                    Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
-                        let linked = syscall::linkat(dir, name, dir, dest, AtFlags::empty());
-                        linked.map_err(named)?;
-                        return self.sync_inode(is_synced);
-                    }
-                    result => result.map_err(named)?,
-                }
-            }
-            // The temporary name is free now, and another copy may use it. It must not be removed
-            // on drop or by the signal handler.
-            signals::forget(name);
-            self.name = None;
-            return self.sync_inode(is_synced);
-        }
-        if self.to.stat.is_none() {
-            match self.link(dest) {
-                // Another process has created the file meanwhile. It is replaced below.
-                Err(Errno::EEXIST) if replace => {}
-                result => {
-                    result.map_err(named)?;
-                    return self.sync_inode(is_synced);
-                }
-            }
-        }
-        // linkat(2) cannot replace a file, but renameat(2) can, so the file needs a temporary name
-        // for a moment. The lock keeps other copies from removing the name as a leftover.
-        let _ = syscall::flock(self.as_fd(), Flock::EXCLUSIVE);
-        let mut name = Name::new();
-        let held = signals::hold();
-        self.to.take_name(&mut name, &mut |name| self.link(name)).map_err(named)?;
-        if is_synced {
-            // The descriptor keeps the old file's blocks until the directory is on the disk. ext4
-            // without a journal, mounted with `discard`, discards them with the last reference.
-            self.replaced = self.to.open(OFlags::PATH).ok();
-        }
-        self.sync_inode(is_synced)
-            .and_then(|()| rename(dir, name.as_c_str(), dest).map_err(named))
-            .inspect_err(|_| self.to.unlink(&name))?;
-        drop(held);
-        // If the copy is synced, the file is not synced here, but after the directory. ext2, and
-        // ext4 without a journal, would write the old file's inode without links, which is often in
-        // the block of the new file's inode, while the directory on the disk still leads to it.
-        if !is_synced {
-            // The data of the old file was on the disk. The kernel writes new data back after up to
-            // 30 seconds, and a power cut before that would lose both. ext4 (auto_da_alloc) starts
-            // this by itself only for files that are not preallocated. The call is best effort:
-            // only `Options::sync` waits for the disk. It follows the rename, because the rename
-            // frees the old blocks, and on ext4 mounted with `discard` the rename would wait until
-            // the disk had taken all of the new data.
-            let _ = syscall::sync_file_range(self.as_fd(), 0, 0, SyncFileRangeFlags::WRITE);
-        }
-        Ok(())
-    }
-
-    /// Writes the file's inode to the disk again after a change of its names, if `is_asked`.
-    #[inline(never)]
-    pub fn sync_inode(&self, is_asked: bool) -> Outcome<()> {
-        if is_asked && fs_type(self.as_fd()) == EXT4_SUPER_MAGIC {
-            // Before Linux 6.12, ext2, and ext4 without a journal, do not mark the inode as changed
-            // after linkat(2) and renameat(2): fsync(2) would not write the number of links, and
-            // would not flush the disk's cache. Setting the mode marks it, even if the mode is
-            // equal.
-            let stat = syscall::fstat(self.as_fd());
-            let _ = stat.and_then(|stat| syscall::fchmod(self.as_fd(), stat.mode));
-        }
-        sync(self.as_fd(), is_asked)
-    }
-
-    /// Links the unnamed file to a name.
-    fn link(&self, name: &CStr) -> Result<()> {
-        let (file, dir) = (self.as_fd(), self.to.dir());
-        match syscall::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
-            // Before Linux 6.10, AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH. The link in /proc does
-            // not.
-            Err(Errno::ENOENT) => {
-                let path = proc_path(file.as_raw_fd())?;
-                syscall::linkat(CWD, path.as_c_str(), dir, name, AtFlags::SYMLINK_FOLLOW)
-            }
-            result => result,
-        }
-    }
-}
-
-impl Drop for Temporary<'_> {
-    /// Removes the temporary name, if the file still has one.
-    fn drop(&mut self) {
-        if let Some(name) = self.name {
-            // Between the two calls, a signal's handler would remove another copy's file.
-            let _held = signals::hold();
-            self.to.unlink(name);
-            signals::forget(name.as_c_str());
-        }
-    }
-}
-
-/// Sets a file's owner and group to those in `other`. Returns whether they were different before.
-#[inline(never)]
-pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> Result<bool> {
-    let own = syscall::fstat(file)?;
-    if (own.uid, own.gid) == (other.uid, other.gid) {
-        return Ok(false);
-    }
-    syscall::fchown(file, Some(other.uid), Some(other.gid))?;
-    Ok(true)
-}
-
-/// Renames a file in a directory, and replaces an existing file.
-fn rename(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
-    match syscall::renameat2(dir, from, dir, to, RenameFlags::empty()) {
-        Err(Errno::ENOSYS | Errno::EPERM) => syscall::renameat(dir, from, dir, to),
-        result => result,
-    }
-}
-
-impl Destination<'_> {
-    /// Tries temporary names in a fixed order until `take` succeeds with one, and writes it to
-    /// `name`.
-    ///
-    /// `take` creates or links a file, and fails with `EEXIST` if the name is in use. A file that
-    /// no process has locked was left by a copy that was killed, and is removed.
-    #[inline(never)]
-    fn take_name(&self, name: &mut Name, take: &mut dyn FnMut(&CStr) -> Result<()>) -> Result<()> {
-        let mut number = hash(self.name.to_bytes());
-        let mut is_short = false;
-        for _ in 0..NAMES {
-            let digits = digits(number);
-            if is_short {
-                name.set(&[&digits[8..], b".mcp"])?;
-            } else {
-                name.set(&[b".mapcp-", &digits])?;
-            }
-            match take(name.as_c_str()) {
-                // The name is free now. It is tried again, unless another copy takes it first.
-                Err(Errno::EEXIST) if self.remove_leftover(name).is_ok() => {}
-                // Another copy to this destination is in progress, and uses the name.
-                Err(Errno::EEXIST) => number = number.wrapping_add(1),
-                // On msdos, names have eight characters and three, and do not begin with a dot.
-                Err(Errno::EINVAL | Errno::ENAMETOOLONG) if !is_short => is_short = true,
-                result => return result,
-            }
-        }
-        Err(Errno::EEXIST)
-    }
-
-    /// Removes a temporary file that no process has locked. Returns `EWOULDBLOCK` if a copy in
-    /// progress holds the lock.
-    #[cold]
-    #[inline(never)]
-    fn remove_leftover(&self, name: &Name) -> Result<()> {
-        let open = |access| {
-            let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            syscall::openat(self.dir(), name.as_c_str(), flags, Mode::empty())
-        };
-        // On NFS, flock(2) is a lock of the server, which needs a descriptor open for writing.
-        let file = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY))?;
-        syscall::flock(file.as_fd(), Flock::EXCLUSIVE)?;
-        // With the lock held, no copy uses the file. If the name still leads to it, no copy has
-        // taken the name meanwhile.
-        let stat = syscall::fstatat(self.dir(), name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
-        let locked = syscall::fstat(file.as_fd())?;
-        if stat.file_type() != FileType::Regular || !stat.is_same_file(&locked) {
-            return Err(Errno::EEXIST);
-        }
-        syscall::unlinkat(self.dir(), name.as_c_str(), AtFlags::empty())
-    }
-
-    /// Removes a temporary name, as best effort.
-    #[inline(never)]
-    fn unlink(&self, name: &Name) {
-        let _ = syscall::unlinkat(self.dir(), name.as_c_str(), AtFlags::empty());
-    }
-}
-
-/// The name of a temporary file: `.mapcp-` and sixteen hexadecimal digits, or eight digits and
-/// `.mcp`.
-pub type Name = Text<24>;
-
-/// The number of temporary names that are tried. Copies to one destination that run at the same
-/// time use one each.
-const NAMES: u32 = 1 << 16;
-
-/// Returns the FNV-1a hash of a destination's name. The temporary name is derived from it, so that
-/// the next copy to the destination finds a leftover.
-fn hash(name: &[u8]) -> u64 {
-    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        number.checked_mul(10)?.checked_add(RawFd::from(value))
     })
 }
 
-/// Returns a number as sixteen hexadecimal digits.
-fn digits(mut number: u64) -> [u8; 16] {
-    let mut digits = [0; 16];
-    for digit in digits.iter_mut().rev() {
-        *digit = hex(number as u8);
-        number >>= 4;
-    }
-    digits
-}
-
-/// Returns the path of a descriptor's link in `/proc`.
-fn proc_path(fd: RawFd) -> Result<Text<32>> {
-    let mut path = Text::new();
-    path.set(&[b"/proc/self/fd/", Decimal::new(fd as u64).as_str().as_bytes()])?;
-    Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::format;
-
-    #[test]
-    fn a_path_is_a_directory_and_a_name() {
-        assert_eq!(split(c""), None);
-        assert_eq!(split(c"a"), Some((&b""[..], c"a")));
-        assert_eq!(split(c"a/b"), Some((&b"a/"[..], c"b")));
-        assert_eq!(split(c"/b"), Some((&b"/"[..], c"b")));
-        assert_eq!(split(c"a/"), Some((&b"a/"[..], c".")));
-        assert_eq!(split(c"/"), Some((&b"/"[..], c".")));
-        assert_eq!(split(c"a//b"), Some((&b"a//"[..], c"b")));
-    }
-
-    #[test]
-    fn a_text_has_room_for_all_but_the_nul() {
-        let mut text = Text::<4>::new();
-        assert_eq!(text.set(&[b"ab", b"c"]), Ok(()));
-        assert_eq!(text.as_c_str(), c"abc");
-        assert_eq!(text.set(&[b"abc", b"d"]), Err(Errno::ENAMETOOLONG));
-        assert_eq!(text.set(&[b"x"]), Ok(()));
-        assert_eq!(text.as_c_str(), c"x");
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_in_names(fd in 0i32.., number: u64) {
-            let path = proc_path(fd).unwrap();
-            let wanted = format!("/proc/self/fd/{fd}");
-            prop_assert_eq!(path.as_c_str().to_str(), Ok(&*wanted));
-            let digits = digits(number);
-            let wanted = format!("{number:016x}");
-            prop_assert_eq!(str::from_utf8(&digits), Ok(&*wanted));
-        }
-    }
+/// A failure to find the destination, or to accept the file that was found.
+fn failed(cause: impl Into<Cause>) -> Failure {
+    super::dest(Action::CopyTo, cause)
 }

@@ -5,6 +5,9 @@ use core::{
     fmt::{self, Write},
 };
 
+use linux_raw_sys::general::XATTR_NAME_MAX;
+
+use super::text::Text;
 use crate::syscall::Errno;
 
 /// Describes a failed copy: the action, the path and the cause.
@@ -19,6 +22,29 @@ pub struct Error<'a> {
     pub path: Path<'a>,
     /// Why it failed.
     pub cause: Cause,
+    /// Whether an existing file was to be replaced, which needs room for both and the permission to
+    /// rename. [`Options::in_place`](super::Options::in_place) needs neither.
+    pub replaces: bool,
+    /// The extended attribute that could not be set, or the empty string.
+    pub(super) attribute: AttributeName,
+}
+
+/// A buffer for the name of an extended attribute. Source: xattr(7).
+pub(super) type AttributeName = Text<{ XATTR_NAME_MAX as usize + 1 }>;
+
+impl<'a> Error<'a> {
+    /// Creates an error that names no extended attribute.
+    #[must_use]
+    pub const fn new(action: Action, path: Path<'a>, cause: Cause) -> Error<'a> {
+        Error { action, path, cause, replaces: false, attribute: AttributeName::new() }
+    }
+
+    /// Returns the name of the extended attribute that could not be set. `None` if the action is
+    /// not [`Action::SetAttribute`].
+    #[must_use]
+    pub fn attribute(&self) -> Option<&CStr> {
+        Some(self.attribute.as_c_str()).filter(|name| !name.is_empty())
+    }
 }
 
 macro_rules! actions {
@@ -71,6 +97,8 @@ actions! {
     SyncDirectory = "sync the directory of",
     /// Creates a temporary file in the destination's directory.
     CreateBeside = "create a file beside",
+    /// Links a temporary file that has no name to a name.
+    Link = "link a name to",
     /// Links or renames the temporary file to the destination's name.
     Name = "give the copy the name",
     /// Copies the owner and the access list of the file that is replaced to the temporary file.
@@ -97,6 +125,16 @@ actions! {
     ReadAttributes = "read the attributes of",
     /// Sets an extended attribute or the access list of the copy.
     SetAttribute = "set an attribute of",
+    /// Reads the names in a directory of the source, using `getdents64(2)`.
+    ReadDirectory = "read the directory",
+    /// Reads the target of a symbolic link of the source.
+    ReadLink = "read the symbolic link",
+    /// Creates a directory of the copy.
+    CreateDirectory = "create the directory",
+    /// Creates a symbolic link, a FIFO, a socket or a device.
+    Create = "create",
+    /// Creates a hard link to the source, or to an earlier copy of the source.
+    HardLink = "create the hard link",
 }
 
 /// Says why an [`Action`] failed.
@@ -118,6 +156,9 @@ pub enum Cause {
     CutOff,
     /// The destination is longer than the data that was copied to it.
     OtherLength,
+    /// The destination is on hugetlbfs, whose files can only be mapped, and have a length of whole
+    /// huge pages.
+    HugePages,
     /// A worker process was killed.
     Worker,
     /// The file system reported success and changed nothing.
@@ -125,6 +166,15 @@ pub enum Cause {
     /// The same command has already copied another source with this name to this directory.
     /// Only `mapcp` reports this cause.
     JustCopied,
+    /// Another process replaced the file, or moved the directory, during the copy.
+    Replaced,
+    /// The destination is inside of the source directory.
+    IntoItself,
+    /// The destination exists and is not a directory, but the source is.
+    NotADirectory,
+    /// A relative symbolic link to the source would lead elsewhere, because it is in another
+    /// directory than the working directory.
+    RelativeLink,
 }
 
 /// The number of the first cause that is not an errno. It is greater than every errno.
@@ -145,6 +195,11 @@ impl Cause {
             Cause::Ignored => OTHER + 6,
             Cause::EndsEarly => OTHER + 7,
             Cause::OtherLength => OTHER + 8,
+            Cause::HugePages => OTHER + 9,
+            Cause::Replaced => OTHER + 10,
+            Cause::IntoItself => OTHER + 11,
+            Cause::NotADirectory => OTHER + 12,
+            Cause::RelativeLink => OTHER + 13,
         }
     }
 
@@ -160,7 +215,12 @@ impl Cause {
             Some(5) => Cause::JustCopied,
             Some(6) => Cause::Ignored,
             Some(7) => Cause::EndsEarly,
-            Some(_) => Cause::OtherLength,
+            Some(8) => Cause::OtherLength,
+            Some(9) => Cause::HugePages,
+            Some(10) => Cause::Replaced,
+            Some(11) => Cause::IntoItself,
+            Some(12) => Cause::NotADirectory,
+            Some(_) => Cause::RelativeLink,
         }
     }
 }
@@ -176,7 +236,13 @@ impl From<Errno> for Cause {
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot ")?;
-        self.action.fmt(f)?;
+        if let Some(name) = self.attribute() {
+            f.write_str("set the attribute ")?;
+            Quoted(name.to_bytes()).fmt(f)?;
+            f.write_str(" of")?;
+        } else {
+            self.action.fmt(f)?;
+        }
         f.write_str(" ")?;
         self.path.fmt(f)?;
         f.write_str(": ")?;
@@ -194,9 +260,14 @@ impl fmt::Display for Cause {
             Cause::EndsEarly => "it ends before the size that its file system reports",
             Cause::CutOff => "it was truncated during the copy",
             Cause::OtherLength => "it is longer than what was copied",
+            Cause::HugePages => "hugetlbfs takes only mapped copies of whole huge pages",
             Cause::Worker => "a worker process was killed",
             Cause::Ignored => "the file system ignores the change",
             Cause::JustCopied => "another source with this name was copied there",
+            Cause::Replaced => "it was replaced or moved during the copy",
+            Cause::IntoItself => "it would be copied into itself",
+            Cause::NotADirectory => "it exists and is not a directory",
+            Cause::RelativeLink => "a relative symbolic link would lead elsewhere",
         })
     }
 }
@@ -318,7 +389,7 @@ mod tests {
     #[test]
     fn one_line_for_each_error() {
         let path = Path { base: c"a b", name: None };
-        let line = |action, cause| Error { action, path, cause }.to_string();
+        let line = |action, cause| Error::new(action, path, cause).to_string();
         assert_eq!(
             line(Action::Open, Cause::Errno(Errno::ENOENT)),
             "cannot open 'a b': No such file or directory (ENOENT)"

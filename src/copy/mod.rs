@@ -23,22 +23,31 @@ mod attributes;
 mod data;
 mod dest;
 mod error;
+mod leftover;
 #[cfg(test)]
 mod model_tests;
 mod options;
 mod plan;
 mod signals;
+mod temporary;
+mod text;
+mod tree;
 mod workers;
 
 use core::{ffi::CStr, num::NonZeroU32};
 
-pub use dest::last;
-pub use error::{Action, Cause, Error, Path, Quoted};
-pub use options::{Method, Options, ProcessControl};
+use linux_raw_sys::general::HUGETLBFS_MAGIC;
 
-use crate::fd::{AsFd, BorrowedFd};
+use error::AttributeName;
+pub use error::{Action, Cause, Error, Path, Quoted};
+pub use options::{Method, Options, Preserve, ProcessControl};
+pub use text::last;
+pub use tree::{Content, Follow, Observer, TreeCopy, TreeOptions, Update, What};
+
+use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::syscall::{self, Errno, FileType, Mode, OFlags, Stat, Whence};
-use dest::{Destination, Kind, Name, Temporary};
+use dest::Destination;
+use temporary::{Kind, Name, Temporary};
 
 /// Describes a completed copy: its length, method and path.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +59,13 @@ pub struct Copied<'a> {
     pub method: Option<Method>,
     /// The path of the copy, with the file's name if the destination is a directory.
     pub path: Path<'a>,
+    /// The device and the inode number (see [`Stat`]) of the file that the destination was before
+    /// the copy. `None` if there was no file.
+    pub existing: Option<(u64, u64)>,
+    /// Whether the data was written into the destination under its name, so that another process
+    /// could see a part of it: because of [`Options::in_place`], because the destination is no
+    /// regular file, or because the file system or a policy forbids to replace it atomically.
+    pub in_place: bool,
 }
 
 /// A callback that receives the number of bytes copied so far, and the total if it is known.
@@ -106,6 +122,7 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// * With [`Options::preserve`], a file system that ignores a change of the permissions fails the
 ///   copy at the end ([`Cause::Ignored`]): the data is copied, and has replaced the destination.
 #[inline(never)]
+#[allow(clippy::result_large_err, reason = "the error contains an attribute's name, and is rare")]
 pub fn copy<'a>(
     options: &Options,
     source: &'a CStr,
@@ -113,11 +130,11 @@ pub fn copy<'a>(
     progress: ProgressFn<'_>,
 ) -> Result<Copied<'a>, Error<'a>> {
     let path = Path { base: dest, name: None };
-    let mut copied = Copied { bytes: 0, method: None, path };
-    let Err(failure) = copy_paths(options, source, &mut copied, progress) else {
-        return Ok(copied);
-    };
-    Err(failure.on(Path { base: source, name: None }, copied.path))
+    let mut copied = Copied { bytes: 0, method: None, path, existing: None, in_place: false };
+    let mut attribute = AttributeName::new();
+    let copying = copy_paths(options, source, &mut copied, &mut attribute, progress);
+    let Err(failure) = copying else { return Ok(copied) };
+    Err(failure.error(Path { base: source, name: None }, &copied, attribute))
 }
 
 /// An [`Error`] without its path, packed into one register: the action's number plus one in the
@@ -152,14 +169,6 @@ impl Failure {
         self.0.get() >> 17 == action as u32 + 1
     }
 
-    /// Returns the system call's error if `action` failed with one.
-    fn errno(self, action: Action) -> Option<Errno> {
-        match Cause::from_number(self.0.get() as u16) {
-            Cause::Errno(errno) if self.is(action) => Some(errno),
-            _ => None,
-        }
-    }
-
     /// Returns whether the failure has this cause.
     fn is_because(self, cause: Cause) -> bool {
         self.0.get() as u16 == cause.number()
@@ -168,10 +177,47 @@ impl Failure {
     /// Unpacks the failure into an error with the path of its side.
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
         let bits = self.0.get();
-        Error {
-            action: Action::from_number((bits >> 17) - 1),
-            path: if bits & DEST != 0 { dest } else { source },
-            cause: Cause::from_number(bits as u16),
+        Error::new(
+            Action::from_number((bits >> 17) - 1),
+            if bits & DEST != 0 { dest } else { source },
+            Cause::from_number(bits as u16),
+        )
+    }
+
+    /// Unpacks the failure of a copy into an error.
+    #[cold]
+    fn error<'a>(
+        self,
+        source: Path<'a>,
+        copied: &Copied<'a>,
+        attribute: AttributeName,
+    ) -> Error<'a> {
+        let mut error = self.on(source, copied.path);
+        error.replaces = copied.existing.is_some() && !copied.in_place;
+        if self.is(Action::SetAttribute) {
+            error.attribute = attribute;
+        }
+        error
+    }
+
+    /// Returns whether the copy must not be tried another way: a file system is full or broken, the
+    /// process has reached a limit, or the cause is no system call's error.
+    ///
+    /// A way that overwrites the destination could then lose the old contents.
+    fn is_final(self) -> bool {
+        match Cause::from_number(self.0.get() as u16) {
+            Cause::Errno(errno) => matches!(
+                errno,
+                Errno::ENOSPC
+                    | Errno::EDQUOT
+                    | Errno::EFBIG
+                    | Errno::EIO
+                    | Errno::ENOMEM
+                    | Errno::EMFILE
+                    | Errno::ENFILE
+            ),
+            Cause::Ignored => false,
+            _ => true,
         }
     }
 }
@@ -181,6 +227,7 @@ fn copy_paths<'a>(
     options: &Options,
     path: &'a CStr,
     copied: &mut Copied<'a>,
+    attribute: &mut AttributeName,
     progress: ProgressFn<'_>,
 ) -> Outcome<()> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -192,8 +239,22 @@ fn copy_paths<'a>(
 
     let mut scratch = dest::Scratch::new();
     let mut to = Destination::new(c"");
-    to.find(&mut copied.path, dest::last(path), &mut scratch)?;
+    to.find(&mut copied.path, last(path), &mut scratch)?;
+    copy_file(options, &from, &to, copied, attribute, progress)
+}
+
+/// Copies an open file to a destination that was looked up.
+#[inline(never)]
+fn copy_file(
+    options: &Options,
+    from: &Source<'_>,
+    to: &Destination<'_>,
+    copied: &mut Copied<'_>,
+    attribute: &mut AttributeName,
+    progress: ProgressFn<'_>,
+) -> Outcome<()> {
     if let Some(existing) = to.stat() {
+        copied.existing = Some((existing.dev, existing.ino));
         if existing.is_same_file(&from.stat) {
             return Err(dest(Action::CopyTo, Cause::SameFile));
         }
@@ -201,15 +262,30 @@ fn copy_paths<'a>(
             return Ok(());
         }
     }
-    let mut copy = Copy { options, to: &to, copied, progress, ignored: Ok(()) };
+    let mut copy = Copy {
+        options,
+        to,
+        copied,
+        progress,
+        is_plain: false,
+        in_place: false,
+        attribute,
+        unset: Ok(()),
+    };
+    if let Some(descriptor) = to.duplicate() {
+        return copy.device(from, descriptor.map_err(|e| dest(Action::Open, e))?);
+    }
     match to.stat().map(Stat::file_type) {
         Some(FileType::Directory) => return Err(dest(Action::CopyTo, Errno::EISDIR)),
-        Some(FileType::Regular) if options.in_place => return copy.in_place(&from),
+        Some(FileType::Regular) if options.in_place => return copy.in_place(from),
         Some(FileType::Regular) => to.check_writable().map_err(|e| dest(Action::Replace, e))?,
-        Some(_) => return copy.device(&from),
+        Some(_) => {
+            let device = to.open_to_write(OFlags::WRONLY, from.file)?;
+            return copy.device(from, device);
+        }
         None => {}
     }
-    copy.replace(&from, Kind::Unnamed)
+    copy.replace(from, Kind::Unnamed)
 }
 
 /// The file that is copied, with the metadata from the start of the copy.
@@ -234,61 +310,107 @@ struct Copy<'a, 'p> {
     to: &'a Destination<'a>,
     copied: &'a mut Copied<'p>,
     progress: ProgressFn<'a>,
-    /// The failure to set the permissions on a file system that ignores it.
-    ignored: Outcome<()>,
+    /// Whether the data is only read and written in order, because another way has failed.
+    is_plain: bool,
+    /// Whether the data is written into an existing file.
+    in_place: bool,
+    /// The name of the extended attribute that could not be set.
+    attribute: &'a mut AttributeName,
+    /// The first failure to set an attribute. The data is copied all the same.
+    unset: Outcome<()>,
 }
 
 impl Copy<'_, '_> {
     /// Fills a temporary file with the copy, and publishes it under the destination's name.
     ///
-    /// Falls back to a named temporary file if an unnamed one cannot be created or linked, and to
-    /// one that is created with its final permissions if the file system ignores `fchmod(2)`.
+    /// If the system refuses this kind of temporary file, falls back to the next kind, down to
+    /// writing into the destination.
     fn replace(&mut self, from: &Source<'_>, kind: Kind) -> Outcome<()> {
         let mut name = Name::new();
-        let process = self.options.process;
-        let mut temporary = match Temporary::create(self.to, &from.stat, kind, process, &mut name) {
+        let Options { preserve, process, sync, no_clobber, .. } = *self.options;
+        let preserves = preserve.contains(Preserve::MODE);
+        let made = Temporary::create(self.to, &from.stat, kind, preserves, process, &mut name);
+        let mut temporary = match made {
             Ok(temporary) => temporary,
-            Err(_) if kind == Kind::Unnamed => return self.replace(from, Kind::Named),
-            Err(failure) if kind == Kind::Named && failure.is(Action::SetMode) => {
-                return self.replace(from, Kind::NamedWithMode);
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => return self.replace_otherwise(from, kind, failure),
         };
-        self.fill(from, temporary.as_fd())?;
+        if let Err(failure) = self.fill(from, temporary.as_fd()) {
+            if self.is_refused(failure) && rewind(from) {
+                drop(temporary);
+                self.is_plain = true;
+                return self.replace(from, kind);
+            }
+            return Err(failure);
+        }
         if !data::is_local(temporary.as_fd()) {
             // A server may know the length only after the close.
             temporary.check_written().map_err(|e| dest(Action::Write, e))?;
             data::check_length(temporary.as_fd(), self.copied.bytes)?;
         }
-        let names = match self.options.sync {
+        let names = match sync {
             // The directory is opened before the destination changes, so that a directory that
             // cannot be opened fails the copy while the old destination is still in place.
             true => Some(self.to.open_names().map_err(|e| dest(Action::SyncDirectory, e))?),
             false => None,
         };
-        if let Err(failure) = temporary.publish(!self.options.no_clobber, self.options.sync) {
-            match failure.errno(Action::Name) {
-                Some(Errno::EEXIST) if self.options.no_clobber => {
-                    self.copied.method = None;
-                    return Ok(());
-                }
-                // Before Linux 6.10, an unprivileged process needs /proc to link an unnamed file.
-                // Without /proc, the data is copied once more, to a named temporary file.
-                Some(Errno::ENOENT | Errno::ENOSYS | Errno::EPERM | Errno::EOPNOTSUPP)
-                    if kind == Kind::Unnamed =>
-                {
-                    // A copy that falls back to reading starts at the file position.
-                    let _ = syscall::lseek(temporary.as_fd(), 0, Whence::SET);
-                    return self.replace(&Source::new(temporary.as_fd())?, Kind::Named);
-                }
-                _ => return Err(failure),
+        if let Err(failure) = temporary.publish(!no_clobber, sync) {
+            if rewind(from) {
+                drop(temporary);
+                return self.replace_otherwise(from, kind, failure);
             }
+            // The source cannot be read again. The temporary file can, from its start.
+            let again = Source::new(temporary.as_fd())?;
+            rewind(&again);
+            return self.replace_otherwise(&again, kind, failure);
         }
         if let Some(names) = names {
             syscall::fsync(names.as_fd()).map_err(|e| dest(Action::SyncDirectory, e))?;
             temporary.sync_inode(true)?;
         }
-        self.ignored
+        temporary.close();
+        self.unset
+    }
+
+    /// Copies to the next kind of temporary file after a failure, or into the destination.
+    #[cold]
+    #[inline(never)]
+    fn replace_otherwise(
+        &mut self,
+        from: &Source<'_>,
+        kind: Kind,
+        failure: Failure,
+    ) -> Outcome<()> {
+        let exists = failure.is_because(Cause::Errno(Errno::EEXIST));
+        if exists && self.options.no_clobber {
+            self.copied.method = None;
+            return Ok(());
+        }
+        let copied = match kind.after(failure) {
+            None => return Err(failure),
+            Some(Kind::Direct) if self.options.atomic => return Err(failure),
+            Some(Kind::Direct) if self.to.stat().is_some() => self.in_place(from),
+            Some(Kind::Direct) => {
+                self.copied.in_place = true;
+                self.replace(from, Kind::Direct)
+            }
+            Some(kind) => return self.replace(from, kind),
+        };
+        // If the destination cannot be opened either, the first failure says more.
+        copied.map_err(|later| match later.is(Action::Open) || later.is(Action::CreateBeside) {
+            true => failure,
+            false => later,
+        })
+    }
+
+    /// Returns whether a way to write the data was refused, so that it may succeed with `read(2)`
+    /// and `write(2)` in order, as for example an object store demands.
+    fn is_refused(&self, failure: Failure) -> bool {
+        let ways =
+            [Action::KernelCopy, Action::Map, Action::Read, Action::Write, Action::SetLength];
+        !self.is_plain
+            && self.options.method.is_none()
+            && !failure.is_final()
+            && ways.iter().any(|&way| failure.is(way))
     }
 
     /// Copies the contents, then sets the length in place, the attributes, and syncs, as the
@@ -296,39 +418,77 @@ impl Copy<'_, '_> {
     #[inline(never)]
     fn fill(&mut self, from: &Source<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         self.contents(from, to)?;
-        if self.options.in_place {
+        if self.in_place && !self.is_plain {
             data::set_length(to, self.copied.bytes)?;
             data::check_length(to, self.copied.bytes)?;
         }
-        if self.options.preserve
-            && let Err(failure) = attributes::preserve(from, to)
-        {
-            // ntfs-3g, and vfat mounted `quiet`, accept and ignore a change of the permissions.
-            // The data is copied all the same, and the failure reported at the end.
-            if !failure.is_because(Cause::Ignored) {
-                return Err(failure);
-            }
-            self.ignored = Err(failure);
+        let what = self.options.preserve - Preserve::LINKS;
+        if !what.is_empty() {
+            // The data is copied all the same, and the failure is reported at the end.
+            self.unset = attributes::preserve(from, to, what, self.attribute);
         }
         sync(to, self.options.sync)
     }
 
     /// Writes into the existing regular file without replacing it.
     fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
-        let file = self.to.open_to_write(OFlags::RDWR, from.file)?;
-        self.fill(from, file.as_fd())?;
+        let file = match self.to.open_to_write(OFlags::RDWR, from.file) {
+            // The caller may write to the file, but not read it.
+            Err(failure) if failure.is(Action::Open) => {
+                self.to.open_to_write(OFlags::WRONLY, from.file)?
+            }
+            file => file?,
+        };
+        (self.in_place, self.copied.in_place) = (true, true);
+        let mut filled = None;
+        if !self.is_plain && data::has_length(file.as_fd()) {
+            match self.fill(from, file.as_fd()) {
+                Err(failure) if self.is_refused(failure) && rewind(from) => {}
+                result => filled = Some(result),
+            }
+        }
+        let file = match filled {
+            Some(result) => result.map(|()| file)?,
+            None => self.overwrite(from, file)?,
+        };
         // A network file system may report a failed write only when the file is closed.
         syscall::close(file).map_err(|e| dest(Action::Write, e))?;
-        self.ignored
+        self.unset
     }
 
-    /// Writes to an existing device or FIFO.
-    fn device(&mut self, from: &Source<'_>) -> Outcome<()> {
-        let device = self.to.open_to_write(OFlags::WRONLY, from.file)?;
+    /// Truncates the existing file and writes the data in order, as `cp` does. Returns the file.
+    ///
+    /// Files in `/proc/sys` and `/sys`, and control files of cgroups, have no length that can be
+    /// set. Some object stores replace a file only if it is truncated when it is opened.
+    #[cold]
+    #[inline(never)]
+    fn overwrite(&mut self, from: &Source<'_>, mut file: OwnedFd) -> Outcome<OwnedFd> {
+        self.is_plain = true;
+        if data::fs_type(file.as_fd()) == HUGETLBFS_MAGIC {
+            return Err(dest(Action::CopyTo, Cause::HugePages));
+        }
+        if data::set_length(file.as_fd(), 0).is_err() {
+            let access = OFlags::WRONLY | OFlags::TRUNC;
+            file = self.to.open_to_write(access, from.file)?;
+        }
+        let _ = syscall::lseek(file.as_fd(), 0, Whence::SET);
+        self.fill(from, file.as_fd())?;
+        Ok(file)
+    }
+
+    /// Writes to an open device, FIFO or descriptor of this process.
+    fn device(&mut self, from: &Source<'_>, device: OwnedFd) -> Outcome<()> {
+        self.copied.in_place = true;
         self.stream(from.file, device.as_fd())?;
         sync(device.as_fd(), self.options.sync)?;
         syscall::close(device).map_err(|e| dest(Action::Write, e))
     }
+}
+
+/// Makes the next reading begin at the start of a regular file. Returns false for another file,
+/// whose data can be read only once.
+fn rewind(from: &Source<'_>) -> bool {
+    from.stat.file_type() == FileType::Regular && syscall::lseek(from.file, 0, Whence::SET).is_ok()
 }
 
 /// Writes a file to the disk, using `fsync(2)`, if `is_asked`.

@@ -101,7 +101,8 @@ impl File {
     }
 }
 
-/// Takes a window. While the window is searched for, up to `workers` other workers take theirs.
+/// Takes a window and its data. While the window is searched for, up to `workers` other workers take
+/// theirs.
 fn take(
     file: &File,
     queue: &WorkQueue,
@@ -116,7 +117,7 @@ fn take(
         }
         // Whether the model has reported that there is no more data.
         let end = Cell::new(at >= file.plan.size);
-        let window = file.plan.next(at, |offset, whence| {
+        let window = file.plan.window(at, |offset, whence| {
             let found = file.seek(offset, whence, &mut random.borrow_mut());
             let beyond = found.is_ok_and(|data| data >= file.plan.size);
             end.set(end.get() || whence == Whence::DATA && (beyond || found == Err(Errno::ENXIO)));
@@ -134,8 +135,19 @@ fn take(
         assert_eq!(window.start / WINDOW, (window.end() - 1) / WINDOW, "{window:?} is too long");
         Some(window)
     });
-    taken.borrow_mut().extend(found);
-    found.is_some()
+    let Some(window) = found else { return false };
+    let mut at = window.start;
+    let seek = |at, whence| file.seek(at, whence, &mut random.borrow_mut());
+    while let Some(extent) = file.plan.extent(at, window.end(), seek) {
+        let page = file.plan.page;
+        assert!(extent.start >= at && extent.len > 0, "{extent:?} from {at}");
+        assert!(extent.start == at || extent.start % page == 0, "{extent:?} from {at}");
+        assert!(extent.end() <= window.end(), "{extent:?} is outside of {window:?}");
+        assert!(extent.end() == window.end() || extent.end() % page == 0, "{extent:?}");
+        at = extent.end();
+        taken.borrow_mut().push(extent);
+    }
+    true
 }
 
 #[test]
@@ -146,7 +158,7 @@ fn fuzz_copy_planner() {
         // A first window may be copied before the workers start.
         let before = random.borrow_mut().once_in(3);
         let seek = |at, whence| file.seek(at, whence, &mut random.borrow_mut());
-        let first = before.then(|| file.plan.next(0, seek)).flatten();
+        let first = before.then(|| file.plan.extent(0, file.plan.size, seek)).flatten();
         let queue = WorkQueue::new(first.map_or(0, |window| window.end()));
         let taken = RefCell::new(Vec::from_iter(first));
         while take(file, &queue, &random, &taken, workers) {
@@ -257,7 +269,7 @@ fn fuzz_last_component() {
     let make = |random: &mut Random| CString::new(random.text(10, b"/.a")).unwrap();
     fuzz("last component", make, |path| {
         let name = last(path);
-        let Some((dir, rest)) = super::dest::split(path) else {
+        let Some((dir, rest)) = super::text::split(path) else {
             return assert_eq!((name, path.as_c_str()), (c"", c""));
         };
         // The name has no slash, and both parts together are the path. After a slash, the name is

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use bitflags::bitflags;
+
 /// Selects how a file is copied.
 ///
 /// The default replaces the destination, keeps holes, chooses the fastest method, and affects
@@ -12,13 +14,19 @@ pub struct Options {
     /// Leaves an existing destination unchanged, and returns success. This includes a destination
     /// that another process creates during the copy.
     pub no_clobber: bool,
-    /// Copies the source's permissions (including the set-user-ID and set-group-ID bits), owner,
-    /// access and modification times, access list and extended attributes.
+    /// Selects which attributes of the source the copy gets. The default is none.
     ///
-    /// Without permission to change the owner, only the group is changed, as best effort, and the
-    /// set-ID bits are dropped. Attributes that the caller may not read or set, and attributes
-    /// that the destination's file system does not support, are left out without an error.
-    pub preserve: bool,
+    /// Attributes that the caller may not read or set, and attributes that the destination's file
+    /// system does not support, are left out without an error.
+    pub preserve: Preserve,
+    /// Fails if the destination cannot be replaced, or created, in one step.
+    ///
+    /// Without this option, the copy writes the data under the destination's name if the file
+    /// system or a policy permits nothing else, such as a file system without renaming, an
+    /// append-only directory, or a file that is a mount point. Another process may then see a part
+    /// of the data, and a failed copy leaves an existing destination partly overwritten.
+    /// [`Copied::in_place`](super::Copied::in_place) says whether this happened.
+    pub atomic: bool,
     /// Writes into an existing destination instead of replacing it.
     ///
     /// The destination keeps its inode, hard links and attributes. If the copy fails, the
@@ -43,6 +51,26 @@ pub struct Options {
     /// Without this option, the kernel writes the copy back after the call has returned. An error
     /// of the write-back is then not reported, and a power cut can damage the copy.
     pub sync: bool,
+}
+
+bitflags! {
+    /// The attributes of a source that its copy gets.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Preserve: u32 {
+        /// The permissions, with the set-user-ID, set-group-ID and sticky bits, and the access
+        /// lists. The set-ID bits are dropped if the copy does not get the source's owner.
+        const MODE = 1;
+        /// The owner and the group. Without permission to change the owner, only the group is
+        /// changed, as best effort.
+        const OWNERSHIP = 2;
+        /// The times of the last access and of the last modification.
+        const TIMESTAMPS = 4;
+        /// The extended attributes.
+        const XATTR = 8;
+        /// The hard links between the files that [`TreeCopy`](super::TreeCopy) copies. Ignored by
+        /// [`copy`](super::copy()).
+        const LINKS = 16;
+    }
 }
 
 /// Permits a copy to fork worker processes and to install signal handlers.

@@ -38,35 +38,73 @@ pub struct Plan {
 
 impl Plan {
     /// Returns the first window at or after `position`, or `None` if only a hole is left, or
-    /// nothing.
+    /// nothing. The window begins with data, and may contain holes.
     ///
-    /// The window starts at `position` or at a page boundary after it, and ends at a page boundary
-    /// or at the end of the file. `seek` is `lseek(2)` of the source. Whatever `seek` returns, the
-    /// window is not empty and ends after `position`, so that a copy makes progress.
-    pub fn next(&self, position: u64, seek: impl Fn(u64, Whence) -> Result<u64>) -> Option<Window> {
-        let (mut start, mut end) = (position, self.size);
-        if start >= end {
+    /// The window starts at `position` or at a page boundary after it, and ends at a multiple of
+    /// [`WINDOW`] or at the end of the file. `seek` is `lseek(2)` of the source. Whatever `seek`
+    /// returns, the window is not empty and ends after `position`, so that a copy makes progress.
+    pub fn window(
+        &self,
+        position: u64,
+        seek: impl Fn(u64, Whence) -> Result<u64>,
+    ) -> Option<Window> {
+        let data = self.data(position, self.size, &seek)?;
+        self.aligned(position, data, self.size)
+    }
+
+    /// Returns the first data at or after `position` and before `end`, up to the next hole, or
+    /// `None` if there is only a hole.
+    ///
+    /// The data starts at `position` or at a page boundary after it, and ends at a page boundary or
+    /// at `end`. It is contained in one window.
+    pub fn extent(
+        &self,
+        position: u64,
+        end: u64,
+        seek: impl Fn(u64, Whence) -> Result<u64>,
+    ) -> Option<Window> {
+        let data = self.data(position, end, &seek)?;
+        let extent = self.aligned(position, data, end)?;
+        if self.holes
+            && let Ok(hole) = seek(data, Whence::HOLE)
+            && let Some(hole) = hole.checked_next_multiple_of(self.page)
+            && (extent.start + 1..extent.end()).contains(&hole)
+        {
+            return Some(Window { start: extent.start, len: (hole - extent.start) as usize });
+        }
+        Some(extent)
+    }
+
+    /// Returns the range from the page of `data`, or from `position` if it is in that page, up to
+    /// the end of the window that contains it, or to `end`.
+    fn aligned(&self, position: u64, data: u64, end: u64) -> Option<Window> {
+        let start = position.max(data & !(self.page - 1));
+        // A window ends at a multiple of its size, so that the next one is aligned.
+        let end = end.min((start | (WINDOW - 1)).saturating_add(1));
+        (start < end).then(|| Window { start, len: (end - start) as usize })
+    }
+
+    /// Returns the offset of the first data at or after `position`, or `None` if there is none
+    /// before `end`.
+    fn data(
+        &self,
+        position: u64,
+        end: u64,
+        seek: &impl Fn(u64, Whence) -> Result<u64>,
+    ) -> Option<u64> {
+        if position >= end {
             return None;
         }
-        if self.holes {
-            match seek(start, Whence::DATA) {
-                Ok(data) => {
-                    start = start.max(data & !(self.page - 1));
-                    let hole = seek(data, Whence::HOLE).unwrap_or(end);
-                    let hole = hole.checked_next_multiple_of(self.page).unwrap_or(end);
-                    if hole > start {
-                        end = end.min(hole);
-                    }
-                }
-                // There is no data after `start`.
-                Err(Errno::ENXIO) => return None,
-                // The file system does not report holes: all the rest is treated as data.
-                Err(_) => {}
-            }
+        if !self.holes {
+            return Some(position);
         }
-        // A window ends at a multiple of its size, so that the next one is aligned.
-        end = end.min((start | (WINDOW - 1)).saturating_add(1));
-        (start < end).then(|| Window { start, len: (end - start) as usize })
+        match seek(position, Whence::DATA) {
+            Ok(data) => Some(data),
+            // There is no data after `position`.
+            Err(Errno::ENXIO) => None,
+            // The file system does not report holes: all the rest is treated as data.
+            Err(_) => Some(position),
+        }
     }
 }
 

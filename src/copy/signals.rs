@@ -8,10 +8,13 @@ use core::{
 
 use linux_raw_sys::general::{SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 
-use super::ProcessControl;
-use crate::fd::{AsRawFd, BorrowedFd};
+use super::{
+    ProcessControl,
+    leftover::{Owner, remove_unlocked},
+};
+use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::syscall::{
-    self, AtFlags, Disposition, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigaction,
+    self, Disposition, Flock, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigaction,
     rt_sigprocmask,
 };
 
@@ -43,6 +46,9 @@ static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 /// The descriptor of the directory of [`NAME`].
 static DIR: AtomicI32 = AtomicI32::new(0);
 
+/// The descriptor of the file with the name [`NAME`].
+static FILE: AtomicI32 = AtomicI32::new(0);
+
 /// Whether the handler is installed.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -63,12 +69,18 @@ const HARMLESS: u32 = 1 << SIGCHLD
 ///
 /// # Safety
 ///
-/// * `dir` stays open, and `name` stays valid and unchanged, until [`forget`] is called with
-///   `name`.
+/// * `file` and `dir` stay open, and `name` stays valid and unchanged, until [`forget`] is called
+///   with `name`.
 /// * All signals are blocked by [`hold`] during the call.
 #[cold]
 #[inline(never)]
-pub unsafe fn remove_on_signal(_: ProcessControl, dir: BorrowedFd<'_>, name: &CStr) {
+pub unsafe fn remove_on_signal(
+    _: ProcessControl,
+    file: BorrowedFd<'_>,
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+) {
+    FILE.store(file.as_raw_fd(), Release);
     DIR.store(dir.as_raw_fd(), Release);
     NAME.store(name.as_ptr().cast_mut().cast(), Release);
     if INSTALLED.swap(true, Relaxed) {
@@ -114,11 +126,16 @@ pub fn forget_all() {
 unsafe extern "C" fn end(number: c_int) {
     let name = NAME.load(Acquire);
     if !name.is_null() {
-        // SAFETY: the caller of `remove_on_signal` keeps the C string valid and the descriptor open
-        // while the name is registered.
-        let (name, dir) =
-            unsafe { (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire))) };
-        let _ = syscall::unlinkat(dir, name, AtFlags::empty());
+        // SAFETY: the caller of `remove_on_signal` keeps the C string valid and the descriptors open
+        // while the name is registered. The process ends below, so nothing uses the closed one.
+        let (name, dir, file) = unsafe {
+            let file = OwnedFd::from_raw_fd(FILE.load(Acquire));
+            (CStr::from_ptr(name.cast()), BorrowedFd::borrow_raw(DIR.load(Acquire)), file)
+        };
+        // Worker processes share the lock, and may still have the file open.
+        let _ = syscall::flock(file.as_fd(), Flock::UNLOCK);
+        drop(file);
+        let _ = remove_unlocked(dir, name, Owner::Own);
     }
     let signal = Signal(number as u32);
     let _ = syscall::raise(signal);

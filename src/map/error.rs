@@ -68,7 +68,7 @@ impl<M> From<ConversionError<M>> for std::io::Error {
 pub enum MapIfSafeError {
     /// The file can be changed or truncated, or it is shorter than the requested range.
     NotSafe,
-    /// The file cannot be changed, but mapping it failed with this error.
+    /// Examining the file, or mapping a file that cannot be changed, failed with this error.
     MapFailed(Errno),
 }
 
@@ -80,13 +80,14 @@ impl MapIfSafeError {
         false
     }
 
-    /// Returns whether the file can be changed or truncated.
+    /// Returns whether the file can be changed or truncated, or is shorter than the requested
+    /// range.
     #[must_use]
     pub fn not_safe(&self) -> bool {
         *self == MapIfSafeError::NotSafe
     }
 
-    /// Returns whether mapping a file that is safe failed.
+    /// Returns whether examining the file, or mapping a file that is safe, failed.
     #[must_use]
     pub fn map_failed(&self) -> bool {
         !self.not_safe()

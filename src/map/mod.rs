@@ -1,7 +1,8 @@
 //! Maps files and memory, and unmaps them when the map is dropped.
 //!
 //! This module has four parts. Errors are [`Errno`](crate::syscall::Errno), with and without the
-//! feature `std`.
+//! feature `std`. Every function that maps memory also fails with `EAGAIN` if the process has
+//! called mlockall(2) with `MCL_FUTURE` and the locked memory would be more than `RLIMIT_MEMLOCK`.
 //!
 //! # Owned maps
 //!

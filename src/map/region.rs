@@ -104,6 +104,13 @@ impl Region {
         Ok((end.max(1) + (page_size - 1)) & !(page_size - 1))
     }
 
+    /// Sets the size of the mapping's pages, if it was not known when the mapping was made. The
+    /// mapping begins at a multiple of `page_size`.
+    pub const fn with_page_size(mut self, page_size: usize) -> Region {
+        self.page_size = page_size;
+        self
+    }
+
     /// Returns the size of the mapping's pages in bytes.
     pub const fn page_size(&self) -> usize {
         self.page_size

@@ -30,6 +30,11 @@
 //! For `Vec`, `String` and the other types of the crate `alloc`, enable the feature `alloc` and
 //! declare the allocator of the module `alloc` as the `#[global_allocator]`.
 //!
+//! The program has one thread: the runtime neither starts threads nor sets up thread-local storage.
+//! The runtime changes no signal's action, except that of `SIGSEGV` in a program with debug
+//! assertions. Unlike a program with the standard library, the program is therefore killed by
+//! `SIGPIPE` if it writes to a pipe that nothing can read from any more.
+//!
 //! The directory `template/` of the repository contains a package with both settings, and
 //! `docs/freestanding.md` is a step-by-step guide.
 
@@ -71,13 +76,18 @@ pub use start::{Auxv, ExitCode, Start, Strings, Termination, run, run_bare};
 ///
 /// The macro defines the symbols that a standard library would otherwise define: `_start`, the
 /// panic handler, and the memory functions that the compiler calls (`memcpy`, `memmove`, `memset`,
-/// `memcmp`, `bcmp` and `strlen`). Use it once, in the crate of the program. A library must not use
-/// it, because the symbols would replace those of a hosted program.
+/// `memcmp`, `bcmp` and `strlen`). Use the macro once, in the crate of the program. A library must
+/// not use the macro, because the symbols would replace the functions of libc in a hosted program.
 ///
 /// Before `main`, the runtime relocates the program, makes its relocated read-only data read-only
-/// (RELRO), and opens those of the descriptors 0, 1 and 2 that are closed. A program with debug
-/// assertions also installs a handler of `SIGSEGV`, which prints `PROGRAM: stack overflow` if the
-/// main thread's stack overflows.
+/// (RELRO), and opens those of the descriptors 0, 1 and 2 that are closed, so that no file that the
+/// program opens gets these numbers. Reading or writing these descriptors still fails with `EBADF`.
+/// A program with debug assertions also installs a handler of `SIGSEGV`, which prints
+/// `PROGRAM: stack overflow` if the main thread's stack overflows. `PROGRAM` is the name of the
+/// binary in `Cargo.toml`, and not the name by which the program was called.
+///
+/// After `main`, the process ends with all its threads. The initial stack is `main`'s stack: its
+/// size is limited by `RLIMIT_STACK`.
 ///
 /// `entry!(main, bare)` calls `main` without these preparations, which saves one kilobyte and two
 /// system calls:

@@ -23,7 +23,9 @@ const fn standard(fd: i32) -> BorrowedFd<'static> {
 /// A buffered writer for a descriptor, with a buffer of 256 bytes.
 ///
 /// The buffer is written to the descriptor when it is full, when [`finish`](Output::finish) is
-/// called, and when the writer is dropped. A newline does not flush the buffer.
+/// called, and when the writer is dropped. A newline does not flush the buffer. The buffer is lost
+/// if a panic or [`exit_group`](crate::syscall::exit_group) ends the process. A child of
+/// [`fork`](crate::syscall::fork) has a copy of the buffer, and writes it a second time.
 ///
 /// After an error, all further output is discarded. `finish` returns the first error. Dropping the
 /// writer ignores it.
@@ -63,8 +65,8 @@ impl<'fd> Output<'fd> {
     ///
     /// # Errors
     ///
-    /// * The errors of [`write_all`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and `EIO`. Part
-    ///   of the output may have been written.
+    /// * The errors of [`write_all`]: `EBADF`, `EAGAIN`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and
+    ///   `EIO`. Part of the output may have been written.
     pub fn finish(mut self) -> Result<()> {
         self.flush();
         self.result
@@ -103,12 +105,13 @@ impl Drop for Output<'_> {
 
 /// Prints formatted text to a descriptor.
 ///
-/// Text of up to 256 bytes is written with one system call.
+/// Text of up to 256 bytes is written with one system call. Longer text is written in pieces of 256
+/// bytes, between which other processes can write.
 ///
 /// # Errors
 ///
-/// * The errors of [`write_all`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and `EIO`. Part of
-///   the text may have been written.
+/// * The errors of [`write_all`]: `EBADF`, `EAGAIN`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and `EIO`.
+///   Part of the text may have been written.
 pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
     let mut output = Output::new(fd);
     let _ = output.write_fmt(text);
@@ -122,7 +125,8 @@ pub fn print(fd: BorrowedFd<'_>, text: fmt::Arguments<'_>) -> Result<()> {
 /// Prints formatted text to standard output, and ignores errors.
 ///
 /// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike
-/// the standard library's macro, this macro does not panic if a write fails.
+/// the standard library's macro, this macro does not panic if a write fails, and writes the text
+/// before it returns.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __print {
@@ -134,7 +138,8 @@ macro_rules! __print {
 /// Prints formatted text and a newline to standard output, and ignores errors.
 ///
 /// [`rt::print`](crate::rt::print()) and [`rt::Output`](crate::rt::Output) return errors. Unlike
-/// the standard library's macro, this macro does not panic if a write fails.
+/// the standard library's macro, this macro does not panic if a write fails, and writes the text
+/// before it returns.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __println {

@@ -6,8 +6,8 @@ use linux_raw_sys::general::{procmap_query_flags::*, *};
 
 /// Defines types of flags whose bits are the kernel's constants.
 ///
-/// Bits without a name are kept, because the kernel may know them. It refuses those that it does
-/// not know.
+/// Bits without a name are kept, because the kernel may know them. Most calls refuse bits that the
+/// kernel does not know.
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident { $($flag:ident = $value:ident,)* })*) => {$(
         bitflags! {
@@ -79,6 +79,16 @@ flags! {
         SYMLINK_FOLLOW = AT_SYMLINK_FOLLOW,
         EMPTY_PATH = AT_EMPTY_PATH,
         REMOVEDIR = AT_REMOVEDIR,
+    }
+
+    /// Flags that restrict how [`openat2`](super::openat2) resolves a path. Source: openat2(2).
+    ResolveFlags {
+        NO_XDEV = RESOLVE_NO_XDEV,
+        NO_MAGICLINKS = RESOLVE_NO_MAGICLINKS,
+        NO_SYMLINKS = RESOLVE_NO_SYMLINKS,
+        BENEATH = RESOLVE_BENEATH,
+        IN_ROOT = RESOLVE_IN_ROOT,
+        CACHED = RESOLVE_CACHED,
     }
 
     /// Flags that select how [`mount`](super::mount) mounts a file system, or what it changes
@@ -166,7 +176,7 @@ flags! {
     }
 
     /// The type of a mapping, which is exactly one of the first four flags, and its options.
-    /// Source: mmap(2).
+    /// `SHARED` and `PRIVATE` together have the value of `SHARED_VALIDATE`. Source: mmap(2).
     MapFlags {
         SHARED = MAP_SHARED,
         PRIVATE = MAP_PRIVATE,
@@ -371,7 +381,8 @@ choices! {
         GUARD_REMOVE = MADV_GUARD_REMOVE,
     }
 
-    /// The number of a signal. Source: signal(7).
+    /// The number of a signal. The functions that send a signal accept the number 0, and then only
+    /// check whether the receiver exists. Source: signal(7), kill(2).
     Signal {
         HUP = SIGHUP,
         INT = SIGINT,

@@ -5,15 +5,15 @@ use core::ffi::{CStr, c_char};
 
 use linux_raw_sys::general::{LOCK_NB, O_LARGEFILE};
 
-use super::raw::{nr, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::raw::{nr, syscall2, syscall3, syscall4, syscall5};
 use super::{
     Access, AtFlags, Errno, Flock, Mode, OFlags, RenameFlags, Result, Timespec, XattrFlags, as_arg,
     check_unit,
 };
-use crate::fd::{BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use crate::fd::{self, BorrowedFd, CWD, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Returns a path as the kernel takes it.
-fn address(path: &CStr) -> usize {
+pub(super) fn address(path: &CStr) -> usize {
     path.as_ptr().expose_provenance()
 }
 
@@ -42,7 +42,7 @@ pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 
 /// Opens a file by its path, which is relative to a directory.
 ///
-/// [`CWD`] stands for the working directory. An absolute path ignores `dir`.
+/// [`CWD`] stands for the working directory. `dir` is ignored if the path is absolute.
 ///
 /// `mode` gives the permissions of a new file, less the umask, and is ignored if no file is
 /// created. Files of 2 GiB and more open on every architecture.
@@ -98,18 +98,7 @@ pub unsafe fn openat_raw(
 ///   close, such as NFS.
 pub fn close(fd: OwnedFd) -> Result<()> {
     // SAFETY: `into_raw_fd` gave up the ownership, and the number is not used again.
-    unsafe { close_raw(fd.into_raw_fd()) }
-}
-
-/// Closes a descriptor by its number.
-///
-/// # Safety
-///
-/// * The caller owns the descriptor, and does not use it again.
-#[inline(never)]
-pub(crate) unsafe fn close_raw(fd: RawFd) -> Result<()> {
-    // SAFETY: the caller owns the descriptor.
-    check_unit(unsafe { syscall1(nr::close, fd as usize) })
+    unsafe { fd::close(fd.into_raw_fd()) }
 }
 
 /// Removes a name of a file, or with [`AtFlags::REMOVEDIR`] an empty directory.
@@ -156,8 +145,8 @@ pub fn renameat2(
 
 /// Renames a file and replaces a file that has the new name.
 ///
-/// This is the older call, which more seccomp filters allow. loongarch64 and riscv do not have
-/// it; there it is [`renameat2`] without flags.
+/// This is the older call, which more seccomp filters allow. loongarch64 and riscv do not have this
+/// call; on these architectures the function calls [`renameat2`] without flags.
 ///
 /// # Errors
 ///
@@ -251,7 +240,66 @@ pub fn fchmod(fd: BorrowedFd<'_>, mode: Mode) -> Result<()> {
     check_unit(unsafe { syscall2(nr::fchmod, as_arg(fd), mode.as_arg()) })
 }
 
+/// Sets a file's permission bits by its path, without applying the umask. Needs Linux 6.6.
+///
+/// With [`AtFlags::EMPTY_PATH`] and an empty path, changes the file that `dir` refers to, which may
+/// be open with [`OFlags::PATH`]. With [`AtFlags::SYMLINK_NOFOLLOW`], a symbolic link is not
+/// followed.
+///
+/// # Errors
+///
+/// * `EOPNOTSUPP` if the file is a symbolic link that is not followed.
+/// * `EPERM` if the caller neither owns the file nor is privileged.
+/// * `EROFS` if the file system is read-only.
+/// * `ENOSYS` before Linux 6.6.
+#[doc(alias("chmod", "fchmodat", "lchmod"))]
+pub fn fchmodat2(dir: BorrowedFd<'_>, path: &CStr, mode: Mode, flags: AtFlags) -> Result<()> {
+    let (mode, flags) = (mode.as_arg(), flags.as_arg());
+    // SAFETY: the path is a C string.
+    check_unit(unsafe { syscall4(nr::fchmodat2, as_arg(dir), address(path), mode, flags) })
+}
+
+/// Sets a file's permission bits by its path, without applying the umask. Follows a symbolic link.
+///
+/// # Errors
+///
+/// * `ENOENT` if the file does not exist.
+/// * `EPERM` if the caller neither owns the file nor is privileged.
+/// * `EROFS` if the file system is read-only.
+#[doc(alias = "chmod")]
+pub fn fchmodat(dir: BorrowedFd<'_>, path: &CStr, mode: Mode) -> Result<()> {
+    // SAFETY: the path is a C string.
+    check_unit(unsafe { syscall3(nr::fchmodat, as_arg(dir), address(path), mode.as_arg()) })
+}
+
+/// Sets a file's owner and group by its path; `None` leaves the owner or the group unchanged.
+///
+/// With [`AtFlags::EMPTY_PATH`] and an empty path, changes the file that `dir` refers to, which may
+/// be open with [`OFlags::PATH`]. With [`AtFlags::SYMLINK_NOFOLLOW`], changes a symbolic link
+/// instead of its target.
+///
+/// # Errors
+///
+/// * `EPERM` if the caller may not make this change.
+/// * `ENOENT` if the file does not exist.
+/// * `EROFS` if the file system is read-only.
+#[doc(alias("chown", "lchown"))]
+pub fn fchownat(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    owner: Option<u32>,
+    group: Option<u32>,
+    flags: AtFlags,
+) -> Result<()> {
+    let id = |id: Option<u32>| id.unwrap_or(u32::MAX) as usize;
+    let (path, flags) = (address(path), flags.as_arg());
+    // SAFETY: the path is a C string.
+    check_unit(unsafe { syscall5(nr::fchownat, as_arg(dir), path, id(owner), id(group), flags) })
+}
+
 /// Sets a file's owner and group; `None` leaves the owner or the group unchanged.
+///
+/// `u32::MAX` is not an identifier: the kernel takes it for `None`.
 ///
 /// # Errors
 ///
@@ -274,12 +322,42 @@ pub fn fchown(fd: BorrowedFd<'_>, owner: Option<u32>, group: Option<u32>) -> Res
 ///
 /// * `EPERM` if the caller neither owns the file nor is privileged.
 /// * `EINVAL` if `nsec` is none of these values and not between 0 and 999 999 999.
+/// * `ENOSYS` before Linux 5.1 on 32-bit architectures, whose older kernels have times of 32 bits
+///   only.
 #[doc(alias = "utimensat")]
 pub fn futimens(fd: BorrowedFd<'_>, accessed: Timespec, modified: Timespec) -> Result<()> {
     let times = [accessed, modified];
     let from = (&raw const times).expose_provenance();
     // SAFETY: `times` has the kernel's layout. A null path means the descriptor's own file.
     check_unit(unsafe { syscall4(nr::utimensat, as_arg(fd), 0, from, 0) })
+}
+
+/// Sets a file's times of last access and of last modification by its path.
+///
+/// With [`AtFlags::SYMLINK_NOFOLLOW`], changes a symbolic link instead of its target. With
+/// [`AtFlags::EMPTY_PATH`] and an empty path, changes the file that `dir` refers to, which may be
+/// open with [`OFlags::PATH`]; this needs Linux 5.8. [`futimens`] describes the special values of
+/// `nsec`.
+///
+/// # Errors
+///
+/// * `EPERM` if the caller neither owns the file nor is privileged.
+/// * `ENOENT` if the file does not exist.
+/// * `EINVAL` if `nsec` is neither a special value nor between 0 and 999 999 999, or a flag is
+///   unknown.
+/// * `EROFS` if the file system is read-only.
+#[doc(alias("utimes", "lutimes"))]
+pub fn utimensat(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    accessed: Timespec,
+    modified: Timespec,
+    flags: AtFlags,
+) -> Result<()> {
+    let times = [accessed, modified];
+    let (from, flags) = ((&raw const times).expose_provenance(), flags.as_arg());
+    // SAFETY: the path is a C string, and `times` has the kernel's layout.
+    check_unit(unsafe { syscall4(nr::utimensat, as_arg(dir), address(path), from, flags) })
 }
 
 /// Lists the names of a file's extended attributes, each followed by a NUL.
@@ -319,8 +397,8 @@ pub fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usiz
 ///
 /// # Errors
 ///
-/// * `EOPNOTSUPP` if the file system does not support extended attributes, or not the namespace
-///   in `name`.
+/// * `EOPNOTSUPP` if the file system does not support extended attributes, or does not support the
+///   namespace in `name`.
 /// * `EPERM` if the caller may not set the attribute.
 /// * `ENOSPC` if the file system has no space for the value.
 /// * `EEXIST` if [`XattrFlags::CREATE`] is set and the attribute exists.
@@ -340,8 +418,8 @@ pub fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: XattrFlag
 /// # Errors
 ///
 /// * `ENODATA` if the file does not have the attribute.
-/// * `EOPNOTSUPP` if the file system does not support extended attributes, or not the namespace
-///   in `name`.
+/// * `EOPNOTSUPP` if the file system does not support extended attributes, or does not support the
+///   namespace in `name`.
 #[doc(alias = "removexattr")]
 pub fn fremovexattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: the name is a C string.
@@ -375,7 +453,7 @@ pub fn flock(fd: BorrowedFd<'_>, lock: Flock) -> Result<()> {
 /// # Safety
 ///
 /// * `argument` is what the request takes.
-/// * If that is a pointer, it points to memory of the size, alignment and contents that the
+/// * If `argument` is a pointer, it points to memory of the size, alignment and contents that the
 ///   request asks for, and the kernel may change the memory as the request documents.
 pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result<usize> {
     // SAFETY: the caller meets this function's requirements.
@@ -393,7 +471,7 @@ pub unsafe fn ioctl(fd: BorrowedFd<'_>, request: u32, argument: usize) -> Result
 /// # Safety
 ///
 /// * `argument` is what the command takes.
-/// * If that is a pointer, it points to memory of the size, alignment and contents that the
+/// * If `argument` is a pointer, it points to memory of the size, alignment and contents that the
 ///   command asks for, and the kernel may change the memory as the command documents.
 /// * If the command returns a new descriptor, the caller owns it.
 pub unsafe fn fcntl(fd: BorrowedFd<'_>, command: u32, argument: usize) -> Result<usize> {

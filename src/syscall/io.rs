@@ -12,12 +12,13 @@ use crate::fd::BorrowedFd;
 /// Reads from the descriptor's position into a buffer and advances the position.
 ///
 /// Returns the number of bytes that were read, which may be less than the buffer's length. Zero
-/// means the end of the file, or an empty buffer.
+/// means the end of the file, or an empty buffer. One call reads at most 2 GiB less one page.
 ///
 /// # Errors
 ///
 /// * `EBADF` if the descriptor is not open for reading.
 /// * `EISDIR` if the descriptor is a directory.
+/// * `EAGAIN` if the call would wait and the descriptor is non-blocking.
 /// * `EIO` if the device fails.
 /// * `EINTR` if a signal handler interrupts the call before any data was read.
 pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
@@ -28,13 +29,13 @@ pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
 /// Reads from the descriptor's position into memory that is not a Rust slice, such as a shared
 /// mapping.
 ///
-/// Returns the number of bytes that were read. Zero means the end of the file, or a `count` of
-/// zero.
+/// Returns the number of bytes that were read, which may be less than `count`. Zero means the end
+/// of the file, or a `count` of zero. One call reads at most 2 GiB less one page.
 ///
 /// # Errors
 ///
 /// * `EFAULT` if the memory cannot be written to. No signal is raised.
-/// * The errors of [`read`]: `EBADF`, `EISDIR`, `EIO` and `EINTR`.
+/// * The errors of [`read`]: `EBADF`, `EISDIR`, `EAGAIN`, `EIO` and `EINTR`.
 ///
 /// # Safety
 ///
@@ -52,8 +53,10 @@ pub unsafe fn read_raw(fd: BorrowedFd<'_>, buf: *mut u8, count: usize) -> Result
 /// # Errors
 ///
 /// * `EBADF` if the descriptor is not open for writing.
+/// * `EAGAIN` if the call would wait and the descriptor is non-blocking.
 /// * `ENOSPC` or `EDQUOT` if the device or the quota is full.
-/// * `EFBIG` if the file would exceed the largest size.
+/// * `EFBIG` if the write begins at the largest size of a file, or at `RLIMIT_FSIZE` or past it. In
+///   the latter case `SIGXFSZ` is raised as well. A write that begins before the limit ends there.
 /// * `EPIPE` if nothing can read from the pipe any more; `SIGPIPE` is raised as well.
 /// * `EIO` if the device fails.
 /// * `EINTR` if a signal handler interrupts the call before any data was written.
@@ -62,17 +65,17 @@ pub fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize> {
     unsafe { write_raw(fd, buf.as_ptr(), buf.len()) }
 }
 
-/// Writes, at the descriptor's position, memory that is not a Rust slice, such as a shared
-/// mapping.
+/// Writes memory that is not a Rust slice, such as a shared mapping, at the descriptor's position.
 ///
-/// Returns the number of bytes that were written, which ends before the first page that cannot
+/// Returns the number of bytes that were written. The write ends before the first page that cannot
 /// be read. Such a page, for example one past the end of a file that was truncated, does not
-/// raise a signal.
+/// raise a signal. One call writes at most 2 GiB less one page.
 ///
 /// # Errors
 ///
 /// * `EFAULT` if the first byte cannot be read.
-/// * The errors of [`write()`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE`, `EIO` and `EINTR`.
+/// * The errors of [`write()`]: `EBADF`, `EAGAIN`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE`, `EIO` and
+///   `EINTR`.
 ///
 /// # Safety
 ///
@@ -89,8 +92,8 @@ pub unsafe fn write_raw(fd: BorrowedFd<'_>, buf: *const u8, count: usize) -> Res
 ///
 /// # Errors
 ///
-/// * The errors of [`write()`] except `EINTR`: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE` and
-///   `EIO`. Part of the buffer may have been written.
+/// * The errors of [`write()`] except `EINTR`: `EBADF`, `EAGAIN`, `ENOSPC`, `EDQUOT`, `EFBIG`,
+///   `EPIPE` and `EIO`. Part of the buffer may have been written.
 /// * `EIO` if a call writes no bytes.
 #[inline(never)]
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
@@ -110,13 +113,14 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
 /// Reads at an offset in bytes into a buffer, without moving the descriptor's position.
 ///
 /// Returns the number of bytes that were read, which may be less than the buffer's length. Zero
-/// means that the offset is at or past the end of the file, or that the buffer is empty.
+/// means that the offset is at or past the end of the file, or that the buffer is empty. One call
+/// reads at most 2 GiB less one page.
 ///
 /// # Errors
 ///
 /// * `EINVAL` if `offset` is above `i64::MAX`.
 /// * `ESPIPE` if the descriptor is a pipe or a socket.
-/// * The errors of [`read`]: `EBADF`, `EISDIR`, `EIO` and `EINTR`.
+/// * The errors of [`read`] for files with offsets: `EBADF`, `EISDIR`, `EIO` and `EINTR`.
 #[doc(alias = "pread64")]
 pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
     let (address, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
@@ -126,25 +130,28 @@ pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize> {
 
 /// Writes a buffer at an offset in bytes, without moving the descriptor's position.
 ///
-/// Returns the number of bytes that were written, which may be less than the buffer's length. A
-/// descriptor with [`OFlags::APPEND`](super::OFlags::APPEND) writes at the end of the file instead.
+/// Returns the number of bytes that were written, which may be less than the buffer's length. One
+/// call writes at most 2 GiB less one page. Bytes between the end of the file and a larger `offset`
+/// are a hole. A descriptor with [`OFlags::APPEND`](super::OFlags::APPEND) writes at the end of the
+/// file, and `offset` is ignored.
 ///
 /// # Errors
 ///
 /// * `EINVAL` if `offset` is above `i64::MAX`.
 /// * `ESPIPE` if the descriptor is a pipe or a socket.
-/// * The errors of [`write()`]: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EPIPE`, `EIO` and `EINTR`.
+/// * The errors of [`write()`] for files with offsets: `EBADF`, `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`
+///   and `EINTR`.
 #[doc(alias = "pwrite64")]
 pub fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], offset: u64) -> Result<usize> {
     // SAFETY: the buffer is borrowed, so it does not change during the call.
     unsafe { pwrite_raw(fd, buf.as_ptr(), buf.len(), offset) }
 }
 
-/// Writes, at an offset in bytes, memory that is not a Rust slice, without moving the
-/// descriptor's position.
+/// Writes memory that is not a Rust slice at an offset in bytes, without moving the descriptor's
+/// position.
 ///
-/// Returns the number of bytes that were written, which ends before the first page that cannot
-/// be read. Such a page does not raise a signal.
+/// Returns the number of bytes that were written. The write ends before the first page that cannot
+/// be read. Such a page does not raise a signal. One call writes at most 2 GiB less one page.
 ///
 /// # Errors
 ///
@@ -170,7 +177,8 @@ pub unsafe fn pwrite_raw(
 /// file.
 ///
 /// [`Whence::DATA`] and [`Whence::HOLE`] find the next data, or the next hole, at or after
-/// `offset`. Three kinds of file system report them imprecisely:
+/// `offset`; the end of the file counts as a hole. Three kinds of file system report them
+/// imprecisely:
 ///
 /// * File systems without holes report the whole file as data.
 /// * ext4 and xfs report a preallocated range as data where its pages are in the page cache
@@ -181,9 +189,11 @@ pub unsafe fn pwrite_raw(
 ///
 /// # Errors
 ///
-/// * `ENXIO` if `offset` is past the end of the file, or if there is no data after it
-///   ([`Whence::DATA`]).
-/// * `EINVAL` if `whence` is unknown, or the new position would be negative.
+/// * `ENXIO` for [`Whence::DATA`] and [`Whence::HOLE`] if `offset` is at or past the end of the
+///   file, and for [`Whence::DATA`] if no data follows `offset`. The other positions may be past
+///   the end of the file.
+/// * `EINVAL` if `whence` is unknown, or the new position would be negative or larger than the file
+///   system allows.
 /// * `ESPIPE` if the descriptor is a pipe or a socket.
 #[doc(alias = "_llseek")]
 #[inline(never)]
@@ -204,7 +214,8 @@ pub fn lseek(fd: BorrowedFd<'_>, offset: i64, whence: Whence) -> Result<u64> {
 ///
 /// * `EINVAL` if the descriptor is not open for writing, the file is not a regular file, or
 ///   `length` is above `i64::MAX`.
-/// * `EFBIG` if the file system does not allow files of this length.
+/// * `EFBIG` if the file system does not allow files of this length, or the call extends the file
+///   past `RLIMIT_FSIZE`. In the latter case `SIGXFSZ` is raised as well.
 /// * `EPERM` if a seal forbids the change.
 pub fn ftruncate(fd: BorrowedFd<'_>, length: u64) -> Result<()> {
     // SAFETY: the call changes the file. It changes memory only through mappings of the file,
@@ -228,8 +239,9 @@ pub fn ftruncate(fd: BorrowedFd<'_>, length: u64) -> Result<()> {
 ///
 /// * `ENOSPC` if there is not enough space.
 /// * `EOPNOTSUPP` if the file system does not support the operation.
-/// * `EINVAL` if `length` is zero.
-/// * `EFBIG` if the range ends past the largest file size.
+/// * `EINVAL` if `length` is zero, or if `offset` or `length` is above `i64::MAX`.
+/// * `EFBIG` if the range ends past the largest file size, or the call extends the file past
+///   `RLIMIT_FSIZE`. In the latter case `SIGXFSZ` is raised as well.
 /// * `EINTR` if a signal handler interrupts the call.
 pub fn fallocate(
     fd: BorrowedFd<'_>,
@@ -255,7 +267,10 @@ pub fn fallocate(
 ///   file systems do not support it.
 /// * `EINVAL` if one of the files is not a regular file, or both ranges are in one file and
 ///   overlap.
-/// * `ENOSPC` or `EFBIG` if the copy does not fit.
+/// * `EINVAL` or `EOVERFLOW` if an offset is above `i64::MAX`.
+/// * `ENOSPC` if the device is full.
+/// * `EFBIG` if `to_offset` is at the largest size of a file, or at `RLIMIT_FSIZE` or past it. In
+///   the latter case `SIGXFSZ` is raised as well. A copy that begins before the limit ends there.
 /// * `EOPNOTSUPP` if the file system does not support the operation.
 /// * `ENOSYS` before Linux 4.5.
 pub fn copy_file_range(

@@ -20,13 +20,13 @@ use crate::fd::{BorrowedFd, OwnedFd};
 ///
 /// `addr` is a hint unless [`MapFlags::FIXED`] is set; a null pointer lets the kernel choose
 /// the address. `length` is rounded up to whole pages; the bytes after the end of the file in
-/// its last page are zero. `fd` is `None` for [`MapFlags::ANONYMOUS`] memory. `offset` is in
-/// bytes and must be a multiple of the [page size](super::page_size). The mapping stays after
-/// the descriptor is closed.
+/// its last page are zero. `fd` is ignored, and usually `None`, for [`MapFlags::ANONYMOUS`] memory.
+/// `offset` is in bytes and must be a multiple of the [page size](super::page_size). The mapping
+/// stays after the descriptor is closed.
 ///
 /// With [`MapFlags::FIXED_NOREPLACE`], the memory is mapped exactly at `addr`, or the call
-/// fails. Kernels before Linux 4.17 take `addr` as a hint: what they map elsewhere is unmapped
-/// again, and the call fails with `EEXIST`.
+/// fails. Kernels before Linux 4.17 take `addr` as a hint. If such a kernel maps the memory
+/// elsewhere, the function unmaps it again, and fails with `EEXIST`.
 ///
 /// On hugetlbfs, a mapping that may be written to lengthens the file to whole huge pages when
 /// it is made (seen on Linux 6.12, 6.18 and 7.2).
@@ -36,17 +36,18 @@ use crate::fd::{BorrowedFd, OwnedFd};
 /// * `EINVAL` if `length` is zero.
 /// * `EINVAL` if `offset`, or `addr` with [`MapFlags::FIXED`], is not a multiple of the page
 ///   size.
-/// * `EINVAL` if the flags do not contain exactly one type, or contain one that the kernel does
-///   not have ([`MapFlags::DROPPABLE`] before Linux 6.11).
-/// * `EINVAL` if a shared mapping is to be writable and the file system has none, such as 9p
-///   without a cache, and jffs2.
+/// * `EINVAL` if the flags do not contain exactly one type, or contain a type that the kernel does
+///   not have ([`MapFlags::DROPPABLE`] before Linux 6.11), or [`MapFlags::SHARED_VALIDATE`] with
+///   [`MapFlags::ANONYMOUS`].
+/// * `EINVAL` if a shared mapping is to be writable and the file system does not support that, such
+///   as 9p without a cache, and jffs2.
 /// * `EOVERFLOW` if `offset` is too large for the kernel, which on 32-bit architectures takes
 ///   offsets below 2⁴⁴.
 /// * `EACCES` if the descriptor is not open for reading, or, for a shared writable mapping, not
 ///   for reading and writing.
 /// * `EBADF` if `fd` was opened with [`OFlags::PATH`], or is `None` without
 ///   [`MapFlags::ANONYMOUS`].
-/// * `ENODEV` if the file cannot be mapped, as a directory, a pipe, and most files in `/proc`.
+/// * `ENODEV` if the file cannot be mapped, such as a directory, a pipe, and most files in `/proc`.
 /// * `EEXIST` if [`MapFlags::FIXED_NOREPLACE`] is set and part of the range is mapped.
 /// * `ENOMEM` if no range of addresses of this length is free, or if the process has too many
 ///   mappings.
@@ -129,13 +130,15 @@ pub unsafe fn mprotect(addr: *mut u8, length: usize, prot: ProtFlags) -> Result<
 
 /// Resizes a mapping, moves it if `flags` allow that, and returns its address.
 ///
-/// `new_addr` is used only with [`MremapFlags::FIXED`]. Lengths are rounded up to whole pages.
+/// `new_addr` is the new address with [`MremapFlags::FIXED`], a hint with
+/// [`MremapFlags::DONTUNMAP`], and ignored otherwise. Lengths are rounded up to whole pages.
 /// An `old_length` of zero makes a second mapping of a shared mapping.
 ///
 /// # Errors
 ///
 /// * `EINVAL` if an address is not page-aligned, `new_length` is zero, or the flags exclude
 ///   each other.
+/// * `EINVAL` if [`MremapFlags::DONTUNMAP`] is set and the lengths differ.
 /// * `EINVAL` if `old_length` is zero and the mapping is private (since Linux 4.14).
 /// * `EFAULT` if part of the old range is not mapped.
 /// * `ENOMEM` if the mapping cannot grow at its address and [`MremapFlags::MAYMOVE`] is not
@@ -199,7 +202,7 @@ pub unsafe fn msync(addr: *mut u8, length: usize, flags: MsyncFlags) -> Result<(
 ///
 /// * `EINVAL` if `addr` is not page-aligned.
 /// * `EINVAL` if the kernel does not have this advice, or does not allow it for this kind of
-///   mapping, as [`Advice::KEEPONFORK`] and [`Advice::DODUMP`] for [`MapFlags::DROPPABLE`].
+///   mapping, such as [`Advice::KEEPONFORK`] and [`Advice::DODUMP`] for [`MapFlags::DROPPABLE`].
 /// * `ENOMEM` if part of the range is not mapped.
 /// * `EFAULT` if [`Advice::POPULATE_READ`] or [`Advice::POPULATE_WRITE`] meets a page that
 ///   would fault, such as one past the end of a file.
@@ -238,13 +241,13 @@ const_assert_eq!(offset_of!(IoVec, len), offset_of!(iovec, iov_len));
 /// Advises the kernel how ranges of a process will be used, which may be another process.
 ///
 /// `process` comes from [`pidfd_open`](super::pidfd_open). Returns the number of bytes that the
-/// advice was applied to, which is less than the ranges have if a range after the first was
-/// refused.
+/// advice was applied to. The number is less than the length of all ranges if a range after the
+/// first was refused, and zero if `ranges` is empty.
 ///
 /// # Errors
 ///
 /// * `EINVAL` if the process is another one and the advice is not `COLD`, `PAGEOUT`, `WILLNEED`
-///   or `COLLAPSE`. Before Linux 6.13 this is also so for the current process.
+///   or `COLLAPSE`. Before Linux 6.13, other advice is rejected for the current process, too.
 /// * `EINVAL` if an address is not page-aligned, or there are more than 1024 ranges.
 /// * `ENOMEM` if the first range is not mapped.
 /// * `EPERM` if the caller may not trace the process, or does not have `CAP_SYS_NICE`.
@@ -272,8 +275,8 @@ pub unsafe fn process_madvise(
 /// Seals the mappings of a range: they can no longer be unmapped, moved, resized, replaced or
 /// given another protection.
 ///
-/// Attempts fail with `EPERM`. Advice that discards private memory fails as well where the
-/// memory is not writable. Contents can still change. A seal cannot be removed.
+/// Attempts to do so fail with `EPERM`, and so does advice that discards private memory that is not
+/// writable. The contents can still change. A seal cannot be removed. A length of zero is a no-op.
 ///
 /// # Errors
 ///
@@ -353,7 +356,7 @@ pub unsafe fn munlock(addr: *const u8, length: usize) -> Result<()> {
 
 /// Reports which pages of a range are in memory, in bit 0 of one byte for each page.
 ///
-/// `length` is rounded up to whole pages.
+/// `length` is rounded up to whole pages. A length of zero is a no-op.
 ///
 /// # Errors
 ///
@@ -420,11 +423,11 @@ pub fn memfd_secret(flags: OFlags) -> Result<OwnedFd> {
 /// # Errors
 ///
 /// * `EPERM` if the descriptor is not open for writing.
-/// * `EPERM` if the file has [`Seals::SEAL`], as every file that was created without
+/// * `EPERM` if the file has [`Seals::SEAL`], like every file that was created without
 ///   [`MemfdFlags::ALLOW_SEALING`].
 /// * `EBUSY` if `seals` contain [`Seals::WRITE`] and the file has a shared mapping that is
-///   writable, or could become writable by `mprotect`: a read-only mapping that was made
-///   through a writable descriptor is one.
+///   writable, or that `mprotect` could make writable, such as a read-only mapping that was made
+///   through a writable descriptor.
 /// * `EINVAL` if the file is of a kind that has no seals, or the kernel does not know one of
 ///   `seals`.
 #[doc(alias = "F_ADD_SEALS")]

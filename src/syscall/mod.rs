@@ -1,4 +1,4 @@
-//! Typed system calls, one function for each, named as in section 2 of the manual.
+//! Makes system calls, with one typed function for each, named as in section 2 of the manual.
 //!
 //! Each function makes one system call, unless its documentation says that it makes more.
 //! Arguments are typed. Sizes, offsets and times have 64 bits on every architecture. A function
@@ -7,13 +7,14 @@
 //!
 //! The source of each function is the page in section 2 of the manual that has its name;
 //! another source is named. The documentation here adds what the page does not say. Its lists
-//! of errors contain those that this crate returns itself and those that a user of mappings
-//! meets; the page lists all errors.
+//! of errors contain the errors that this crate returns itself, and the errors that are usual in
+//! programs that map files; the page lists all errors.
 //!
-//! A call that a signal handler interrupts fails with `EINTR`. No function except [`write_all`]
-//! repeats the call.
+//! A call that a signal handler interrupts fails with `EINTR`, unless the handler was installed with
+//! [`SaFlags::RESTART`] and the kernel repeats the call; signal(7) lists the calls. No function here
+//! except [`write_all`] repeats a call.
 
-mod errno;
+mod directory;
 mod flags;
 mod fs;
 mod io;
@@ -28,7 +29,8 @@ mod stat;
 mod system;
 mod time;
 
-pub use errno::Errno;
+pub use crate::errno::{Errno, Result};
+pub use directory::*;
 pub use flags::*;
 pub use fs::*;
 pub use io::*;
@@ -40,11 +42,12 @@ pub use process::*;
 pub use process_vm::*;
 pub use procmap::*;
 pub use signal::*;
-pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx};
+pub use stat::{FileType, Stat, StatFs, fstat, fstatat, fstatfs, statx, statx_attributes};
 pub use system::{execve, mount, reboot, umount2};
 pub use time::{ClockId, Timespec, clock_gettime, nanosleep};
 
-/// Untyped system calls: each takes a number and up to six arguments, which are register values.
+/// Makes untyped system calls. Each function takes the number of a call and up to six arguments, and
+/// returns a register.
 pub mod raw {
     pub use crate::arch::{
         clone, nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,
@@ -52,9 +55,6 @@ pub mod raw {
 }
 
 use crate::fd::{AsRawFd, BorrowedFd};
-
-/// The result of a system call.
-pub type Result<T> = core::result::Result<T, Errno>;
 
 /// Returns a descriptor as the kernel takes it: a sign-extended number in a register.
 fn as_arg(fd: BorrowedFd<'_>) -> usize {

@@ -111,8 +111,8 @@ pub unsafe fn fork() -> Result<Option<Pid>> {
 ///   their addresses may belong to other mappings.
 /// * The child does not rely on the contents of memory with `MADV_WIPEONFORK`, which is zero in
 ///   the child.
-/// * With [`CloneFlags::FILES`], only one of both processes closes each descriptor: closing it
-///   in one closes it in the other, whose owner does not know of it.
+/// * With [`CloneFlags::FILES`], only one of the two processes closes each descriptor, because both
+///   share one table of descriptors.
 pub unsafe fn clone(flags: CloneFlags, end: Option<Signal>) -> Result<Option<Pid>> {
     if flags.intersects(CloneFlags::VM | POINTERS) {
         return Err(Errno::EINVAL);
@@ -203,7 +203,7 @@ pub fn pidfd_open(pid: Pid, flags: OFlags) -> Result<OwnedFd> {
 /// # Safety
 ///
 /// * The arguments are what the option takes.
-/// * If one is a pointer, it points to memory of the size, alignment and contents that the
+/// * If an argument is a pointer, it points to memory of the size, alignment and contents that the
 ///   option asks for, and the kernel may change the memory as the option documents.
 pub unsafe fn prctl(option: u32, arguments: [usize; 4]) -> Result<usize> {
     let [a, b, c, d] = arguments;
@@ -213,13 +213,14 @@ pub unsafe fn prctl(option: u32, arguments: [usize; 4]) -> Result<usize> {
 
 /// Fills a buffer with random bytes and returns how many bytes were written.
 ///
-/// Up to 256 bytes are always written completely, once the kernel has initialized its random
-/// number generator. Before that the call waits.
+/// By default, the call waits until the kernel has initialized its random number generator. Up to
+/// 256 bytes are always written completely; a larger request may be interrupted and return fewer
+/// bytes.
 ///
 /// # Errors
 ///
 /// * `EAGAIN` if the generator is not initialized and [`GetrandomFlags::NONBLOCK`] is set.
-/// * `EINTR` if a signal handler interrupts the call.
+/// * `EINTR` if a signal handler interrupts the call before any byte was written.
 pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
     let (to, count) = (buf.as_mut_ptr().expose_provenance(), buf.len());
     // SAFETY: the buffer is borrowed exclusively during the call.
@@ -229,7 +230,8 @@ pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize> {
 /// Reads the set of processors that a thread may run on, and returns how many bytes were
 /// written.
 ///
-/// Bit 0 of the first word is the first processor. A `thread` of zero is the calling thread.
+/// Bit 0 of the first word is the first processor. A `thread` of zero is the calling thread. Bytes
+/// of `mask` after the returned number are unchanged.
 ///
 /// # Errors
 ///

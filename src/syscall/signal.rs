@@ -227,6 +227,9 @@ impl Disposition {
 }
 
 /// The action of a signal. Source: sigaction(2).
+///
+/// The function through which a handler returns (`SA_RESTORER`) is set by [`rt_sigaction`], and is
+/// not part of the value. An action that [`rt_sigaction`] returned can be set again unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Sigaction {
     /// What happens when the signal is delivered.
@@ -373,8 +376,8 @@ pub unsafe fn sigaltstack(stack: Option<&SigStack>) -> Result<SigStack> {
 ///
 /// `pid` selects the receiver: above zero, the process; 0, all processes of the caller's
 /// process group; −1, all processes that the caller may send signals to; below −1, the process
-/// group `-pid`. A `signal` of `None` only checks that the receiver exists and may be sent
-/// signals to.
+/// group `-pid`. With `None` as `signal`, or the number 0, the call only checks that the receiver
+/// exists and may be sent signals to.
 ///
 /// # Errors
 ///
@@ -399,7 +402,7 @@ pub fn tgkill(process: Pid, thread: Pid, signal: Signal) -> Result<()> {
     check_unit(unsafe { syscall3(nr::tgkill, process as usize, thread as usize, signal.as_arg()) })
 }
 
-/// Raises a signal in the calling thread with given information, such as that of a signal that
+/// Raises a signal in the calling thread with given information, for example to repeat a signal that
 /// the thread has received.
 ///
 /// The call makes five system calls: it blocks all signals while it reads the thread's

@@ -79,7 +79,9 @@ impl Stat {
         self.mode - Mode::TYPE
     }
 
-    /// Returns whether both are the metadata of one file, by whatever names it was found.
+    /// Returns whether both are the metadata of one file: their device and inode numbers are equal.
+    ///
+    /// A file system can give the inode number of a removed file to a new file.
     #[must_use]
     pub fn is_same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
@@ -180,14 +182,35 @@ pub fn fstatfs(fd: BorrowedFd<'_>) -> Result<StatFs> {
     Ok(StatFs { fs_type: stat.f_type as u32, block_size: stat.f_bsize as u64 })
 }
 
+/// Returns the attributes of a file by its path, as the bits `STATX_ATTR_*` of `statx(2)`, such as
+/// `STATX_ATTR_APPEND`. A bit that the file system does not report is zero.
+///
+/// With [`AtFlags::SYMLINK_NOFOLLOW`], the attributes are those of a symbolic link itself. With
+/// [`AtFlags::EMPTY_PATH`] and an empty path, they are those of the file that `dir` refers to.
+///
+/// # Errors
+///
+/// * `ENOENT` if the file does not exist.
+/// * `EACCES` if the permissions of a directory on the path forbid it.
+/// * `ENOSYS` if the kernel is older than Linux 4.11.
+#[doc(alias = "statx")]
+pub fn statx_attributes(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<u64> {
+    Ok(raw_statx(dir, path, flags)?.stx_attributes)
+}
+
 fn statx_only(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<Stat> {
+    Ok(from_statx(&raw_statx(dir, path, flags)?))
+}
+
+#[inline(never)]
+fn raw_statx(dir: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> Result<kernel::statx> {
     let mut buffer = MaybeUninit::<kernel::statx>::zeroed();
     let mask = kernel::STATX_BASIC_STATS as usize;
     let (path, to) = (path.as_ptr().expose_provenance(), buffer.as_mut_ptr().expose_provenance());
     // SAFETY: the path is a C string, and the kernel writes one structure of this type.
     check_unit(unsafe { syscall5(nr::statx, as_arg(dir), path, flags.as_arg(), mask, to) })?;
     // SAFETY: the structure consists of integers, which are zero or written by the kernel.
-    Ok(from_statx(unsafe { buffer.assume_init_ref() }))
+    Ok(unsafe { buffer.assume_init() })
 }
 
 // The fields have different widths and signs on different architectures: each cast widens on some

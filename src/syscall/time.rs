@@ -44,6 +44,11 @@ pub enum ClockId {
 /// Returns the time of a clock.
 ///
 /// Makes a system call, which takes longer than libc's way through the vDSO.
+///
+/// # Errors
+///
+/// * `ENOSYS` before Linux 5.1 on 32-bit architectures, whose older kernels have times of 32 bits
+///   only.
 pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
     let mut time = Timespec::default();
     // SAFETY: the structure has the kernel's layout, and is borrowed exclusively during the call.
@@ -55,14 +60,18 @@ pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
 
 /// Sleeps for a duration.
 ///
-/// Uses `clock_nanosleep` with `CLOCK_MONOTONIC`, which is the clock of the kernel's
-/// `nanosleep`, because that call has 64-bit times on every architecture.
+/// A duration of zero returns at once. Uses `clock_nanosleep` with `CLOCK_MONOTONIC`, which is the
+/// clock of the kernel's `nanosleep`, because `clock_nanosleep` has 64-bit times on every
+/// architecture. Time during which the system is suspended does not count.
 ///
 /// # Errors
 ///
-/// * `EINTR` if a signal handler interrupts the sleep. The remaining time is not returned.
+/// * `EINTR` if a signal handler interrupts the sleep, even with
+///   [`SaFlags::RESTART`](super::SaFlags::RESTART). The remaining time is not returned.
 /// * `EINVAL` if the duration is negative, or the nanoseconds are not between 0 and 999 999
 ///   999.
+/// * `ENOSYS` before Linux 5.1 on 32-bit architectures, whose older kernels have times of 32 bits
+///   only.
 #[doc(alias = "clock_nanosleep")]
 pub fn nanosleep(span: Timespec) -> Result<()> {
     let (clock, at) = (ClockId::Monotonic as usize, (&raw const span).expose_provenance());

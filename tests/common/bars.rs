@@ -1,4 +1,5 @@
-//! How large the release programs for x86_64 may be: for a test and for `cargo xtask size`.
+//! The largest permitted sizes of the release programs for x86_64. A test and `cargo xtask size`
+//! use them.
 
 /// In bytes.
 pub const MOST_BYTES: [(&str, u64); 2] = [("mapcp", 36 << 10), ("tiny-copy", 2560)];

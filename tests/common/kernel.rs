@@ -1,28 +1,19 @@
-//! What tests ask of the kernel about this process, and what they do in a copy of it.
+//! Questions to the kernel about this process, and threads for which the kernel refuses calls.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{fs, ops::Range, thread};
 
-use baremap::syscall::{self, Errno, WaitFlags, WaitStatus};
+use baremap::syscall::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
-/// The kernel's number for any error of the library.
+/// Returns the kernel's number for any error of the library.
 pub fn errno(error: impl Into<Errno>) -> Errno {
     error.into()
 }
 
-/// Ends a copy of this process as `body` says, and tells how it ended.
-pub fn child(body: impl FnOnce() -> i32) -> WaitStatus {
-    // SAFETY: the copy allocates nothing and takes no lock.
-    match unsafe { syscall::fork() }.unwrap() {
-        None => syscall::exit_group(body()),
-        Some(pid) => syscall::waitid(Some(pid), WaitFlags::EXITED).unwrap().unwrap().1,
-    }
-}
-
-/// Runs something in a thread for which the kernel refuses a call, or those of them to which
-/// a rule applies.
+/// Runs a function in a thread for which the kernel refuses a call, or those calls to which a rule
+/// applies.
 pub fn refusing(call: u32, rules: Vec<SeccompRule>, errno: Errno, body: impl FnOnce() + Send) {
     let refusal = SeccompAction::Errno(errno.number().into());
     let arch = std::env::consts::ARCH.try_into().unwrap();
@@ -37,10 +28,10 @@ pub fn refusing(call: u32, rules: Vec<SeccompRule>, errno: Errno, body: impl FnO
     });
 }
 
-/// The lines of `/proc/self/smaps` on the mapping of an address, the first with its
-/// addresses and its file; `None` if nothing is mapped there.
+/// Returns the lines of `/proc/self/smaps` for the mapping at an address, beginning with its
+/// addresses and its file. Returns `None` if nothing is mapped there.
 pub fn mapping(at: *const u8) -> Option<String> {
-    // Another test's file may have any name.
+    // A file of another test may have a name that is not UTF-8.
     let smaps = fs::read("/proc/self/smaps").unwrap();
     let smaps = String::from_utf8_lossy(&smaps);
     let range = |line: &str| -> Option<Range<usize>> {
@@ -60,14 +51,14 @@ pub fn mapping(at: *const u8) -> Option<String> {
     found
 }
 
-/// What `/proc/self/smaps` says in a line of the mapping that covers an address. (It may be
-/// larger than what the test has mapped: the kernel joins neighbours that are alike.)
+/// Returns the value of a line of `/proc/self/smaps` for the mapping at an address. The mapping may
+/// be larger than what the test has mapped, because the kernel merges equal neighbours.
 pub fn smaps(address: *const u8, line: &str) -> String {
     let lines = mapping(address).unwrap();
     lines.lines().find_map(|found| Some(found.strip_prefix(line)?.trim().to_owned())).unwrap()
 }
 
-/// Whether its mapping has a flag, in the two letters of proc(5).
+/// Returns whether the mapping at an address has a flag, given by its two letters in proc(5).
 pub fn flagged(address: *const u8, flag: &str) -> bool {
     smaps(address, "VmFlags:").split_whitespace().any(|other| other == flag)
 }

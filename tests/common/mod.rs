@@ -1,29 +1,30 @@
-//! Which programs the tests run, and where.
+//! The programs that the tests run.
 //!
-//! By default those of this machine's architecture, built here. `cargo xtask test` runs
-//! the same tests on the programs of every other: it sets `BAREMAP_DIR` to the
-//! directory that holds them, and `BAREMAP_RUNNER` to the emulator's command line.
+//! By default these are the programs for this machine, which are built here. `cargo xtask test`
+//! also runs the tests with the programs of other architectures: `BAREMAP_DIR` is the directory
+//! that holds them, and `BAREMAP_RUNNER` is the emulator's command line.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod again;
 pub mod bars;
+pub mod case;
+mod scratch;
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::OnceLock,
 };
+
+pub use scratch::Scratch;
 
 use object::{Architecture, Object};
 
-/// Gives the signals by which people end programs their default action, for this process and those
-/// that it starts: a shell starts background jobs with `SIGINT` and `SIGQUIT` ignored, nohup(1) ignores
-/// `SIGHUP`, and programs inherit that.
+/// Restores the default action of the signals by which users end programs, for this process and its
+/// children. Shells start background jobs with `SIGINT` and `SIGQUIT` ignored, nohup(1) ignores
+/// `SIGHUP`, and programs inherit this.
 pub fn default_signals() {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
         // SAFETY: no handler is set.
@@ -31,7 +32,8 @@ pub fn default_signals() {
     }
 }
 
-/// A freestanding program, under the emulator if its architecture is another.
+/// Returns a command for a freestanding program, under the emulator if the program is for another
+/// architecture.
 pub fn program(name: &str) -> Command {
     let path = path(name);
     let runner = runner().unwrap_or_default();
@@ -46,13 +48,13 @@ pub fn program(name: &str) -> Command {
     }
 }
 
-/// The emulator's command line, if the programs run under one.
+/// Returns the emulator's command line, if the programs run under one.
 pub fn runner() -> Option<String> {
     env::var("BAREMAP_RUNNER").ok()
 }
 
-/// The size of the programs' pages, in bytes: what the emulator is told, or has always, or
-/// what all machines have that the tests run on.
+/// Returns the page size of the programs, in bytes: the one that the emulator's command line sets,
+/// or the emulator's default, or the one of all machines that run the tests.
 pub fn page_size() -> u64 {
     let runner = runner().unwrap_or_default();
     match runner.split_once(" -p ") {
@@ -62,18 +64,18 @@ pub fn page_size() -> u64 {
     }
 }
 
-/// What the programs are for.
+/// Returns the architecture of the programs.
 pub fn architecture() -> Architecture {
     let data = fs::read(path("mapcp")).unwrap();
     object::File::parse(&*data).unwrap().architecture()
 }
 
-/// How many bits the programs' words have.
+/// Returns the number of bits of the programs' words.
 pub fn words() -> u32 {
     8 * u32::from(architecture().address_size().unwrap().bytes())
 }
 
-/// Where a program's file is.
+/// Returns the path of a program's file.
 pub fn path(name: &str) -> PathBuf {
     let path = match env::var_os("BAREMAP_DIR") {
         Some(dir) => Path::new(&dir).join(name),
@@ -84,8 +86,8 @@ pub fn path(name: &str) -> PathBuf {
     path
 }
 
-/// An example, in the directory of `mapcp`. They are another package, which `cargo test`
-/// alone does not build.
+/// Returns the path of an example, in the directory of `mapcp`. Examples are another package, which
+/// `cargo test` does not build.
 fn example(name: &str) -> PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     let dir = DIR.get_or_init(|| {
@@ -102,7 +104,8 @@ fn example(name: &str) -> PathBuf {
     dir.join(name)
 }
 
-/// A program of the release build, which is made if the tests run on another.
+/// Returns the path of a program in the release build. Builds it if the tests run with another
+/// profile.
 pub fn release(name: &str) -> PathBuf {
     let here = path(name);
     let dir = here.parent().unwrap();
@@ -115,55 +118,21 @@ pub fn release(name: &str) -> PathBuf {
     dir.with_file_name("release").join(name)
 }
 
-/// An empty directory for one test.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new(test: &str) -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{test}-{}-{count}", std::process::id());
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        Scratch(dir)
-    }
-
-    /// The path of a file in it.
-    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// A new file in it.
-    pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, contents).unwrap();
-        path
-    }
-
-    /// The names of all files in it, in order.
-    pub fn names(&self) -> Vec<String> {
-        let entry = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
-        let mut names: Vec<String> = fs::read_dir(&self.0)
-            .unwrap()
-            .map(|e| entry(e).to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// What a program wrote to standard output and to standard error, and its exit status
-/// (`None` if a signal ended it).
+/// Returns standard output, standard error and the exit status of a program. The status is `None`
+/// if a signal ended the program.
 pub fn outcome(output: &Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// Runs a program, and returns its [`outcome`].
+pub fn run_program(command: &mut Command) -> (String, String, Option<i32>) {
+    outcome(&command.output().unwrap())
+}
+
+/// Returns the [`outcome`] of a program that has copied `bytes` bytes.
+pub fn copied(bytes: u64) -> (String, String, Option<i32>) {
+    (format!("Copied {bytes} bytes\n"), String::new(), Some(0))
 }
 
 /// Runs a command that must succeed.
@@ -172,7 +141,7 @@ pub fn run(command: &mut Command) {
     assert!(status.as_ref().is_ok_and(|status| status.success()), "{command:?}: {status:?}");
 }
 
-/// Bytes that look random, the same in every run.
+/// Returns pseudo-random bytes, the same in every run.
 pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(len + 8);

@@ -1,7 +1,7 @@
 //! Files that change while they are copied.
 //!
-//! The copy is stopped at each of its system calls, from the one that opens the source on,
-//! or at some of them; there the change is made, and the copy goes on.
+//! The copy is stopped at each of its system calls, or at some of them, from the one that opens the
+//! source on. There the change is made, and the copy continues.
 
 use std::{
     cell::Cell,
@@ -17,8 +17,8 @@ use crate::{
     common::noise,
     disk::native_only,
     not_here,
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{End, Ran, Trial, pages, run, start},
     watch::{Call, refuse, watch},
 };
@@ -30,7 +30,7 @@ const SIZE: usize = (9 << 20) + 5;
 const SHRUNK: &str =
     "mapcp: cannot copy 'source': it was truncated or became unreadable during the copy\n";
 
-/// A change, and what of the source it leaves.
+/// A change of the files.
 type Change = fn(&Trial);
 
 pub fn rows(rows: &mut Rows) {
@@ -38,20 +38,20 @@ pub fn rows(rows: &mut Rows) {
         let with = if way.is_empty() { String::new() } else { format!(" {}", way.join(" ")) };
         for (what, len) in [("to 0", 0), ("to half", SIZE / 2 + 3), ("by its last byte", SIZE - 1)]
         {
-            rows.add(format!("source truncated {what} during the copy{with}"), move |place| {
-                truncated(place, way, len);
+            rows.add(format!("source truncated {what} during the copy{with}"), move |test_fs| {
+                truncated(test_fs, way, len);
             });
         }
-        rows.add(format!("source truncated at a random moment{with}"), move |place| {
-            truncated_at_random(place, way);
+        rows.add(format!("source truncated at a random moment{with}"), move |test_fs| {
+            truncated_at_random(test_fs, way);
         });
-        rows.add(format!("source with holes truncated during the copy{with}"), move |place| {
-            holes_truncated(place, way);
+        rows.add(format!("source with holes truncated during the copy{with}"), move |test_fs| {
+            holes_truncated(test_fs, way);
         });
-        rows.add(format!("destination truncated, --in-place{with}"), move |place| {
-            in_place_truncated(place, way);
+        rows.add(format!("destination truncated, --in-place{with}"), move |test_fs| {
+            in_place_truncated(test_fs, way);
         });
-        // What follows is the same with one worker.
+        // The following rows would be the same with one worker.
         if way.contains(&"-j1") {
             continue;
         }
@@ -63,21 +63,21 @@ pub fn rows(rows: &mut Rows) {
             }),
         ];
         for (what, change) in harmless {
-            rows.add(format!("source {what} during the copy{with}"), move |place| {
-                harmless_change(place, way, what, change);
+            rows.add(format!("source {what} during the copy{with}"), move |test_fs| {
+                harmless_change(test_fs, way, what, change);
             });
         }
-        rows.add(format!("source rewritten during the copy{with}"), move |place| {
-            rewritten(place, way);
+        rows.add(format!("source rewritten during the copy{with}"), move |test_fs| {
+            rewritten(test_fs, way);
         });
-        rows.add(format!("destination replaced during the copy{with}"), move |place| {
-            destination_changes(place, way, |t| {
+        rows.add(format!("destination replaced during the copy{with}"), move |test_fs| {
+            destination_changes(test_fs, way, |t| {
                 fs::write(t.path("other"), "another").unwrap();
                 fs::rename(t.path("other"), t.path("dest")).unwrap();
             });
         });
-        rows.add(format!("destination removed during the copy{with}"), move |place| {
-            destination_changes(place, way, |t| {
+        rows.add(format!("destination removed during the copy{with}"), move |test_fs| {
+            destination_changes(test_fs, way, |t| {
                 let _ = fs::remove_file(t.path("dest"));
             });
         });
@@ -85,30 +85,30 @@ pub fn rows(rows: &mut Rows) {
     rows.add("destination becomes the source, --in-place", in_place_of_the_source);
     for no_names in [false, true] {
         let where_ = if no_names { ", without O_TMPFILE" } else { "" };
-        rows.add(format!("two copies to one destination{where_}"), move |place| {
-            two_copies(place, no_names);
+        rows.add(format!("two copies to one destination{where_}"), move |test_fs| {
+            two_copies(test_fs, no_names);
         });
-        rows.add(format!("two copies to a new destination at once{where_}"), move |place| {
-            two_at_once(place, no_names);
+        rows.add(format!("two copies to a new destination at once{where_}"), move |test_fs| {
+            two_at_once(test_fs, no_names);
         });
     }
 }
 
-/// At how many of a copy's calls something is done. All of them is the truth, and takes its
-/// time: on the file system where the program is.
-fn points(place: &Place) -> usize {
-    match &*place.kind {
-        _ if place.is_here() => 10,
+/// Returns the number of a copy's calls at which a change is made. All calls are tried on the file
+/// system of the program, where it takes the least time.
+fn points(test_fs: &TestFs) -> usize {
+    match &*test_fs.kind {
+        _ if test_fs.is_here() => 10,
         "fuse" => 3, // where each call is slow
         _ => 5,
     }
 }
 
-/// Does one trial for each of some of a copy's calls: `prepare` makes the files, `arguments`
-/// the copy, `change` is done when it is stopped there, and `judge` looks at what became of
-/// it.
+/// Makes a trial for each of some of a copy's calls: `prepare` creates the files, `arguments`
+/// returns the command, `change` is called when the copy is stopped there, and `judge` checks the
+/// result.
 fn at_calls(
-    place: &Place,
+    test_fs: &TestFs,
     prepare: impl Fn(&mut Trial),
     command: impl Fn(&Trial) -> std::process::Command,
     change: impl Fn(&Trial, &Call),
@@ -117,15 +117,15 @@ fn at_calls(
     native_only();
     let mut count = 0;
     {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         prepare(&mut t);
         watch(&mut command(&t), |_, _| count += 1);
     }
     assert!(count > 5, "{count} calls");
-    let points = points(place).min(count);
+    let points = points(test_fs).min(count);
     for point in 0..points {
         let at = point * (count - 1) / (points - 1);
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         prepare(&mut t);
         let mut number = 0;
         let ran = watch(&mut command(&t), |call, _| {
@@ -134,7 +134,7 @@ fn at_calls(
             }
             number += 1;
         });
-        // (With more than one worker the number differs from one time to the next.)
+        // With several workers, the number of calls varies.
         judge(t, ran, number > at);
     }
 }
@@ -148,11 +148,11 @@ fn both(t: &mut Trial) {
     t.file("dest", "old");
 }
 
-fn truncated(place: &Place, way: &[&str], len: usize) {
+fn truncated(test_fs: &TestFs, way: &[&str], len: usize) {
     let all = pages(SIZE);
     let mut failed = 0;
     at_calls(
-        place,
+        test_fs,
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| truncate(t, "source", len),
@@ -165,7 +165,7 @@ fn truncated(place: &Place, way: &[&str], len: usize) {
                     ran.is(End::Exit(1), "", SHRUNK);
                     failed += 1;
                 }
-                // It had all, or there was not more when it began.
+                // The copy had read everything, or the file was truncated before the copy began.
                 _ if ran.out == format!("Copied {len} bytes\n") => {
                     ran.copied(len);
                     t.becomes("dest", &all[..len]);
@@ -181,18 +181,18 @@ fn truncated(place: &Place, way: &[&str], len: usize) {
     assert!(failed >= 1, "no copy met it in the middle");
 }
 
-/// In the middle of the processor's work, too.
-fn truncated_at_random(place: &Place, way: &[&str]) {
+/// Truncates the file at random moments, also between system calls.
+fn truncated_at_random(test_fs: &TestFs, way: &[&str]) {
     let size = (48 << 20) + 5;
     let all = pages(size);
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", all.clone());
     let before = Instant::now();
     t.run(way.iter().chain(&["source", "dest"])).copied(size);
     let mut time = before.elapsed();
     let half = size / 2;
     let mut failed = 0;
-    let rounds = if place.has_clones() { 10 } else { 60 };
+    let rounds = if test_fs.has_clones() { 10 } else { 60 };
     for round in 0..rounds {
         if failed == 3 {
             break;
@@ -219,13 +219,13 @@ fn truncated_at_random(place: &Place, way: &[&str]) {
         }
         t.check();
     }
-    if failed == 0 && place.has_clones() {
+    if failed == 0 && test_fs.has_clones() {
         not_here("the kernel copies it in one step, by a clone");
     }
     assert!(failed > 0, "every copy was faster than the truncation");
 }
 
-fn holes_truncated(place: &Place, way: &[&str]) {
+fn holes_truncated(test_fs: &TestFs, way: &[&str]) {
     const STEP: u64 = 1 << 19;
     const PARTS: u64 = 24;
     const HALF: usize = (STEP * PARTS / 2) as usize;
@@ -235,7 +235,7 @@ fn holes_truncated(place: &Place, way: &[&str]) {
     }
     let mut failed = 0;
     at_calls(
-        place,
+        test_fs,
         |t| {
             let file = File::create(t.path("source")).unwrap();
             file.set_len(STEP * PARTS).unwrap();
@@ -273,13 +273,13 @@ fn replace(t: &Trial) {
     fs::rename(t.path("other"), t.path("source")).unwrap();
 }
 
-fn harmless_change(place: &Place, way: &[&str], what: &str, change: Change) {
+fn harmless_change(test_fs: &TestFs, way: &[&str], what: &str, change: Change) {
     let all = pages(SIZE);
     let mut grown = all.clone();
     grown.resize(SIZE + (3 << 20), 9);
     let mut whole = 0;
     at_calls(
-        place,
+        test_fs,
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| change(t),
@@ -299,7 +299,7 @@ fn harmless_change(place: &Place, way: &[&str], what: &str, change: Change) {
                 t.becomes("dest", all.clone());
                 whole += 1;
             } else if let Some(after) = after {
-                // Before it was opened, or before its size was asked for.
+                // The change came before the source was opened, or before its size was read.
                 ran.copied(after.len());
                 t.becomes("dest", after);
             } else {
@@ -311,11 +311,11 @@ fn harmless_change(place: &Place, way: &[&str], what: &str, change: Change) {
     assert!(whole >= 1, "only {whole} copies of what was there when they began");
 }
 
-fn rewritten(place: &Place, way: &[&str]) {
+fn rewritten(test_fs: &TestFs, way: &[&str]) {
     let all = pages(SIZE);
     let other = vec![0x55; SIZE];
     at_calls(
-        place,
+        test_fs,
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| {
@@ -325,7 +325,7 @@ fn rewritten(place: &Place, way: &[&str]) {
         |mut t, ran, changed| {
             ran.copied(SIZE);
             t.becomes("source", if changed { other.clone() } else { all.clone() });
-            // Every byte is the one or the other.
+            // Every byte is the old or the new one.
             let dest = t.read("dest");
             assert_eq!(dest.len(), SIZE);
             for ((found, old), new) in
@@ -345,19 +345,19 @@ fn rewritten(place: &Place, way: &[&str]) {
     );
 }
 
-/// Whatever happens to the destination's name meanwhile, the copy has it in the end; unless
-/// what happens comes later.
-fn destination_changes(place: &Place, way: &[&str], change: Change) {
+/// The copy has the destination's name in the end, whatever happens to the name during the copy,
+/// unless the change comes later.
+fn destination_changes(test_fs: &TestFs, way: &[&str], change: Change) {
     let all = pages(SIZE);
     let mut copied = 0;
     at_calls(
-        place,
+        test_fs,
         both,
         |t| t.mapcp(way.iter().chain(&["source", "dest"])),
         |t, _| change(t),
         |mut t, ran, _| {
             if ran.end == End::Exit(1) {
-                // It was looked at, and was there.
+                // The old destination existed when its attributes were read.
                 ran.fails("cannot replace 'dest': No such file or directory (ENOENT)");
                 t.gone("dest");
                 t.check();
@@ -378,15 +378,15 @@ fn destination_changes(place: &Place, way: &[&str], change: Change) {
     assert!(copied >= 1, "only {copied} copies were there in the end");
 }
 
-fn in_place_truncated(place: &Place, way: &[&str]) {
+fn in_place_truncated(test_fs: &TestFs, way: &[&str]) {
     let all = pages(SIZE);
     let old = pages(SIZE + 100);
     let mut failed = 0;
-    // Just before the call that gives the file its length, which makes zeros of what was cut
-    // off: nobody can tell, and the documentation says so.
+    // Between the last write and the call that sets the file's length, which extends a truncated
+    // file with zeros. This cannot be detected, and is documented.
     let unseen = Cell::new(false);
     at_calls(
-        place,
+        test_fs,
         |t| {
             t.file("source", all.clone());
             t.file("dest", old.clone());
@@ -405,7 +405,7 @@ fn in_place_truncated(place: &Place, way: &[&str]) {
                 t.becomes("dest", dest);
             } else {
                 ran.copied(SIZE);
-                // All of it, or it was cut off when the copy was done.
+                // The destination is complete, or it was truncated after the copy.
                 let contents = match () {
                     () if dest.is_empty() && cut => dest,
                     () if unseen.take() => vec![0; SIZE],
@@ -419,10 +419,11 @@ fn in_place_truncated(place: &Place, way: &[&str]) {
     assert!(failed >= 1, "no copy met it in the middle");
 }
 
-/// Its name is given to the source between the look at it and its being opened.
-fn in_place_of_the_source(place: &Place) {
+/// The destination's name is given to the source after the copy has compared the two and before it
+/// opens the destination.
+fn in_place_of_the_source(test_fs: &TestFs) {
     native_only();
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.sparse("source", 9 << 20, &[(5 << 20, b"middle")]);
     t.file("dest", "old");
     let ran = watch(&mut t.mapcp(["--in-place", "source", "dest"]), |call, _| {
@@ -437,12 +438,12 @@ fn in_place_of_the_source(place: &Place) {
     t.check();
 }
 
-fn two_copies(place: &Place, no_names: bool) {
+fn two_copies(test_fs: &TestFs, no_names: bool) {
     let all = pages(SIZE);
     let other = noise(70_000);
     let refused = [crate::signals::without_names()];
     at_calls(
-        place,
+        test_fs,
         |t| {
             both(t);
             t.file("other", other.clone());
@@ -460,7 +461,8 @@ fn two_copies(place: &Place, no_names: bool) {
                 refuse(&mut copy, &refused, Errno::OPNOTSUPP);
             }
             run(&mut copy).copied(70_000);
-            // The first has still to take the name, or had it; here it is the second's.
+            // The first copy has not taken the name yet, or had it. The name now belongs to the
+            // second.
             assert!(t.read("dest") == other);
         },
         |mut t, ran, _| {
@@ -474,9 +476,9 @@ fn two_copies(place: &Place, no_names: bool) {
     );
 }
 
-fn two_at_once(place: &Place, no_names: bool) {
+fn two_at_once(test_fs: &TestFs, no_names: bool) {
     let (one, other) = (Arc::new(pages(4 << 20)), Arc::new(noise(3 << 20)));
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("one", one.to_vec());
     t.file("other", other.to_vec());
     for round in 0..30 {

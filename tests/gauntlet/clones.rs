@@ -12,8 +12,8 @@ use crate::{
     Rows,
     disk::{fill, sync},
     not_here,
-    place::{Place, Volume},
     sizes::WAYS,
+    test_fs::{TestFs, Volume},
     trial::{End, Trial, fd, pages},
 };
 
@@ -21,35 +21,34 @@ pub fn rows(rows: &mut Rows) {
     for (what, size) in [("", 3 << 20), ("large ", 20 << 20)] {
         rows.add(
             format!("{what}destination is a clone on a full disk, --in-place"),
-            move |place| {
-                clone_on_full_disk(place, size);
+            move |test_fs| {
+                clone_on_full_disk(test_fs, size);
             },
         );
     }
     rows.add("mapped clone on a full disk", mapped_clone_on_full_disk);
 }
 
-/// What the library says of a store to blocks that two files share, where there is no space for
-/// another.
-fn mapped_clone_on_full_disk(place: &Place) {
-    if !place.has_clones() {
+/// Checks the library's error for a store to a block that two files share, on a full disk.
+fn mapped_clone_on_full_disk(test_fs: &TestFs) {
+    if !test_fs.has_clones() {
         not_here("files share no blocks");
     }
-    let volume = place.volume(128 << 20);
+    let volume = test_fs.volume(128 << 20);
     let dir = volume.dir.join("row");
     fs::create_dir(&dir).unwrap();
-    let mut t = Trial::in_dir(place, dir);
+    let mut t = Trial::in_dir(test_fs, dir);
     clone_of_base(&mut t, &volume, 3 << 20);
     let path = CString::new(t.path("dest").as_os_str().as_bytes()).unwrap();
     let file = syscall::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).unwrap();
     let map = FileMap::new(file).unwrap();
     let fault = map.write_at(&pages(3 << 20), 0).unwrap_err();
-    // (btrfs would say so to a write alone.)
-    let errno = if place.kind == "xfs" { Some(Errno::ENOSPC) } else { None };
+    // btrfs reports the error only to a write.
+    let errno = if test_fs.kind == "xfs" { Some(Errno::ENOSPC) } else { None };
     assert_eq!(fault.errno(), errno, "{fault:?}");
 }
 
-/// Makes `base`, and `dest` that shares all its blocks, and fills the disk.
+/// Creates `base`, and `dest` that shares all its blocks, and fills the disk.
 fn clone_of_base(t: &mut Trial, volume: &Volume, size: usize) {
     t.file("base", vec![1; size]);
     sync(volume);
@@ -60,16 +59,16 @@ fn clone_of_base(t: &mut Trial, volume: &Volume, size: usize) {
     sync(volume);
 }
 
-/// Each block that is written to needs space, though the file has some already.
-fn clone_on_full_disk(place: &Place, size: usize) {
-    if !place.has_clones() {
+/// Each write to a block needs new space, although the file has blocks there.
+fn clone_on_full_disk(test_fs: &TestFs, size: usize) {
+    if !test_fs.has_clones() {
         not_here("files share no blocks");
     }
-    let volume = place.volume(128 << 20);
+    let volume = test_fs.volume(128 << 20);
     let dir = volume.dir.join("row");
     fs::create_dir(&dir).unwrap();
-    let mut t = Trial::in_dir(place, dir);
-    let from = place.elsewhere();
+    let mut t = Trial::in_dir(test_fs, dir);
+    let from = test_fs.elsewhere();
     let source = from.join("source");
     fs::write(&source, pages(size)).unwrap();
     clone_of_base(&mut t, &volume, size);

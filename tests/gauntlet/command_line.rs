@@ -1,4 +1,4 @@
-//! Arguments, right and wrong.
+//! Valid and invalid arguments.
 
 use crate::{
     Rows,
@@ -30,8 +30,8 @@ pub fn rows(rows: &mut Rows) {
         &["--", "source"],
         &["--in-place"],
     ] {
-        rows.add(format!("wrong usage: {arguments:?}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("wrong usage: {arguments:?}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", "contents");
             t.file("dest", "old");
             let ran = t.run(arguments);
@@ -45,16 +45,16 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         });
     }
-    rows.add("wrong usage: an option with any bytes", |place| {
-        let t = Trial::new(place);
+    rows.add("wrong usage: an option with any bytes", |test_fs| {
+        let t = Trial::new(test_fs);
         let ran = run(t.mapcp([""; 0]).args([name(b"--a\n\xff'"), name(b"x"), name(b"y")]));
         assert_eq!((ran.end, &*ran.out), (End::Exit(2), ""));
         assert!(ran.err.contains(r"--") && ran.err.contains(r"a\x0a\xff\x27"), "{ran:?}");
         assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
         t.check();
     });
-    rows.add("--help, --version: nothing else is done", |place| {
-        let mut t = Trial::new(place);
+    rows.add("--help, --version: nothing else is done", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         let version = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
         for word in ["-V", "--version"] {
@@ -86,8 +86,8 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("options in every spelling and place", |place| {
-        let mut t = Trial::new(place);
+    rows.add("options in every spelling and place", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         for arguments in [
             &["-j2", "source", "dest"][..],
@@ -110,8 +110,8 @@ pub fn rows(rows: &mut Rows) {
             t.file("dest", "old");
         }
     });
-    rows.add("- is a name", |place| {
-        let mut t = Trial::new(place);
+    rows.add("- is a name", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("-", "contents");
         t.run(["-", "dest"]).copied(8);
         t.becomes("dest", "contents");

@@ -14,24 +14,24 @@ use crate::{
     common::noise,
     mounts::Mount,
     not_here,
-    place::{Place, done},
     sizes::WAYS,
+    test_fs::{TestFs, done},
     trial::{End, Trial, fd, pages},
 };
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("source in a compressed image, erofs", |place| {
-        image(place, "erofs", |dir, image| {
+    rows.add("source in a compressed image, erofs", |test_fs| {
+        image(test_fs, "erofs", |dir, image| {
             done(Command::new("mkfs.erofs").arg("-zlz4hc").args([image, dir]))
         });
     });
-    rows.add("source in a compressed image, squashfs", |place| {
-        image(place, "squashfs", |dir, image| {
+    rows.add("source in a compressed image, squashfs", |test_fs| {
+        image(test_fs, "squashfs", |dir, image| {
             done(Command::new("mksquashfs").args([dir, image]).args(["-quiet", "-no-progress"]))
         });
     });
-    rows.add("source on a btrfs that compresses", |place| {
-        let btrfs = Btrfs::new(place);
+    rows.add("source on a btrfs that compresses", |test_fs| {
+        let btrfs = Btrfs::new(test_fs);
         let source = btrfs.mount.path("source");
         let mut contents = text(9 << 20);
         contents[1 << 20..2 << 20].copy_from_slice(&pages(1 << 20));
@@ -41,17 +41,17 @@ pub fn rows(rows: &mut Rows) {
         file.write_all_at(&contents[..6 << 20], 0).unwrap();
         file.write_all_at(&contents[7 << 20..], 7 << 20).unwrap();
         btrfs.used();
-        // (Of compressed data btrfs counts the blocks that it would have.)
+        // For compressed data, btrfs reports the number of blocks before compression.
         let found = file.metadata().unwrap();
         assert!(found.blocks() * 512 < found.len(), "it has no hole");
-        copies(place, &source, &contents);
+        copies(test_fs, &source, &contents);
     });
-    rows.add("destination on a btrfs that compresses", |place| {
-        if !place.is_here() {
+    rows.add("destination on a btrfs that compresses", |test_fs| {
+        if !test_fs.is_here() {
             not_here("once is enough: it is the same in all columns");
         }
-        let t = Trial::new(place);
-        let btrfs = Btrfs::new(place);
+        let t = Trial::new(test_fs);
+        let btrfs = Btrfs::new(test_fs);
         let contents = text(24 << 20);
         fs::write(t.path("source"), &contents).unwrap();
         let space = |name: &str, copy: &dyn Fn(&Path)| {
@@ -69,7 +69,7 @@ pub fn rows(rows: &mut Rows) {
                 .unwrap();
         });
         assert!(by_cp < 4 << 20, "cp takes {by_cp} bytes");
-        // What is mapped to be written to is reserved first, which is what was asked for.
+        // A destination that is mapped is preallocated first, as requested by `--method=map`.
         for way in WAYS.iter().filter(|way| !way.contains(&"--method=map")) {
             let by_us = space("mapcp", &|dest| {
                 let ran = t.run(way.iter().map(Path::new).chain([Path::new("source"), dest]));
@@ -85,7 +85,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// Lines that compress well, and no page of zeros.
+/// Returns lines that compress well, without a page of zeros.
 fn text(len: usize) -> Vec<u8> {
     b"a line of text that compresses well\n".iter().copied().cycle().take(len).collect()
 }
@@ -96,20 +96,20 @@ struct Btrfs {
 }
 
 impl Btrfs {
-    fn new(place: &Place) -> Btrfs {
-        let image = place.beside("compressing.image");
+    fn new(test_fs: &TestFs) -> Btrfs {
+        let image = test_fs.beside("compressing.image");
         File::create(&image).unwrap().set_len(512 << 20).unwrap();
         let made = done(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&image));
         made.unwrap_or_else(|reason| not_here(reason));
         let options = ["-o", "loop,compress=zstd", image.to_str().unwrap()];
-        let mount = Mount::new(place, "compressing", &options);
-        // (The loop device has it open.)
+        let mount = Mount::new(test_fs, "compressing", &options);
+        // The loop device keeps the image open.
         fs::remove_file(&image).unwrap();
         let dir = File::open(&mount.dir).unwrap();
         Btrfs { mount, dir }
     }
 
-    /// How many bytes are used when all is on the disk.
+    /// Returns the number of used bytes after everything has been written back.
     fn used(&self) -> u64 {
         syncfs(fd(&self.dir)).unwrap();
         let found = fstatvfs(fd(&self.dir)).unwrap();
@@ -117,10 +117,9 @@ impl Btrfs {
     }
 }
 
-/// Copies from a compressed image files with holes of which lseek(2) knows nothing, and one
-/// without.
-fn image(place: &Place, kind: &str, make: impl Fn(&Path, &Path) -> Result<String, String>) {
-    let dir = place.beside("contents");
+/// Copies files from a compressed image: with holes that lseek(2) does not report, and one without.
+fn image(test_fs: &TestFs, kind: &str, make: impl Fn(&Path, &Path) -> Result<String, String>) {
+    let dir = test_fs.beside("contents");
     fs::create_dir_all(&dir).unwrap();
     let sparse = File::create(dir.join("sparse")).unwrap();
     sparse.set_len((20 << 20) + 77).unwrap();
@@ -130,22 +129,23 @@ fn image(place: &Place, kind: &str, make: impl Fn(&Path, &Path) -> Result<String
     let zeros = File::create(dir.join("zeros")).unwrap();
     zeros.set_len(300_000).unwrap();
     fs::write(dir.join("dense"), text(5 << 20)).unwrap();
-    let image = place.beside(&format!("{kind}.image"));
+    let image = test_fs.beside(&format!("{kind}.image"));
     make(&dir, &image).unwrap_or_else(|reason| not_here(reason));
-    let mount = Mount::new(place, "image", &["-t", kind, "-o", "loop,ro", image.to_str().unwrap()]);
+    let mount =
+        Mount::new(test_fs, "image", &["-t", kind, "-o", "loop,ro", image.to_str().unwrap()]);
     for name in ["sparse", "zeros", "dense"] {
         let contents = fs::read(dir.join(name)).unwrap();
-        copies(place, &mount.path(name), &contents);
+        copies(test_fs, &mount.path(name), &contents);
     }
     drop(mount);
     fs::remove_file(image).unwrap();
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// Copies a compressed source in each way that leaves zeros out: the copy takes no more space
+/// Copies a compressed source with each method that leaves zeros out. The copy takes no more space
 /// than that of GNU cp.
-fn copies(place: &Place, source: &Path, contents: &[u8]) {
-    let mut t = Trial::new(place);
+fn copies(test_fs: &TestFs, source: &Path, contents: &[u8]) {
+    let mut t = Trial::new(test_fs);
     let cp = t.path("cp");
     done(Command::new("cp").arg("--reflink=never").arg(source).arg(&cp)).unwrap();
     let blocks = |path: &Path| {

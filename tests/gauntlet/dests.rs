@@ -1,4 +1,4 @@
-//! What a destination can be.
+//! Kinds of destinations.
 
 use std::{
     fs::{self, File},
@@ -21,14 +21,14 @@ use crate::{
     Rows,
     common::noise,
     not_here,
-    place::{Bind, Mirror, Place, done},
+    test_fs::{Bind, Mirror, TestFs, done},
     trial::{End, Trial, as_another_user, run},
 };
 
-/// The attribute that is a file's access list. Source: acl(5).
+/// The extended attribute that holds a file's access list. Source: acl(5).
 const ACCESS: &str = "system.posix_acl_access";
 
-/// What keeps another way of copying to the same file from being one.
+/// The message for a destination that is the source.
 const SAME: &str = "it is the same file as the source";
 
 pub fn rows(rows: &mut Rows) {
@@ -52,8 +52,8 @@ pub fn rows(rows: &mut Rows) {
     for (how, names) in same {
         for option in [None, Some("--in-place")] {
             let with = option.map_or(String::new(), |option| format!(", {option}"));
-            rows.add(format!("same file, {how}{with}"), move |place| {
-                let mut t = Trial::new(place);
+            rows.add(format!("same file, {how}{with}"), move |test_fs| {
+                let mut t = Trial::new(test_fs);
                 t.file("file", noise(100_000));
                 for name in names(&mut t) {
                     let ran = t.run(option.into_iter().chain(["file", &name]));
@@ -65,8 +65,8 @@ pub fn rows(rows: &mut Rows) {
             });
         }
     }
-    rows.add("same file, by bind mount", |place| {
-        let mut t = Trial::new(place);
+    rows.add("same file, by bind mount", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.file("dir/file", noise(100_000));
         t.directory("bind");
@@ -79,8 +79,8 @@ pub fn rows(rows: &mut Rows) {
         t.gone("bind");
         t.check();
     });
-    rows.add("destination a read-only file", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a read-only file", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("dest", "old");
         fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o444)).unwrap();
@@ -90,11 +90,11 @@ pub fn rows(rows: &mut Rows) {
         run(&mut copy).fails("cannot replace 'dest': Permission denied (EACCES)");
         t.check();
     });
-    rows.add("destination a read-only file, as root", |place| {
-        if !crate::place::is_root() {
+    rows.add("destination a read-only file, as root", |test_fs| {
+        if !crate::test_fs::is_root() {
             not_here("needs root");
         }
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("dest", "old");
         fs::set_permissions(t.path("dest"), fs::Permissions::from_mode(0o444)).unwrap();
@@ -103,8 +103,8 @@ pub fn rows(rows: &mut Rows) {
         t.check();
         assert_eq!(t.path("dest").metadata().unwrap().mode() & 0o777, 0o444);
     });
-    rows.add("destination on a read-only file system", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination on a read-only file system", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.directory("dir");
         t.file("dir/dest", "old");
@@ -127,11 +127,11 @@ pub fn rows(rows: &mut Rows) {
         t.gone("bind");
         t.check();
     });
-    rows.add("destination's file system mounted read-only", |place| {
-        let volume = place.volume(64 << 20);
+    rows.add("destination's file system mounted read-only", |test_fs| {
+        let volume = test_fs.volume(64 << 20);
         let dir = volume.dir.join("row");
         fs::create_dir(&dir).unwrap();
-        let mut t = Trial::in_dir(place, dir);
+        let mut t = Trial::in_dir(test_fs, dir);
         t.file("source", "contents");
         t.file("dest", "old");
         volume.read_only();
@@ -140,16 +140,16 @@ pub fn rows(rows: &mut Rows) {
         t.run(["source", "new"]).fails(&format!("cannot create a file beside 'new': {cause}"));
         t.check();
     });
-    rows.add("destination's parent missing", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination's parent missing", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.run(["source", "no/dest"])
             .fails("cannot copy to 'no/dest': No such file or directory (ENOENT)");
         t.run(["source", ""]).fails("cannot copy to '': No such file or directory (ENOENT)");
         t.check();
     });
-    rows.add("destination below what is no directory", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination below what is no directory", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("file", "old");
         for dest in ["file/x", "file/"] {
@@ -158,8 +158,8 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("destination a dangling symbolic link", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a dangling symbolic link", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.symlink("nowhere", "link");
         t.symlink("link", "chain");
@@ -169,8 +169,8 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("destination a symbolic link to a file elsewhere", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a symbolic link to a file elsewhere", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.directory("dir");
         t.directory("dir/below");
@@ -181,8 +181,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dir/file", "contents");
         t.check();
     });
-    rows.add("destination a loop of symbolic links", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a loop of symbolic links", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.symlink("two", "one");
         t.symlink("one", "two");
@@ -190,8 +190,8 @@ pub fn rows(rows: &mut Rows) {
             .fails("cannot copy to 'one': Too many symbolic links encountered (ELOOP)");
         t.check();
     });
-    rows.add("destination /dev/null", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination /dev/null", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(1 << 20));
         t.symlink("/dev/null", "link");
         for dest in ["/dev/null", "link"] {
@@ -201,15 +201,15 @@ pub fn rows(rows: &mut Rows) {
         let null = fs::metadata("/dev/null").unwrap();
         assert_eq!((null.mode() & 0o170000, null.rdev()), (0o020000, 0x103));
     });
-    rows.add("destination /dev/full", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination /dev/full", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.run(["source", "/dev/full"])
             .fails("cannot write to '/dev/full': No space left on device (ENOSPC)");
         t.check();
     });
-    rows.add("destination a FIFO", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a FIFO", |test_fs| {
+        let mut t = Trial::new(test_fs);
         let contents = noise(300_000);
         t.file("source", contents.clone());
         t.fifo("fifo");
@@ -221,8 +221,8 @@ pub fn rows(rows: &mut Rows) {
         });
         t.check();
     });
-    rows.add("destination a FIFO whose reader goes away", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a FIFO whose reader goes away", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(300_000));
         t.fifo("fifo");
         let fifo = t.path("fifo");
@@ -235,16 +235,16 @@ pub fn rows(rows: &mut Rows) {
         });
         t.check();
     });
-    rows.add("destination a socket", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a socket", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.socket("socket");
         t.run(["source", "socket"])
             .fails("cannot open 'socket': No such device or address (ENXIO)");
         t.check();
     });
-    rows.add("destination a directory", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a directory", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.directory("dir");
         t.symlink("dir", "link");
@@ -255,16 +255,16 @@ pub fn rows(rows: &mut Rows) {
             t.remove("dir/source");
         }
     });
-    rows.add("destination a directory with a directory of that name", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a directory with a directory of that name", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.directory("dir");
         t.directory("dir/source");
         t.run(["source", "dir"]).fails("cannot copy to 'dir/source': Is a directory (EISDIR)");
         t.check();
     });
-    rows.add("destination's directory not writable", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination's directory not writable", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.directory("dir");
         t.file("dir/dest", "old");
@@ -272,12 +272,18 @@ pub fn rows(rows: &mut Rows) {
         let mut copy = t.mapcp(["source", "dir/dest"]);
         as_another_user(&t, &mut copy);
         let cause = "Permission denied (EACCES)";
-        run(&mut copy).fails(&format!("cannot create a file beside 'dir/dest': {cause}"));
+        run(&mut copy).copied(8);
+        t.becomes("dir/dest", "contents");
+        let mut copy = t.mapcp(["--atomic", "source", "dir/dest"]);
+        as_another_user(&t, &mut copy);
+        run(&mut copy).fails(&format!(
+            "cannot create a file beside 'dir/dest': {cause}; --in-place writes into it"
+        ));
         let mut copy = t.mapcp(["source", "dir/new"]);
         as_another_user(&t, &mut copy);
         run(&mut copy).fails(&format!("cannot create a file beside 'dir/new': {cause}"));
         t.check();
-        // What needs no new file can be.
+        // Without permission to create a file, an existing file can be overwritten in place.
         let mut copy = t.mapcp(["--in-place", "source", "dir/dest"]);
         as_another_user(&t, &mut copy);
         run(&mut copy).copied(8);
@@ -285,8 +291,8 @@ pub fn rows(rows: &mut Rows) {
         t.check();
     });
     for (letter, what) in [('i', "immutable"), ('a', "append-only")] {
-        rows.add(format!("destination {what}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("destination {what}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", "contents");
             t.file("dest", "old");
             let dest = t.path("dest");
@@ -308,8 +314,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         });
     }
-    rows.add("destination a program that is running", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination a program that is running", |test_fs| {
+        let mut t = Trial::new(test_fs);
         let sleep = fs::read("/bin/sleep").unwrap();
         t.file("source", "contents");
         t.file("dest", sleep.clone());
@@ -326,23 +332,23 @@ pub fn rows(rows: &mut Rows) {
         t.becomes("dest", "contents");
         t.check();
     });
-    rows.add("source on another mount", |place| other_mount(place, &place.elsewhere()));
-    rows.add("source on FUSE", |place| {
-        let behind = place.dir();
+    rows.add("source on another mount", |test_fs| other_mount(test_fs, &test_fs.elsewhere()));
+    rows.add("source on FUSE", |test_fs| {
+        let behind = test_fs.dir();
         let at = behind.with_extension("mirror");
         let mirror = Mirror::new(&behind, &at);
         let dir = behind.with_extension("beside");
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).unwrap();
-        let t = Trial::in_dir(place, dir);
+        let t = Trial::in_dir(test_fs, dir);
         from(t, &at);
         drop(mirror);
     });
-    rows.add("destination keeps its mode and owner", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination keeps its mode and owner", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         t.file("dest", "old");
-        if !crate::place::is_root()
+        if !crate::test_fs::is_root()
             || std::os::unix::fs::chown(t.path("dest"), Some(1), Some(2)).is_err()
         {
             not_here("a file cannot have another owner");
@@ -354,12 +360,12 @@ pub fn rows(rows: &mut Rows) {
         let found = t.path("dest").metadata().unwrap();
         assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o604, 1, 2));
     });
-    rows.add("destination keeps its access list", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination keeps its access list", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let list = |named: u8| -> Vec<u8> {
-            // Tags and permissions: the owner, a user, the group, what both may have at most, and
-            // others. Source: `linux/posix_acl_xattr.h`.
+            // Tags and permissions: the owner, a user, the group, the mask, and others. Source:
+            // `linux/posix_acl_xattr.h`.
             let entries = [(1, 6, !0), (2, named, 1234), (4, 0, !0), (16, 6, !0), (32, 0, !0u32)];
             let entry = |(tag, may, who): (u8, u8, u32)| {
                 [&[tag, 0, may, 0][..], &who.to_le_bytes()].concat()
@@ -381,7 +387,8 @@ pub fn rows(rows: &mut Rows) {
         if let Err(errno) = give(&t.path("with"), ACCESS, &list(6)) {
             not_here(format!("no access lists: {errno}"));
         }
-        // What a new file gets by itself is not what the old one had.
+        // The access list that a new file inherits from the directory differs from that of the old
+        // file.
         give(&t.dir, "system.posix_acl_default", &list(7)).unwrap();
         for (dest, wanted) in [("with", Ok(list(6))), ("without", Err(Errno::NODATA))] {
             let mode = t.path(dest).metadata().unwrap().mode();
@@ -390,7 +397,8 @@ pub fn rows(rows: &mut Rows) {
             assert_eq!(t.path(dest).metadata().unwrap().mode(), mode, "{dest}");
             t.becomes_as(dest, "source");
         }
-        // With -p it has what the source has: no list, neither the old one nor the directory's.
+        // With -p, the copy has the access list of the source, which is none: neither that of the
+        // old file nor the directory's.
         fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o660)).unwrap();
         for dest in ["with", "new"] {
             t.run(["-p", "source", dest]).copied(100_000);
@@ -400,8 +408,8 @@ pub fn rows(rows: &mut Rows) {
         }
         t.check();
     });
-    rows.add("destination that its owner cannot read keeps its mode", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination that its owner cannot read keeps its mode", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         t.file("dest", "old");
         fs::set_permissions(&t.dir, fs::Permissions::from_mode(0o777)).unwrap();
@@ -417,8 +425,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("destination is what standard output leads to", |place| {
-        let mut t = Trial::new(place);
+    rows.add("destination is what standard output leads to", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents\n");
         let mut copy = t.mapcp(["source", "/dev/stdout"]);
         let (mut reader, writer) = std::io::pipe().unwrap();
@@ -430,15 +438,15 @@ pub fn rows(rows: &mut Rows) {
         };
         let mut out = String::new();
         reader.read_to_string(&mut out).unwrap();
-        assert_eq!(out, "contents\nCopied 9 bytes\n");
+        assert_eq!(out, "contents\n");
         ran.is(End::Exit(0), "", "");
         t.check();
     });
 }
 
 /// Copies from a directory on another file system than the row's.
-fn other_mount(place: &Place, dir: &std::path::Path) {
-    from(Trial::new(place), dir);
+fn other_mount(test_fs: &TestFs, dir: &std::path::Path) {
+    from(Trial::new(test_fs), dir);
     fs::remove_dir_all(dir).unwrap();
 }
 
@@ -454,7 +462,7 @@ fn from(mut t: Trial, dir: &std::path::Path) {
             let mut copy = t.mapcp(way);
             let ran = run(copy.arg(&source).arg("dest"));
             if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
-                // Between most file systems it does not, and that was asked for.
+                // Between most file systems, a requested clone is not possible.
                 let cause = "Cross-device link (EXDEV)";
                 let path = source.display();
                 ran.fails(&format!("cannot copy within the kernel '{path}': {cause}"));

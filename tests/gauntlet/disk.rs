@@ -1,4 +1,4 @@
-//! Disks that are full, and that lose power.
+//! Disks that are full, and disks that lose power.
 
 use std::{
     fs::{self, File},
@@ -16,8 +16,8 @@ use crate::{
     Rows,
     common::{self, noise},
     not_here,
-    place::{Place, Volume},
     sizes::WAYS,
+    test_fs::{TestFs, Volume},
     trial::{End, Ran, Trial, fd, pages, run, start},
     watch::{Calls, refuse, watch},
 };
@@ -29,34 +29,34 @@ pub fn rows(rows: &mut Rows) {
     for (when, space) in
         [("at the start", 0), ("in the middle", SIZE / 2), ("at the last block", SIZE - PAGE)]
     {
-        rows.add(format!("disk full {when}"), move |place| {
-            full(place, SIZE, space, &WAYS[..1], false);
+        rows.add(format!("disk full {when}"), move |test_fs| {
+            full(test_fs, SIZE, space, &WAYS[..1], false);
         });
-        rows.add(format!("disk full {when}, every method and -j"), move |place| {
-            full(place, SIZE, space, &WAYS[1..], false);
+        rows.add(format!("disk full {when}, every method and -j"), move |test_fs| {
+            full(test_fs, SIZE, space, &WAYS[1..], false);
         });
-        rows.add(format!("disk full {when}, without fallocate"), move |place| {
-            full(place, SIZE, space, &WAYS, true);
+        rows.add(format!("disk full {when}, without fallocate"), move |test_fs| {
+            full(test_fs, SIZE, space, &WAYS, true);
         });
     }
     rows.add("power cut at each step of --sync", power_cut_at_each_call);
     rows.add("power cut at random moments of --sync", power_cut_at_random);
 }
 
-fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate: bool) {
-    let volume = place.volume(64 << 20);
+fn full(test_fs: &TestFs, size: usize, space: usize, ways: &[&[&str]], no_fallocate: bool) {
+    let volume = test_fs.volume(64 << 20);
     let dir = volume.dir.join("row");
     fs::create_dir(&dir).unwrap();
-    let mut t = Trial::in_dir(place, dir);
+    let mut t = Trial::in_dir(test_fs, dir);
     let contents = noise(size);
-    // The kernel copies within one file system; but a clone needs no space.
-    let from = if place.has_clones() { place.elsewhere() } else { volume.dir.clone() };
+    // The kernel copies within one file system. A clone would need no space.
+    let from = if test_fs.has_clones() { test_fs.elsewhere() } else { volume.dir.clone() };
     let source = from.join("source");
     fs::write(&source, &contents).unwrap();
     t.file("dest", "old");
-    // What xfs keeps back differs by the way it is asked.
-    fill(&volume, if place.kind == "xfs" { space.saturating_sub(16 * PAGE) } else { space });
-    // The row is what it says only if others find it so.
+    // xfs reserves an amount of space that depends on the call.
+    fill(&volume, if test_fs.kind == "xfs" { space.saturating_sub(16 * PAGE) } else { space });
+    // The row applies only if another file finds as little space.
     let probe = t.path("probe");
     match fs::write(&probe, &contents) {
         Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => {}
@@ -65,7 +65,7 @@ fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate
     let _ = fs::remove_file(&probe);
     sync(&volume);
     for way in ways {
-        if place.has_clones() && way.contains(&"--method=kernel") {
+        if test_fs.has_clones() && way.contains(&"--method=kernel") {
             continue;
         }
         for dest in ["dest", "new"] {
@@ -73,7 +73,8 @@ fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate
             if no_fallocate {
                 refuse(&mut copy, &[Calls::all(sc::nr::FALLOCATE)], Errno::OPNOTSUPP);
             }
-            let cause = "No space left on device (ENOSPC)";
+            let hint = if dest == "new" { "" } else { "; --in-place needs no room for both files" };
+            let cause = format!("No space left on device (ENOSPC){hint}");
             run(copy.arg(&source).arg(dest)).fails_by_one_of(
                 &["reserve space for", "write to", "set the length of", "create a file beside"]
                     .map(|action| format!("cannot {action} '{dest}': {cause}"))
@@ -83,12 +84,12 @@ fn full(place: &Place, size: usize, space: usize, ways: &[&[&str]], no_fallocate
             t.check();
         }
     }
-    if place.has_clones() {
+    if test_fs.has_clones() {
         fs::remove_dir_all(&from).unwrap();
     }
 }
 
-/// Fills a file system but for some bytes.
+/// Fills a file system except for some bytes.
 pub fn fill(volume: &Volume, space: usize) {
     let mut filler = File::create(volume.dir.join("filler")).unwrap();
     let part = noise(1 << 20);
@@ -110,7 +111,7 @@ pub fn sync(volume: &Volume) {
     let _ = rustix::fs::syncfs(fd(&File::open(&volume.dir).unwrap()));
 }
 
-/// What a file system does when its disk is gone: nothing more is written, not even its
+/// Shuts a file system down, as if its disk were gone: nothing more is written, not even the
 /// journal.
 fn cut(volume: &Volume) -> Result<(), Errno> {
     const SHUTDOWN: ioctl::Opcode = opcode::read::<u32>(b'X', 125);
@@ -127,11 +128,11 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(place: &Place) -> Cut {
-        if !["ext4", "xfs", "btrfs"].contains(&&*place.kind) {
+    fn new(test_fs: &TestFs) -> Cut {
+        if !["ext4", "xfs", "btrfs"].contains(&&*test_fs.kind) {
             not_here("what is not on a disk has nothing after a power cut");
         }
-        let volume = place.volume(128 << 20);
+        let volume = test_fs.volume(128 << 20);
         let cut = Cut { volume, old: pages(1 << 20), new: pages((9 << 20) + 77) };
         if let Err(errno) = self::cut(&cut.volume) {
             not_here(format!("the file system has no shutdown: {errno}"));
@@ -141,13 +142,13 @@ impl Cut {
         cut
     }
 
-    /// One copy, which tells whether it was over before the cut, and what the disk has
-    /// afterwards; tells whether it was the new contents.
-    fn round(&self, place: &Place, copy: impl FnOnce(&Trial) -> (Ran, bool)) -> bool {
+    /// Makes a copy, cuts the power, and checks the disk. `copy` returns whether it was over before
+    /// the cut. Returns whether the destination has the new contents.
+    fn round(&self, test_fs: &TestFs, copy: impl FnOnce(&Trial) -> (Ran, bool)) -> bool {
         let dir = self.volume.dir.join("row");
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).unwrap();
-        let mut t = Trial::in_dir(place, dir);
+        let mut t = Trial::in_dir(test_fs, dir);
         t.file("source", self.new.clone());
         t.file("dest", self.old.clone());
         sync(&self.volume);
@@ -159,7 +160,7 @@ impl Cut {
         }
         if ran.end == End::Exit(0) {
             ran.copied(self.new.len());
-            // (A program that goes on after a cut may be told that all is well.)
+            // A program that continues after the cut may be told that its calls succeeded.
             assert!(is_new || !over, "success was reported, and it is the old file");
         } else {
             assert!(
@@ -170,7 +171,7 @@ impl Cut {
                 "{ran:?}"
             );
         }
-        // A name of its own is removed by the next copy.
+        // The next copy removes a temporary file.
         let names = t.names();
         let left = names.iter().filter(|name| name.to_string_lossy().starts_with(".mapcp-"));
         if left.count() > 0 {
@@ -182,13 +183,13 @@ impl Cut {
     }
 }
 
-fn power_cut_at_each_call(place: &Place) {
+fn power_cut_at_each_call(test_fs: &TestFs) {
     native_only();
-    let cut = Cut::new(place);
+    let cut = Cut::new(test_fs);
     let (mut old, mut new) = (0, 0);
     for at in 0.. {
         let mut number = 0;
-        let is_new = cut.round(place, |t| {
+        let is_new = cut.round(test_fs, |t| {
             let mut copy = t.mapcp(["--sync", "source", "dest"]);
             let mut over = true;
             let ran = watch(&mut copy, |call, _| {
@@ -201,7 +202,7 @@ fn power_cut_at_each_call(place: &Place) {
             (ran, over)
         });
         if number <= at {
-            // The copy was over; and then comes the cut.
+            // The power is cut after the end of the copy.
             assert!(is_new);
             break;
         }
@@ -211,7 +212,7 @@ fn power_cut_at_each_call(place: &Place) {
     assert!(old > 3 && new > 0, "{old} times the old file, {new} times the new one");
     // After success.
     for _ in 0..3 {
-        assert!(cut.round(place, |t| {
+        assert!(cut.round(test_fs, |t| {
             let ran = t.run(["--sync", "source", "dest"]);
             self::cut(&cut.volume).unwrap();
             (ran, true)
@@ -219,13 +220,13 @@ fn power_cut_at_each_call(place: &Place) {
     }
 }
 
-fn power_cut_at_random(place: &Place) {
-    let cut = Cut::new(place);
+fn power_cut_at_random(test_fs: &TestFs) {
+    let cut = Cut::new(test_fs);
     let start_ = Instant::now();
-    cut.round(place, |t| (t.run(["--sync", "source", "dest"]), true));
+    cut.round(test_fs, |t| (t.run(["--sync", "source", "dest"]), true));
     let time = start_.elapsed();
     for round in 0..12 {
-        cut.round(place, |t| {
+        cut.round(test_fs, |t| {
             let mut running = start(&mut t.mapcp(["--sync", "source", "dest"]));
             thread::sleep(time * round / 12);
             let over = running.child.try_wait().unwrap().is_some();
@@ -235,7 +236,8 @@ fn power_cut_at_random(place: &Place) {
     }
 }
 
-/// A row that stops a program at each of its system calls: an emulator has its own.
+/// Skips the row under an emulator, which makes system calls of its own, for rows that stop a
+/// program at each call.
 pub fn native_only() {
     if common::runner().is_some() {
         not_here("the system calls would be the emulator's");

@@ -1,4 +1,5 @@
-//! When a copy may report success: what was closed, and what is on the disk by then.
+//! What must have happened before a copy reports success: files are closed without an error, and
+//! with `--sync` they are on the disk.
 
 use std::{
     fs::{self, File},
@@ -13,7 +14,7 @@ use crate::{
     disk::native_only,
     fuse::{Fault, Odd, has_unnamed_files},
     not_here,
-    place::{Place, done, is_root},
+    test_fs::{TestFs, done, is_root},
     trial::{End, Trial, pages, run},
     watch::{refuse, watch},
 };
@@ -28,8 +29,8 @@ pub fn rows(rows: &mut Rows) {
         ("xfs", &["mkfs.xfs", "-q", "-f"]),
         ("btrfs", &["mkfs.btrfs", "-q", "-f"]),
     ] {
-        rows.add(format!("--sync: the disk at the moment of success, {kind}"), move |place| {
-            at_success(place, kind, make);
+        rows.add(format!("--sync: the disk at the moment of success, {kind}"), move |test_fs| {
+            at_success(test_fs, kind, make);
         });
     }
     for (what, existing, no_names) in [
@@ -38,8 +39,8 @@ pub fn rows(rows: &mut Rows) {
         ("a new destination, without O_TMPFILE", false, true),
         ("an existing destination, without O_TMPFILE", true, true),
     ] {
-        rows.add(format!("--sync: the data, each name, the directory; {what}"), move |place| {
-            order(place, existing, no_names);
+        rows.add(format!("--sync: the data, each name, the directory; {what}"), move |test_fs| {
+            order(test_fs, existing, no_names);
         });
     }
     for unnamed in [true, false] {
@@ -49,12 +50,12 @@ pub fn rows(rows: &mut Rows) {
                 if existing { "existing" } else { "new" },
                 if unnamed { "with" } else { "without" },
             );
-            rows.add(name, move |place| full_at_close(place, unnamed, existing));
+            rows.add(name, move |test_fs| full_at_close(test_fs, unnamed, existing));
         }
     }
-    rows.add("disk full at close, --in-place", |place| {
-        let odd = Odd::new(place, Fault { close: Some(Errno::NOSPC), ..Fault::NONE });
-        let mut t = Trial::new(place);
+    rows.add("disk full at close, --in-place", |test_fs| {
+        let odd = Odd::new(test_fs, Fault { close: Some(Errno::NOSPC), ..Fault::NONE });
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         fs::File::create(odd.dir.join("dest")).unwrap();
         let dest = odd.dir.join("dest");
@@ -63,10 +64,10 @@ pub fn rows(rows: &mut Rows) {
         ran.fails(&format!("cannot write to '{}': {cause}", dest.display()));
         t.check();
     });
-    rows.add("without --sync nothing waits for the disk", |place| {
+    rows.add("without --sync nothing waits for the disk", |test_fs| {
         native_only();
         for no_names in [false, true] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             t.file("source", pages(SIZE));
             t.file("dest", "old");
             let mut copy = t.mapcp(["source", "dest"]);
@@ -84,16 +85,16 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// What has reached the disk by the moment of success is the new file, whatever the file system
-/// still has in memory.
-fn at_success(place: &Place, kind: &str, make: &[&str]) {
-    if !place.is_here() {
+/// At the moment of success, the new file is on the disk, whatever the file system still has in
+/// memory.
+fn at_success(test_fs: &TestFs, kind: &str, make: &[&str]) {
+    if !test_fs.is_here() {
         not_here("it has a file system of its own, which one column shows");
     }
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let dir = place.dir();
+    let dir = test_fs.dir();
     let (image, disk) = (dir.join("image"), dir.join("disk"));
     let (small, large) = (pages(40_000), pages(4_000_000));
     fs::create_dir(&disk).unwrap();
@@ -105,11 +106,11 @@ fn at_success(place: &Place, kind: &str, make: &[&str]) {
     let unmount = || {
         done(Command::new("umount").arg(&disk)).unwrap();
         if kind == "btrfs" {
-            // Both images have one identity.
+            // Both images have the same identity.
             done(Command::new("btrfs").args(["device", "scan", "--forget"])).unwrap();
         }
     };
-    let t = Trial::in_dir(place, dir.clone());
+    let t = Trial::in_dir(test_fs, dir.clone());
     for (source, bytes) in [("small", &small), ("large", &large)] {
         for existing in [false, true] {
             let _ = fs::remove_file(&image);
@@ -128,7 +129,7 @@ fn at_success(place: &Place, kind: &str, make: &[&str]) {
             ran.copied(bytes.len());
             copied.unwrap();
             if kind.starts_with("ext") {
-                // It tells by its status that it has repaired something.
+                // The exit status of e2fsck reports repairs.
                 let _ = Command::new("e2fsck").arg("-fy").arg(&snapshot).output().unwrap();
             }
             mount(&snapshot).unwrap();
@@ -143,10 +144,10 @@ fn at_success(place: &Place, kind: &str, make: &[&str]) {
     }
 }
 
-/// A file is synced when all its data is written, and again whenever its name has changed.
-fn order(place: &Place, existing: bool, no_names: bool) {
+/// A file is synced after all its data was written, and again after its name has changed.
+fn order(test_fs: &TestFs, existing: bool, no_names: bool) {
     native_only();
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(SIZE));
     if existing {
         t.file("dest", "old");
@@ -159,13 +160,16 @@ fn order(place: &Place, existing: bool, no_names: bool) {
     watch(&mut copy, |call, _| {
         let first = call.arguments[0];
         if call.is(sc::nr::FSYNC) {
-            // The first one is of the file; the directory's descriptor is another.
+            // The first descriptor is that of the file, another is that of the directory.
             let is_file = *file.get_or_insert(first) == first;
             steps.push(if is_file { "fsync file" } else { "fsync directory" });
         } else if call.is(sc::nr::LINKAT) {
             steps.push("link");
         } else if call.is(sc::nr::RENAMEAT2) || call.is(sc::nr::RENAMEAT) {
-            steps.push("rename");
+            // Renaming a file to its own name only asks whether this is permitted.
+            if call.string(1) != call.string(3) {
+                steps.push("rename");
+            }
         } else if [sc::nr::WRITE, sc::nr::PWRITE64, sc::nr::COPY_FILE_RANGE].contains(&call.number)
             && first > 2
         {
@@ -177,32 +181,33 @@ fn order(place: &Place, existing: bool, no_names: bool) {
     .copied(SIZE);
     t.becomes_as("dest", "source");
     t.check();
-    // What each kernel and file system needs of this order is in docs/power-cut.md. A file whose
-    // name was another's is synced after the directory only.
+    // docs/power-cut.md explains which kernels and file systems need this order. A file that
+    // replaces another is synced only after the directory.
     let mut wanted = match (named, existing) {
         (true, _) => vec!["fsync file", "rename", "fsync file"],
         (false, false) => vec!["fsync file", "link", "fsync file"],
         (false, true) => vec!["fsync file", "link", "fsync file", "rename"],
     };
     wanted.extend(["fsync directory", "fsync file"]);
-    // (A clone is no data.)
+    // A clone writes no data.
     let start = steps.iter().position(|&step| step != "data").unwrap_or_default();
     assert_eq!(steps[start..], wanted);
 }
 
-/// What is written fits into a cache, and the error comes at close.
-fn full_at_close(place: &Place, unnamed: bool, existing: bool) {
-    let odd = Odd::new(place, Fault { unnamed, close: Some(Errno::NOSPC), ..Fault::NONE });
+/// The data fits into a cache, and the error is reported at close.
+fn full_at_close(test_fs: &TestFs, unnamed: bool, existing: bool) {
+    let odd = Odd::new(test_fs, Fault { unnamed, close: Some(Errno::NOSPC), ..Fault::NONE });
     if unnamed && !has_unnamed_files(&odd.dir) {
         not_here("before Linux 6.2 FUSE has no O_TMPFILE");
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(SIZE));
     t.file("empty", "");
     let dest = odd.dir.join("dest");
     if existing {
         fs::write(&dest, "").unwrap();
-        // To write and close it would fail here, too; its mode shows that it is the old one.
+        // Opening the old file for writing would fail at close, too. The mode identifies the old
+        // file.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o741);
         fs::set_permissions(&dest, mode).unwrap();
     }
@@ -212,7 +217,8 @@ fn full_at_close(place: &Place, unnamed: bool, existing: bool) {
             continue; // not to another file system
         }
         let cause = "No space left on device (ENOSPC)";
-        ran.fails(&format!("cannot write to '{}': {cause}", dest.display()));
+        let hint = if existing { "; --in-place needs no room for both files" } else { "" };
+        ran.fails(&format!("cannot write to '{}': {cause}{hint}", dest.display()));
         let names: Vec<_> = fs::read_dir(&odd.dir).unwrap().map(|e| e.unwrap()).collect();
         assert_eq!(names.len(), usize::from(existing), "{names:?}");
         if existing {
@@ -221,6 +227,6 @@ fn full_at_close(place: &Place, unnamed: bool, existing: bool) {
         }
         t.check();
     }
-    // Nothing was written, so that nothing is lost.
+    // Nothing was written, so nothing is lost.
     run(t.mapcp(["empty"]).arg(&dest)).copied(0);
 }

@@ -1,4 +1,4 @@
-//! A destination on hugetlbfs, whose files cannot be written to but by a mapping.
+//! A destination on hugetlbfs, whose files can be written to only by a mapping.
 
 use std::{ffi::CString, fs, os::unix::ffi::OsStrExt};
 
@@ -12,31 +12,33 @@ use crate::{
     Rows, common,
     mounts::Mount,
     not_here,
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{Trial, pages},
 };
+
+const WHOLE: &str = "hugetlbfs takes only mapped copies of whole huge pages";
 
 const PAGES: &str = "/proc/sys/vm/nr_hugepages";
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("destination on hugetlbfs", |place| {
-        if !place.is_here() {
+    rows.add("destination on hugetlbfs", |test_fs| {
+        if !test_fs.is_here() {
             not_here("once is enough: it is the same in all columns");
         }
         if common::runner().is_some() {
             not_here("an emulator maps no huge pages");
         }
         let huge_pages = HugePages::new(16);
-        let mount = Mount::new(place, "huge", &["-t", "hugetlbfs", "none"]);
-        each_way(place, &mount);
+        let mount = Mount::new(test_fs, "huge", &["-t", "hugetlbfs", "none"]);
+        each_way(test_fs, &mount);
         mapped(&mount);
         drop(mount);
         drop(huge_pages);
     });
 }
 
-/// The huge pages of the system, which are as many as before when this is dropped.
+/// The system's pool of huge pages, whose size is restored when the value is dropped.
 struct HugePages(String);
 
 impl HugePages {
@@ -62,11 +64,11 @@ impl Drop for HugePages {
     }
 }
 
-fn each_way(place: &Place, mount: &Mount) {
-    let source = Trial::new(place);
+fn each_way(test_fs: &TestFs, mount: &Mount) {
+    let source = Trial::new(test_fs);
     let dir = mount.path("row");
     fs::create_dir(&dir).unwrap();
-    let t = Trial::in_dir(place, dir);
+    let t = Trial::in_dir(test_fs, dir);
     let from = source.path("source");
     let name = from.to_str().unwrap();
     let free = || {
@@ -75,15 +77,14 @@ fn each_way(place: &Place, mount: &Mount) {
         line.to_owned()
     };
     let before = free();
-    // None of them is a whole number of huge pages of 2 MiB.
+    // None of these sizes is a multiple of 2 MiB.
     for size in [1, 4096, 300_000, 3_000_000, 5_000_000] {
         fs::write(&from, pages(size)).unwrap();
         for way in WAYS {
             let ran = t.run(way.iter().chain(&[name, "dest"]));
             let invalid = "Invalid argument (EINVAL)";
             ran.fails_by_one_of(&[
-                &format!("cannot write to 'dest': {invalid}"),
-                &format!("cannot set the length of 'dest': {invalid}"),
+                &format!("cannot copy to 'dest': {WHOLE}"),
                 "cannot set the length of 'dest': it is longer than what was copied",
                 &format!("cannot copy within the kernel '{name}': {invalid}"),
                 &format!("cannot copy within the kernel '{name}': Cross-device link (EXDEV)"),
@@ -92,21 +93,29 @@ fn each_way(place: &Place, mount: &Mount) {
             assert_eq!(free(), before, "{way:?}");
         }
     }
-    // Whole huge pages can be had: by mapping them alone.
-    fs::write(&from, pages(4 << 20)).unwrap();
-    t.run(["--method=map", name, "dest"]).copied(4 << 20);
-    assert_eq!(t.path("dest").metadata().unwrap().len(), 4 << 20);
-    assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
-    // What is there is not replaced by a failure.
+    // Whole huge pages can be copied, by mapping them alone.
+    for size in [2 << 20, 4 << 20, 6 << 20] {
+        fs::write(&from, pages(size)).unwrap();
+        for method in ["--method=auto", "--method=map"] {
+            t.run([method, name, "dest"]).copied(size);
+            assert_eq!(t.path("dest").metadata().unwrap().len(), size as u64);
+            assert!(fs::read(t.path("dest")).unwrap() == pages(size), "another file");
+        }
+    }
+    fs::write(&from, "").unwrap();
+    t.run([name, "empty"]).copied(0);
+    // A failure does not replace the existing file.
     fs::write(&from, pages(3_000_000)).unwrap();
     t.run(["--method=map", name, "dest"])
         .fails("cannot set the length of 'dest': it is longer than what was copied");
-    assert!(fs::read(t.path("dest")).unwrap() == pages(4 << 20), "another file");
+    t.run([name, "dest"]).fails(&format!("cannot copy to 'dest': {WHOLE}"));
+    t.run(["--in-place", name, "dest"]).fails(&format!("cannot copy to 'dest': {WHOLE}"));
+    assert!(fs::read(t.path("dest")).unwrap() == pages(6 << 20), "another file");
     drop(t);
     assert_eq!(free(), before);
 }
 
-/// What the library does with a file that ends within a huge page.
+/// Checks the library with a file that ends within a huge page.
 fn mapped(mount: &Mount) {
     let path = mount.path("mapped");
     let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Limits of a process, and what it is started with.
+//! Limits of a process, and its initial state.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Sets a limit in the process that is to be.
+/// Sets a limit in the process that the command starts.
 fn limit(command: &mut Command, resource: Resource, value: u64) {
     // SAFETY: one system call.
     unsafe {
@@ -33,7 +33,7 @@ fn limit(command: &mut Command, resource: Resource, value: u64) {
     }
 }
 
-/// An emulator needs files, memory and a stack of its own.
+/// Skips the row under an emulator, which needs files, memory and a stack of its own.
 fn native_only() {
     if common::runner().is_some() {
         not_here("the limit would be the emulator's");
@@ -43,8 +43,8 @@ fn native_only() {
 pub fn rows(rows: &mut Rows) {
     for way in WAYS {
         let name = way.join(" ");
-        rows.add(format!("RLIMIT_FSIZE smaller than the copy {name}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("RLIMIT_FSIZE smaller than the copy {name}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", pages((9 << 20) + 5));
             t.file("dest", "old");
             for dest in ["dest", "new"] {
@@ -67,12 +67,13 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         });
     }
-    rows.add("RLIMIT_AS smaller than the file", |place| {
+    rows.add("RLIMIT_AS smaller than the file", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((60 << 20) + 5));
         for way in WAYS {
-            // 32 MiB are what it says that it needs; with 1 MiB it has to do it some other way.
+            // 32 MiB are what the documentation promises. With 1 MiB the copy has to use another
+            // method.
             for bytes in [32 << 20, 1 << 20] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
                 limit(&mut copy, Resource::As, bytes);
@@ -90,9 +91,9 @@ pub fn rows(rows: &mut Rows) {
             }
         }
     });
-    rows.add("RLIMIT_NOFILE of 0 to 16", |place| {
+    rows.add("RLIMIT_NOFILE of 0 to 16", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         let mut copied = 0;
         for way in WAYS {
@@ -122,20 +123,20 @@ pub fn rows(rows: &mut Rows) {
         }
         assert!(copied >= 7 * WAYS.len(), "{copied} copied");
     });
-    rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |place| {
+    rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         for way in WAYS {
             for kib in [48, 64, 128, 1024] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
-                // An environment is on the stack, and a quarter of it is what it may be.
+                // The environment is on the stack, and may take a quarter of the limit.
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
                 run(&mut copy).copied((9 << 20) + 5);
                 t.becomes_as("dest", "source");
                 t.check();
-                // What is read has a buffer.
+                // Reading needs a buffer.
                 let mut copy = t.mapcp(way.iter().chain(&["/proc/version", "dest"]));
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
@@ -146,8 +147,8 @@ pub fn rows(rows: &mut Rows) {
             }
         }
     });
-    rows.add("RLIMIT_MEMLOCK of 0", |place| {
-        let mut t = Trial::new(place);
+    rows.add("RLIMIT_MEMLOCK of 0", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         for way in WAYS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
@@ -157,9 +158,9 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("RLIMIT_NPROC reached: no second worker", |place| {
+    rows.add("RLIMIT_NPROC reached: no second worker", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages((40 << 20) + 5));
         std::fs::set_permissions(&t.dir, std::os::unix::fs::PermissionsExt::from_mode(0o777))
             .unwrap();
@@ -176,8 +177,8 @@ pub fn rows(rows: &mut Rows) {
 
     let sets: [&'static [i32]; 7] = [&[0], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]];
     for closed in sets {
-        rows.add(format!("descriptors {closed:?} closed at start"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("descriptors {closed:?} closed at start"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.file("source", noise(100_000));
             t.file("dest", "old");
             let lost = "mapcp: cannot write to standard output: Bad file number (EBADF)\n";
@@ -190,15 +191,15 @@ pub fn rows(rows: &mut Rows) {
                 t.becomes_as("dest", "source");
                 t.check();
             }
-            // A message goes nowhere, and above all not into a file.
+            // The message must not be written into a file.
             let ran = with_closed(&mut t.mapcp(["none", "dest"]), closed);
             let message = "mapcp: cannot open 'none': No such file or directory (ENOENT)\n";
             ran.is(End::Exit(1), "", if err { message } else { "" });
             t.check();
         });
     }
-    rows.add("standard output full", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard output full", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut copy = t.mapcp(["source", "dest"]);
@@ -210,7 +211,7 @@ pub fn rows(rows: &mut Rows) {
         );
         t.becomes_as("dest", "source");
         t.check();
-        // What prints nothing loses nothing.
+        // A copy without output does not fail.
         let mut copy = t.mapcp(["-q", "source", "dest"]);
         copy.stdout(File::options().write(true).open("/dev/full").unwrap());
         start_with(&mut copy, false, true).end().is(End::Exit(0), "", "");
@@ -225,8 +226,8 @@ pub fn rows(rows: &mut Rows) {
             );
         }
     });
-    rows.add("standard output a pipe that nobody reads", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard output a pipe that nobody reads", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let mut copy = t.mapcp(["source", "dest"]);
         let (reader, writer) = io::pipe().unwrap();
@@ -240,8 +241,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("standard output open for reading only", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard output open for reading only", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let mut copy = t.mapcp(["source", "dest"]);
         copy.stdout(File::open("/dev/null").unwrap());
@@ -253,8 +254,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("standard error full, closed pipe: the status tells", |place| {
-        let mut t = Trial::new(place);
+    rows.add("standard error full, closed pipe: the status tells", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("dest", "old");
         let mut copy = t.mapcp(["none", "dest"]);
         copy.stderr(File::options().write(true).open("/dev/full").unwrap());
@@ -266,9 +267,9 @@ pub fn rows(rows: &mut Rows) {
         start_with(&mut copy, true, false).end().is(End::Exit(1), "", "");
         t.check();
     });
-    rows.add("argc 0", |place| {
+    rows.add("argc 0", |test_fs| {
         native_only();
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", "contents");
         let mut copy = t.mapcp([""; 0]);
         let path = std::ffi::CString::new(common::path("mapcp").to_str().unwrap()).unwrap();
@@ -285,8 +286,8 @@ pub fn rows(rows: &mut Rows) {
         assert_eq!((ran.end, &*ran.out), (End::Exit(2), ""));
         t.check();
     });
-    rows.add("an environment of 1 MiB", |place| {
-        let mut t = Trial::new(place);
+    rows.add("an environment of 1 MiB", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         for way in WAYS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
@@ -298,8 +299,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
         }
     });
-    rows.add("no environment", |place| {
-        let mut t = Trial::new(place);
+    rows.add("no environment", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let mut copy = t.mapcp(["source", "dest"]);
         if common::runner().is_none() {
@@ -309,8 +310,8 @@ pub fn rows(rows: &mut Rows) {
         t.becomes_as("dest", "source");
         t.check();
     });
-    rows.add("working directory removed", |place| {
-        let mut t = Trial::new(place);
+    rows.add("working directory removed", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.directory("dir");
         t.file("source", "contents");
         let mut shell = Command::new("sh");
@@ -329,7 +330,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// Runs a command without some of the three descriptors.
+/// Runs a command with some standard descriptors closed.
 fn with_closed(command: &mut Command, closed: &'static [i32]) -> Ran {
     // SAFETY: system calls alone; the descriptors are those that std put there.
     unsafe {

@@ -1,13 +1,13 @@
-//! The gauntlet: every row is a fault made real, on one file system, by one program.
+//! The gauntlet: every row stages a real fault, on one file system, for one program.
 //!
-//! `cargo xtask gauntlet` runs it on every file system that it can have here, and for other
-//! architectures, and puts the columns into one table. `cargo test --test gauntlet` is one
-//! column: that of the directory `target`.
+//! `cargo xtask gauntlet` runs it on every file system that can be made here, and for other
+//! architectures, and prints a table with one column for each. `cargo test --test gauntlet` runs
+//! one column: that of the file system of the directory `target`.
 //!
 //!     gauntlet [--list] [--fs KIND] [WORD...]
 //!
-//! Only rows whose names contain one of the words are run. A file system other than `here`
-//! is made, in a mount namespace of this process: nothing of it outlives the process.
+//! Only rows whose names contain one of the words are run. A file system other than `here` is
+//! mounted in a mount namespace of this process, which ends with the process.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,22 +16,36 @@ mod attributes;
 mod changes;
 mod clones;
 mod command_line;
+mod compare;
 mod compressed;
 mod dests;
 mod disk;
 mod durable;
+mod each_call;
+mod fallbacks;
 mod fuse;
 mod hugetlbfs;
+mod kernel_files;
+mod late;
 mod limits;
 mod mounts;
+mod notify;
 mod odd_sources;
 mod options;
-mod place;
+mod output;
+mod preserve;
 mod process;
 mod refused;
+mod several;
 mod signals;
 mod sizes;
 mod sources;
+mod stores;
+mod streams;
+mod temporaries;
+mod test_fs;
+mod tree_races;
+mod trees;
 mod trial;
 mod watch;
 
@@ -43,28 +57,28 @@ use std::{
     time::Instant,
 };
 
-use place::Place;
+use test_fs::TestFs;
 
-/// A fault, and what it does.
+/// A fault with its name.
 struct Row {
     name: String,
-    body: Box<dyn Fn(&Place)>,
+    body: Box<dyn Fn(&TestFs)>,
 }
 
 #[derive(Default)]
 pub struct Rows(Vec<Row>);
 
 impl Rows {
-    /// Adds a row. It fails by panicking.
-    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&Place) + 'static) {
+    /// Adds a row, which fails by panicking.
+    pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&TestFs) + 'static) {
         self.0.push(Row { name: name.into(), body: Box::new(body) });
     }
 }
 
-/// Why a row cannot be on this file system, or for this program.
+/// The reason why a row does not apply to this file system or program.
 struct NotHere(String);
 
-/// Ends a row that cannot be here.
+/// Ends a row that does not apply.
 pub fn not_here(reason: impl Into<String>) -> ! {
     panic::resume_unwind(Box::new(NotHere(reason.into())))
 }
@@ -86,8 +100,18 @@ fn rows() -> Vec<Row> {
     changes::rows(&mut rows);
     signals::rows(&mut rows);
     refused::rows(&mut rows);
+    fallbacks::rows(&mut rows);
+    each_call::rows(&mut rows);
+    streams::rows(&mut rows);
+    temporaries::rows(&mut rows);
+    late::rows(&mut rows);
+    stores::rows(&mut rows);
+    kernel_files::rows(&mut rows);
+    notify::rows(&mut rows);
     command_line::rows(&mut rows);
     options::rows(&mut rows);
+    trees::rows(&mut rows);
+    tree_races::rows(&mut rows);
     let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two rows have one name");
@@ -95,7 +119,7 @@ fn rows() -> Vec<Row> {
 }
 
 thread_local! {
-    /// Where the last panic was.
+    /// The location of the last panic.
     static WHERE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -109,7 +133,7 @@ fn main() -> ExitCode {
         match &*argument {
             "--list" => list = true,
             "--fs" => kind = arguments.next().expect("--fs KIND"),
-            // What people tell `cargo test`, and it every test.
+            // Options for `cargo test`, which passes them to every test program.
             "--nocapture" | "--show-output" | "--test-threads=1" => {}
             _ => words.push(argument),
         }
@@ -123,28 +147,28 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
 
-    // The program as people have it: a debug build would need a larger stack than some rows give.
+    // The release build is tested: a debug build would need a larger stack than some rows give.
     if std::env::var_os("BAREMAP_DIR").is_none() {
         let mapcp = common::release("mapcp");
         // SAFETY: no other thread is there yet.
         unsafe { std::env::set_var("BAREMAP_DIR", mapcp.parent().expect("a file")) };
     }
-    let place = match Place::new(&kind) {
-        Ok(place) => place,
+    let test_fs = match TestFs::new(&kind) {
+        Ok(test_fs) => test_fs,
         Err(reason) => {
             println!("# {kind}: not here: {reason}");
             return ExitCode::SUCCESS;
         }
     };
-    println!("# {}", place.title());
+    println!("# {}", test_fs.title());
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        WHERE.set(place.unwrap_or_default());
+        let location = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        WHERE.set(location.unwrap_or_default());
     }));
     let (mut passed, mut failed, mut absent) = (0, 0, 0);
     for row in &rows {
         let start = Instant::now();
-        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&place)));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| (row.body)(&test_fs)));
         let time = start.elapsed().as_secs_f32();
         match result.map_err(|payload| reason(&*payload)) {
             Ok(()) => {
@@ -170,7 +194,7 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// `Ok`: why the row is not here; `Err`: what is wrong.
+/// Returns `Ok` with the reason why a row does not apply, or `Err` with the failure.
 fn reason(payload: &(dyn Any + Send)) -> Result<String, String> {
     if let Some(NotHere(reason)) = payload.downcast_ref() {
         return Ok(reason.clone());

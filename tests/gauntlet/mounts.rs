@@ -14,28 +14,28 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::{
     not_here,
-    place::{Place, done, is_root},
+    test_fs::{TestFs, done, is_root},
     trial::dies_with_this_process,
 };
 
-/// Something that is mounted as long as this lives.
+/// A mounted file system, which is unmounted when the value is dropped.
 pub struct Mount {
     pub dir: PathBuf,
     server: Option<Child>,
 }
 
 impl Mount {
-    /// Mounts by mount(8) with these arguments, to which the directory is added.
-    pub fn new(place: &Place, name: &str, arguments: &[&str]) -> Mount {
-        let dir = directory(place, name);
+    /// Mounts with mount(8) and these arguments, followed by the directory.
+    pub fn new(test_fs: &TestFs, name: &str, arguments: &[&str]) -> Mount {
+        let dir = directory(test_fs, name);
         let mounted = done(Command::new("mount").args(arguments).arg(&dir));
         mounted.unwrap_or_else(|reason| not_here(format!("mount {}: {reason}", arguments[1])));
         Mount { dir, server: None }
     }
 
     /// Starts a file system of `odd_fs.c` with these arguments.
-    pub fn odd_fs(place: &Place, name: &str, arguments: &[&str], variables: &[&str]) -> Mount {
-        let dir = directory(place, name);
+    pub fn odd_fs(test_fs: &TestFs, name: &str, arguments: &[&str], variables: &[&str]) -> Mount {
+        let dir = directory(test_fs, name);
         let before = dir.metadata().unwrap().dev();
         let mut command = Command::new(odd_fs());
         command.args(arguments).arg("-f").arg(&dir).stdin(Stdio::null()).stderr(Stdio::null());
@@ -70,16 +70,16 @@ impl Drop for Mount {
     }
 }
 
-fn directory(place: &Place, name: &str) -> PathBuf {
+fn directory(test_fs: &TestFs, name: &str) -> PathBuf {
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let dir = place.beside(name);
+    let dir = test_fs.beside(name);
     fs::create_dir_all(&dir).unwrap();
     dir
 }
 
-/// The program made of `odd_fs.c`.
+/// Compiles `odd_fs.c`, and returns the path of the program.
 pub fn odd_fs() -> &'static Path {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
@@ -87,7 +87,7 @@ pub fn odd_fs() -> &'static Path {
         let flags = done(Command::new("pkg-config").args(["--cflags", "--libs", "fuse3"]));
         let flags = flags.map_err(missing)?;
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gauntlet/odd_fs.c");
-        // (Another column may do so at the same time.)
+        // Another column may compile it at the same time.
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let program = tmp.join("odd_fs");
         let new = tmp.join(format!("odd_fs-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! Sources whose file system is wrong about sizes and holes, or cannot give memory for them.
+//! Sources on file systems that report wrong sizes and holes, or that have no memory for holes.
 
 use std::{
     fs::{self, File},
@@ -18,8 +18,8 @@ use crate::{
     common::noise,
     disk::native_only,
     mounts::{Mount, odd_fs},
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, fd, pages, run},
     watch::{Calls, refuse},
 };
@@ -35,40 +35,43 @@ pub fn rows(rows: &mut Rows) {
     let timeouts: [&[&str]; 2] = [&[], &["-oattr_timeout=0"]];
     for (size, real) in [(4096, 100), (4096, 0), ((9 << 20) + 5, (5 << 20) + 7), (200_000, 199_999)]
     {
-        rows.add(format!("source ends after {real} of {size} bytes"), move |place| {
+        rows.add(format!("source ends after {real} of {size} bytes"), move |test_fs| {
             for options in timeouts {
-                ends_early(place, size, real, options, &[]);
+                ends_early(test_fs, size, real, options, &[]);
             }
         });
-        rows.add(format!("source ends after {real} of {size} bytes, not mappable"), move |place| {
-            ends_early(place, size, real, &[], &["ODD_FS_DIRECT"]);
-        });
+        rows.add(
+            format!("source ends after {real} of {size} bytes, not mappable"),
+            move |test_fs| {
+                ends_early(test_fs, size, real, &[], &["ODD_FS_DIRECT"]);
+            },
+        );
     }
-    rows.add("source ends early and has no blocks, --sparse=never without fallocate", |place| {
-        ends_early_without_blocks(place);
+    rows.add("source ends early and has no blocks, --sparse=never without fallocate", |test_fs| {
+        ends_early_without_blocks(test_fs);
     });
-    rows.add("holes of a source in a full tmpfs, --sparse=never", |place| {
-        full_tmpfs(place, &["--sparse=never"], false);
+    rows.add("holes of a source in a full tmpfs, --sparse=never", |test_fs| {
+        full_tmpfs(test_fs, &["--sparse=never"], false);
     });
-    rows.add("holes of a source in a full tmpfs", |place| full_tmpfs(place, &[], false));
-    rows.add("a hole that the size hides, of a source in a full tmpfs", |place| {
-        full_tmpfs(place, &[], true);
+    rows.add("holes of a source in a full tmpfs", |test_fs| full_tmpfs(test_fs, &[], false));
+    rows.add("a hole that the size hides, of a source in a full tmpfs", |test_fs| {
+        full_tmpfs(test_fs, &[], true);
     });
-    rows.add("holes of a source in a tmpfs get no blocks, --sparse=never", |place| {
-        let tmpfs = Mount::new(place, "source", &["-t", "tmpfs", "-o", "size=128m", "none"]);
+    rows.add("holes of a source in a tmpfs get no blocks, --sparse=never", |test_fs| {
+        let tmpfs = Mount::new(test_fs, "source", &["-t", "tmpfs", "-o", "size=128m", "none"]);
         let source = tmpfs.path("source");
         let file = File::create(&source).unwrap();
         file.set_len(48 << 20).unwrap();
         file.write_all_at(&noise(70_000), 5 << 20).unwrap();
-        copies_and_keeps_blocks(place, &source, &["--sparse=never"]);
+        copies_and_keeps_blocks(test_fs, &source, &["--sparse=never"]);
     });
 }
 
-/// Two reasons to read the source from its start again come together.
-fn ends_early_without_blocks(place: &Place) {
+/// Combines two reasons to read the source again from its start.
+fn ends_early_without_blocks(test_fs: &TestFs) {
     native_only();
-    let mut t = Trial::new(place);
-    let short = Mount::odd_fs(place, "short", &["short", "100000", "5000"], &["NO_BLOCKS"]);
+    let mut t = Trial::new(test_fs);
+    let short = Mount::odd_fs(test_fs, "short", &["short", "100000", "5000"], &["NO_BLOCKS"]);
     for in_place in [false, true] {
         t.file("dest", pages(3000));
         let in_place: &[&str] = if in_place { &["--in-place"] } else { &[] };
@@ -82,12 +85,12 @@ fn ends_early_without_blocks(place: &Place) {
     }
 }
 
-/// A file of which a server knows `old` bytes, and another process has written more.
-fn not_written_back(place: &Place, old: usize) {
-    let mut t = Trial::new(place);
-    let behind = place.beside("behind");
+/// A file of which the server knows `old` bytes, while another process has written more.
+fn not_written_back(test_fs: &TestFs, old: usize) {
+    let mut t = Trial::new(test_fs);
+    let behind = test_fs.beside("behind");
     fs::create_dir_all(&behind).unwrap();
-    let mirror = Mount::odd_fs(place, "mirror", &["mirror", behind.to_str().unwrap()], &[]);
+    let mirror = Mount::odd_fs(test_fs, "mirror", &["mirror", behind.to_str().unwrap()], &[]);
     for (number, way) in WAYS.iter().enumerate() {
         let source = mirror.path(&format!("source{number}"));
         fs::write(&source, vec![b'x'; old]).unwrap();
@@ -118,13 +121,13 @@ fn not_written_back(place: &Place, old: usize) {
     fs::remove_dir_all(&behind).unwrap();
 }
 
-fn ends_early(place: &Place, size: usize, real: usize, options: &[&str], variables: &[&str]) {
-    let mut t = Trial::new(place);
+fn ends_early(test_fs: &TestFs, size: usize, real: usize, options: &[&str], variables: &[&str]) {
+    let mut t = Trial::new(test_fs);
     for dest in ["new", "old", "in place"] {
         for way in WAYS {
             let (size, real) = (size.to_string(), real.to_string());
             let arguments = [&["short", &size, &real], options].concat();
-            let short = Mount::odd_fs(place, "short", &arguments, variables);
+            let short = Mount::odd_fs(test_fs, "short", &arguments, variables);
             let source = short.path("f");
             if dest != "new" {
                 t.file(dest, pages(3000));
@@ -155,18 +158,18 @@ fn ends_early(place: &Place, size: usize, real: usize, options: &[&str], variabl
     }
 }
 
-/// Copies a file that is mostly hole from a tmpfs that has no page left.
-fn full_tmpfs(place: &Place, options: &[&str], hidden: bool) {
-    let tmpfs = Mount::new(place, "source", &["-t", "tmpfs", "-o", "size=24m", "none"]);
+/// Copies a sparse file from a tmpfs that has no free page.
+fn full_tmpfs(test_fs: &TestFs, options: &[&str], hidden: bool) {
+    let tmpfs = Mount::new(test_fs, "source", &["-t", "tmpfs", "-o", "size=24m", "none"]);
     let source = tmpfs.path("source");
     let file = File::create(&source).unwrap();
-    // As long as the file system: some of it must be a hole.
+    // The file is as long as the file system, so part of it must be a hole.
     file.set_len(if hidden { 6 << 20 } else { 40 << 20 }).unwrap();
     for at in [0, 1 << 20, (5 << 20) - 3] {
         file.write_all_at(&noise(70_000), at).unwrap();
     }
     if hidden {
-        // Space behind the end makes up for that of the holes.
+        // Preallocated space past the end makes up for the holes.
         fallocate(fd(&file), FallocateFlags::KEEP_SIZE, 6 << 20, 6 << 20).unwrap();
         assert!(file.metadata().unwrap().blocks() * 512 >= 6 << 20);
     }
@@ -175,11 +178,11 @@ fn full_tmpfs(place: &Place, options: &[&str], hidden: bool) {
     while filler.write_all_at(&part, at).is_ok() {
         at += 4096;
     }
-    copies_and_keeps_blocks(place, &source, options);
+    copies_and_keeps_blocks(test_fs, &source, options);
 }
 
-fn copies_and_keeps_blocks(place: &Place, source: &Path, options: &[&str]) {
-    let mut t = Trial::new(place);
+fn copies_and_keeps_blocks(test_fs: &TestFs, source: &Path, options: &[&str]) {
+    let mut t = Trial::new(test_fs);
     let contents = fs::read(source).unwrap();
     let blocks = || source.metadata().unwrap().blocks();
     let before = blocks();

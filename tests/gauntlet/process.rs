@@ -1,4 +1,4 @@
-//! What concerns whole processes: signals, namespaces, and many copies at once.
+//! Whole processes: signals, namespaces, and many copies at once.
 
 use std::{
     ffi::OsString,
@@ -21,7 +21,7 @@ use crate::{
     disk::native_only,
     fuse::{Fault, Odd},
     not_here,
-    place::{Place, done, is_root},
+    test_fs::{TestFs, done, is_root},
     trial::{End, Running, Trial, dies_with_this_process, error, pages, run, start},
     watch::refuse,
 };
@@ -29,37 +29,44 @@ use crate::{
 pub fn rows(rows: &mut Rows) {
     for first in [1, 17, 33, 49] {
         let last = first + 15;
-        rows.add(format!("a signal that ends the program, {first} to {last}"), move |place| {
+        rows.add(format!("a signal that ends the program, {first} to {last}"), move |test_fs| {
             native_only();
-            (first..=last).for_each(|signal| ended(place, signal));
+            (first..=last).for_each(|signal| ended(test_fs, signal));
         });
     }
     for ways in [&["-j4"][..], &["-j4", "--method=map"], &["-j64"], &[]] {
         let with = if ways.is_empty() { String::new() } else { format!(" {}", ways.join(" ")) };
-        rows.add(format!("unshare --pid: a worker is PID 1 of a namespace{with}"), move |place| {
-            native_only();
-            if !is_root() {
-                not_here("a namespace needs root");
-            }
-            let size = (40 << 20) + 5;
-            let mut t = Trial::new(place);
-            t.file("source", pages(size));
-            t.becomes_as("dest", "source");
-            for _ in 0..10 {
-                let mut unshare = Command::new("unshare");
-                dies_with_this_process(&mut unshare);
-                unshare.arg("--pid").arg(common::path("mapcp")).args(ways).args(["source", "dest"]);
-                run(unshare.current_dir(&t.dir)).copied(size);
-                t.check();
-            }
-        });
+        rows.add(
+            format!("unshare --pid: a worker is PID 1 of a namespace{with}"),
+            move |test_fs| {
+                native_only();
+                if !is_root() {
+                    not_here("a namespace needs root");
+                }
+                let size = (40 << 20) + 5;
+                let mut t = Trial::new(test_fs);
+                t.file("source", pages(size));
+                t.becomes_as("dest", "source");
+                for _ in 0..10 {
+                    let mut unshare = Command::new("unshare");
+                    dies_with_this_process(&mut unshare);
+                    unshare
+                        .arg("--pid")
+                        .arg(common::path("mapcp"))
+                        .args(ways)
+                        .args(["source", "dest"]);
+                    run(unshare.current_dir(&t.dir)).copied(size);
+                    t.check();
+                }
+            },
+        );
     }
-    rows.add("SIGTERM as the first process of a PID namespace, without O_TMPFILE", |place| {
+    rows.add("SIGTERM as the first process of a PID namespace, without O_TMPFILE", |test_fs| {
         native_only();
         if !is_root() {
             not_here("a namespace needs root");
         }
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.fifo("source");
         let fifo = File::options().read(true).write(true).open(t.path("source")).unwrap();
         let mut unshare = Command::new("unshare");
@@ -72,7 +79,8 @@ pub fn rows(rows: &mut Rows) {
         let child = fs::read_to_string(children).unwrap();
         kill(child.trim().parse().unwrap(), 15);
         let ran = running.end();
-        // The kernel does not end such a process by a signal that has its default action.
+        // The kernel does not end the first process of a namespace by a signal with the default
+        // action.
         ran.is(End::Exit(128 + 15), "", "");
         drop(fifo);
         t.check();
@@ -83,25 +91,28 @@ pub fn rows(rows: &mut Rows) {
             if existing { "an existing" } else { "a new" },
             if no_names { "without" } else { "with" },
         );
-        rows.add(name, move |place| many(place, no_names, existing));
+        rows.add(name, move |test_fs| many(test_fs, no_names, existing));
     }
     for unnamed in [true, false] {
         let with = if unnamed { "with" } else { "without" };
-        rows.add(format!("names of eight characters and three, {with} O_TMPFILE"), move |place| {
-            short_names(place, unnamed);
-        });
+        rows.add(
+            format!("names of eight characters and three, {with} O_TMPFILE"),
+            move |test_fs| {
+                short_names(test_fs, unnamed);
+            },
+        );
     }
     rows.add("--in-place, a hard link in an overlay's lower layer", overlay);
 }
 
-/// Sends a signal by its number: the C library keeps some for itself.
+/// Sends a signal by its number, because the C library reserves some signals.
 fn kill(process: u32, signal: u32) {
     // SAFETY: touches no memory.
     let result = unsafe { sc::syscall!(KILL, process, signal) };
     assert_eq!(result, 0, "kill of {process} with {signal}");
 }
 
-/// Waits until a number of copies have a temporary name.
+/// Waits until a number of copies have a temporary file.
 fn until_named(t: &Trial, count: usize) {
     let begin = Instant::now();
     loop {
@@ -116,14 +127,14 @@ fn until_named(t: &Trial, count: usize) {
     }
 }
 
-/// A copy that has a temporary name, and waits for its source, is ended by a signal.
-fn ended(place: &Place, signal: u32) {
-    // Nobody can handle KILL and STOP; the program blocks PIPE and XFSZ; and the others end
-    // nothing. Source: signal(7).
+/// A signal ends a copy that has a temporary file and waits for its source.
+fn ended(test_fs: &TestFs, signal: u32) {
+    // KILL and STOP cannot be handled, the program blocks PIPE and XFSZ, and the others end no
+    // process. Source: signal(7).
     if [9, 19, 13, 25, 17, 18, 20, 21, 22, 23, 28].contains(&signal) {
         return;
     }
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.fifo("source");
     t.file("dest", "old");
     let fifo = File::options().read(true).write(true).open(t.path("source")).unwrap();
@@ -146,11 +157,11 @@ fn ended(place: &Place, signal: u32) {
     t.check();
 }
 
-/// All of them have something ready at the same time, and each takes its place.
-fn many(place: &Place, no_names: bool, existing: bool) {
+/// All copies are ready at the same time, and each replaces the destination.
+fn many(test_fs: &TestFs, no_names: bool, existing: bool) {
     native_only();
     const COUNT: usize = 64;
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     if existing {
         t.file("dest", "old");
     }
@@ -172,7 +183,13 @@ fn many(place: &Place, no_names: bool, existing: bool) {
     for ((_, fifo), bytes) in copies.iter_mut().zip(&contents) {
         fifo.write_all(bytes).unwrap();
     }
-    // The reader meets the end when nobody has it open for writing.
+    // A copy that has not opened its source yet would wait for another writer.
+    for (_, fifo) in &copies {
+        while rustix::io::ioctl_fionread(crate::trial::fd(fifo)).unwrap() > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+    // The reader sees the end of the file when no process has it open for writing.
     let running: Vec<Running> = copies.into_iter().map(|(running, _)| running).collect();
     for running in running {
         running.end().copied(3000);
@@ -183,16 +200,16 @@ fn many(place: &Place, no_names: bool, existing: bool) {
     t.check();
 }
 
-/// What msdos says of other names than it has.
-fn short_names(place: &Place, unnamed: bool) {
+/// The error of msdos for a name that is not of its form.
+fn short_names(test_fs: &TestFs, unnamed: bool) {
     let refuses = |name: &[u8]| {
         let name = str::from_utf8(name).unwrap();
         let (base, extension) = name.split_once('.').unwrap_or((name, ""));
         let fits = (1..=8).contains(&base.len()) && extension.len() <= 3;
         (!fits || extension.contains('.')).then_some(Errno::INVAL)
     };
-    let odd = Odd::new(place, Fault { unnamed, refuses, ..Fault::NONE });
-    let mut t = Trial::new(place);
+    let odd = Odd::new(test_fs, Fault { unnamed, refuses, ..Fault::NONE });
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(100_000));
     t.file("short", "short");
     let dest = odd.dir.join("dest.txt");
@@ -209,15 +226,15 @@ fn short_names(place: &Place, unnamed: bool) {
     t.check();
 }
 
-/// Opening such a file for writing gives it another inode number.
-fn overlay(place: &Place) {
-    if !place.is_here() {
+/// Opening a file of the lower layer for writing changes its inode number.
+fn overlay(test_fs: &TestFs) {
+    if !test_fs.is_here() {
         not_here("it has a file system of its own, which one column shows");
     }
     if !is_root() {
         not_here("to mount a file system needs root");
     }
-    let base = place.elsewhere();
+    let base = test_fs.elsewhere();
     let dir = |name: &str| -> PathBuf {
         let dir = base.join(name);
         fs::create_dir(&dir).unwrap();
@@ -237,7 +254,7 @@ fn overlay(place: &Place) {
     let mut mount = Command::new("mount");
     mount.args(["-t", "overlay", "-o", &layers, "none"]).arg(&merged);
     done(&mut mount).unwrap_or_else(|reason| not_here(reason));
-    let t = Trial::in_dir(place, merged.clone());
+    let t = Trial::in_dir(test_fs, merged.clone());
     let same = t.run(["--in-place", "source", "same"]);
     let copied = t.run(["--in-place", "source", "dest"]);
     let read = |name: &str| String::from_utf8(t.read(name)).unwrap();

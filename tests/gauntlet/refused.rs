@@ -1,4 +1,4 @@
-//! System calls that the kernel refuses: an older one, another file system, or a filter.
+//! System calls that fail: on an older kernel, on another file system, or under a filter.
 
 use rustix::io::Errno;
 
@@ -6,8 +6,8 @@ use crate::{
     Rows, common,
     common::noise,
     not_here,
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{Trial, pages, run},
     watch::{Calls, refuse},
 };
@@ -15,7 +15,7 @@ use crate::{
 const MAP_SHARED: u32 = 1;
 const PROT_WRITE: u32 = 2;
 
-/// What a copy can do without, each by its name.
+/// Returns the calls that a copy can do without, by name.
 fn optional() -> Vec<(&'static str, Vec<Calls>)> {
     use sc::nr::*;
     let all = |numbers: &[usize]| numbers.iter().map(|&number| Calls::all(number)).collect();
@@ -58,24 +58,24 @@ pub fn rows(rows: &mut Rows) {
     for (name, calls) in optional() {
         for (text, errno) in [("ENOSYS", Errno::NOSYS), ("EPERM", Errno::PERM)] {
             let calls = calls.clone();
-            rows.add(format!("refused: {name}, {text}"), move |place| {
+            rows.add(format!("refused: {name}, {text}"), move |test_fs| {
                 if common::runner().is_some() && needed_by_an_emulator(name) {
                     not_here("the emulator itself needs it");
                 }
                 if common::runner().is_some() && name == "statx" {
                     not_here("the emulator does it another way itself");
                 }
-                refused(place, name, &calls, errno);
+                refused(test_fs, name, &calls, errno);
             });
         }
     }
     for (text, errno) in [("ENOSYS", Errno::NOSYS), ("EPERM", Errno::PERM)] {
-        rows.add(format!("refused: all of these together, {text}"), move |place| {
+        rows.add(format!("refused: all of these together, {text}"), move |test_fs| {
             if common::runner().is_some() {
                 not_here("the emulator itself needs some of them");
             }
             let calls: Vec<Calls> = optional().into_iter().flat_map(|(_, calls)| calls).collect();
-            refused(place, "all", &calls, errno);
+            refused(test_fs, "all", &calls, errno);
         });
     }
     for (what, call, errno) in [
@@ -91,23 +91,23 @@ pub fn rows(rows: &mut Rows) {
         ("madvise, EAGAIN", Calls::all(sc::nr::MADVISE), Errno::AGAIN),
         ("mmap of files, ENODEV", Calls::with(sc::nr::MMAP, &[(3, MAP_SHARED)]), Errno::NODEV),
     ] {
-        rows.add(format!("refused: {what}"), move |place| {
+        rows.add(format!("refused: {what}"), move |test_fs| {
             if common::runner().is_some() && needed_by_an_emulator(what) {
                 not_here("the emulator itself needs it");
             }
-            refused(place, what, std::slice::from_ref(&call), errno);
+            refused(test_fs, what, std::slice::from_ref(&call), errno);
         });
     }
 }
 
-/// The copy is made by another way: with each method, to nothing and to an existing file,
+/// The copy succeeds with other calls: with each method, to no destination and to an existing one,
 /// small and large, with and without holes, and with the options that need calls of their own.
-fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
-    let mut t = Trial::new(place);
+fn refused(test_fs: &TestFs, name: &str, calls: &[Calls], errno: Errno) {
+    let mut t = Trial::new(test_fs);
     t.file("small", noise(1000));
     t.file("middle", noise(300_000));
     t.file("large", pages((9 << 20) + 5));
-    let holes = place.is_whole();
+    let holes = test_fs.is_whole();
     if holes {
         t.sparse("holes", 3 << 20, &[(0, b"start"), (2 << 20, b"later")]);
     }
@@ -116,7 +116,7 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
             continue;
         }
         let bytes = t.path(source).metadata().unwrap().len();
-        // Each method once, and each with a second worker but for what the kernel does.
+        // Each method once, and each with a second worker, except for copies by the kernel.
         for way in [0, 2, 4, 5, 7].map(|number| WAYS[number]) {
             for dest in ["new", "dest"] {
                 if dest == "dest" {
@@ -125,7 +125,7 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
                 let mut copy = t.mapcp(way.iter().chain(&[source, dest]));
                 refuse(&mut copy, calls, errno);
                 let ran = run(&mut copy);
-                // A way that was asked for and cannot be is an error that says so.
+                // A requested method that is not possible is an error.
                 let kernel = way.contains(&"--method=kernel")
                     && (name.starts_with("copy_file_range") || name == "all");
                 let maps =
@@ -154,11 +154,12 @@ fn refused(place: &Place, name: &str, calls: &[Calls], errno: Errno) {
     }
 }
 
-/// An error as it is told.
+/// Returns the text of an error in a message.
 pub fn cause(errno: Errno) -> &'static str {
     match errno {
         Errno::NOSYS => "Invalid system call number (ENOSYS)",
         Errno::PERM => "Operation not permitted (EPERM)",
+        Errno::ACCESS => "Permission denied (EACCES)",
         Errno::XDEV => "Cross-device link (EXDEV)",
         Errno::INVAL => "Invalid argument (EINVAL)",
         Errno::NODEV => "No such device (ENODEV)",

@@ -1,4 +1,4 @@
-//! Copies that are ended, or stopped, from outside.
+//! Copies that are ended or stopped by signals.
 
 use std::{
     cell::Cell,
@@ -19,58 +19,58 @@ use crate::{
     Rows, common,
     disk::native_only,
     not_here,
-    place::Place,
     sizes::WAYS,
+    test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, pages, start},
     watch::{Calls, refuse, watch},
 };
 
 const SIZE: usize = (9 << 20) + 5;
 
-/// An open that makes a file without a name.
+/// Returns the calls that open a file without a name.
 pub fn without_names() -> Calls {
     Calls::with(sc::nr::OPENAT, &[(2, rustix::fs::OFlags::TMPFILE.bits())])
 }
 
 pub fn rows(rows: &mut Rows) {
-    rows.add("SIGKILL at each step", |place| killed_at_each_call(place, &[], false));
-    rows.add("SIGKILL at each step, -j2", |place| killed_at_each_call(place, &["-j2"], false));
-    rows.add("SIGKILL at each step, without O_TMPFILE", |place| {
-        killed_at_each_call(place, &[], true);
+    rows.add("SIGKILL at each step", |test_fs| killed_at_each_call(test_fs, &[], false));
+    rows.add("SIGKILL at each step, -j2", |test_fs| killed_at_each_call(test_fs, &["-j2"], false));
+    rows.add("SIGKILL at each step, without O_TMPFILE", |test_fs| {
+        killed_at_each_call(test_fs, &[], true);
     });
-    rows.add("SIGKILL at random moments of 200 MiB", |place| killed_at_random(place, &[]));
-    rows.add("SIGKILL at random moments of 200 MiB, -j2", |place| {
-        killed_at_random(place, &["-j2"]);
+    rows.add("SIGKILL at random moments of 200 MiB", |test_fs| killed_at_random(test_fs, &[]));
+    rows.add("SIGKILL at random moments of 200 MiB, -j2", |test_fs| {
+        killed_at_random(test_fs, &["-j2"]);
     });
     for (name, signal) in
         [("SIGINT", Signal::INT), ("SIGTERM", Signal::TERM), ("SIGHUP", Signal::HUP)]
     {
         for way in [&[][..], &["-j2"], &["--method=map", "-j2"], &["--method=kernel", "-j1"]] {
             let with = if way.is_empty() { String::new() } else { format!(" {}", way.join(" ")) };
-            rows.add(format!("{name} in the middle{with}"), move |place| {
-                ended(place, signal, way, false, false);
+            rows.add(format!("{name} in the middle{with}"), move |test_fs| {
+                ended(test_fs, signal, way, false, false);
             });
-            rows.add(format!("{name} in the middle{with}, without O_TMPFILE"), move |place| {
-                ended(place, signal, way, true, false);
+            rows.add(format!("{name} in the middle{with}, without O_TMPFILE"), move |test_fs| {
+                ended(test_fs, signal, way, true, false);
             });
         }
-        rows.add(format!("{name} to the whole process group, -j2"), move |place| {
-            ended(place, signal, &["-j2"], false, true);
+        rows.add(format!("{name} to the whole process group, -j2"), move |test_fs| {
+            ended(test_fs, signal, &["-j2"], false, true);
         });
         rows.add(
             format!("{name} to the whole process group, -j2, without O_TMPFILE"),
-            move |place| {
-                ended(place, signal, &["-j2"], true, true);
+            move |test_fs| {
+                ended(test_fs, signal, &["-j2"], true, true);
             },
         );
-        rows.add(format!("{name} ignored since before: the copy goes on"), move |place| {
-            ignored(place, name, signal);
+        rows.add(format!("{name} ignored since before: the copy goes on"), move |test_fs| {
+            ignored(test_fs, name, signal);
         });
     }
     rows.add("a worker killed", worker_killed);
-    rows.add("SIGSTOP and SIGCONT in the middle", |place| {
+    rows.add("SIGSTOP and SIGCONT in the middle", |test_fs| {
         let size = (64 << 20) + 5;
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         t.file("source", pages(size));
         for way in WAYS {
             let running = start(&mut t.mapcp(way.iter().chain(&["source", "dest"])));
@@ -87,11 +87,11 @@ pub fn rows(rows: &mut Rows) {
         }
     });
     for (name, how) in [("SIGBUS ignored", true), ("SIGBUS blocked", false)] {
-        rows.add(format!("{name} at start, source truncated"), move |place| {
+        rows.add(format!("{name} at start, source truncated"), move |test_fs| {
             native_only();
-            // Where the kernel copies, it is not this process that would get it.
+            // Where the kernel copies, this process gets no such signal.
             for way in &WAYS[3..7] {
-                let mut t = Trial::new(place);
+                let mut t = Trial::new(test_fs);
                 t.file("source", pages(SIZE));
                 t.file("dest", "old");
                 let mut copy = shell_or_blocked(&t, way, how);
@@ -116,7 +116,7 @@ pub fn rows(rows: &mut Rows) {
     }
 }
 
-/// A copy that inherits what it can do nothing about.
+/// Returns a copy that inherits ignored or blocked signals.
 fn shell_or_blocked(t: &Trial, way: &[&str], ignored: bool) -> Command {
     let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
     // SAFETY: one system call.
@@ -143,7 +143,7 @@ fn both(t: &mut Trial) {
     t.file("dest", "old");
 }
 
-/// A copy of both files, where there are files without names or not.
+/// Returns a copy of both files, with or without support for files without a name.
 fn copy(t: &Trial, way: &[&str], no_names: bool) -> Command {
     let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
     if no_names {
@@ -152,8 +152,9 @@ fn copy(t: &Trial, way: &[&str], no_names: bool) -> Command {
     copy
 }
 
-/// The destination is the old one or the new one. What a killed copy left is not more than
-/// a file of its own name, which the next copy to that destination removes.
+/// Checks that the destination is the old or the new file. A killed copy leaves at most one
+/// temporary file, which the next copy to that destination removes. Returns whether it is the new
+/// file.
 fn after_a_kill(t: &mut Trial, new: &Arc<Vec<u8>>) -> bool {
     let is_new = fs::metadata(t.path("dest")).unwrap().len() == new.len() as u64;
     if is_new {
@@ -169,13 +170,13 @@ fn after_a_kill(t: &mut Trial, new: &Arc<Vec<u8>>) -> bool {
     left
 }
 
-fn killed_at_each_call(place: &Place, way: &[&str], no_names: bool) {
+fn killed_at_each_call(test_fs: &TestFs, way: &[&str], no_names: bool) {
     native_only();
     let new = Arc::new(pages(SIZE));
-    let step = if place.is_here() { 1 } else { 5 };
+    let step = if test_fs.is_here() { 1 } else { 5 };
     let (mut killed, mut over) = (0, 0);
     for at in (0..).step_by(step) {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         let mut number = 0;
         let ran = watch(&mut copy(&t, way, no_names), |_, running| {
@@ -192,7 +193,7 @@ fn killed_at_each_call(place: &Place, way: &[&str], no_names: bool) {
                 over += 1;
             }
         }
-        // (The number differs by a few from one time to the next.)
+        // The number of calls varies by a few.
         if over == 3 {
             break;
         }
@@ -200,15 +201,15 @@ fn killed_at_each_call(place: &Place, way: &[&str], no_names: bool) {
     assert!(killed * step > 10, "killed {killed} times");
 }
 
-fn killed_at_random(place: &Place, way: &[&str]) {
-    // A clone is over before it can be killed.
-    let slow: &[&str] = if place.has_clones() { &["--method=write"] } else { &[] };
+fn killed_at_random(test_fs: &TestFs, way: &[&str]) {
+    // A clone ends before it can be killed.
+    let slow: &[&str] = if test_fs.has_clones() { &["--method=write"] } else { &[] };
     let arguments: Vec<&str> = way.iter().chain(slow).chain(&["source", "dest"]).copied().collect();
     let size = 200 << 20;
     let wanted =
-        if place.is_here() && common::runner().is_none() && way.is_empty() { 150 } else { 15 };
+        if test_fs.is_here() && common::runner().is_none() && way.is_empty() { 150 } else { 15 };
     let new = Arc::new(pages(size));
-    let mut t = Trial::new(place);
+    let mut t = Trial::new(test_fs);
     t.file("source", "");
     fs::write(t.path("source"), &*new).unwrap();
     t.becomes_shared("source", &new);
@@ -218,8 +219,8 @@ fn killed_at_random(place: &Place, way: &[&str]) {
     let mut time = before.elapsed();
     let (mut killed, mut copies, mut left) = (0, 0, 0);
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    // The speed of a copy varies by several times on a busy machine, so the kills are counted
-    // and not the copies.
+    // The speed of a copy varies by a large factor on a busy machine, so kills are counted and not
+    // copies.
     while killed < wanted {
         assert!(copies < 20 * wanted, "{killed} of {copies} copies were killed");
         copies += 1;
@@ -233,7 +234,7 @@ fn killed_at_random(place: &Place, way: &[&str]) {
         match running.end() {
             ran if ran.end == End::Signal(9) => killed += 1,
             ran => {
-                // The moments are to be in it, however long it takes now.
+                // The kills must fall into the copy, however long it takes now.
                 time = time.mul_f64(0.8);
                 ran.copied(size);
             }
@@ -244,22 +245,22 @@ fn killed_at_random(place: &Place, way: &[&str]) {
     println!("        ({killed} of {copies} killed; {left} left a name of their own)");
 }
 
-/// A signal that asks to end: the old file, or the new one if it comes too late; and nothing
-/// else is there.
-fn ended(place: &Place, signal: Signal, way: &[&str], no_names: bool, group: bool) {
+/// After a signal that ends the copy, the destination is the old file, or the new one if the signal
+/// came too late, and there is no other file.
+fn ended(test_fs: &TestFs, signal: Signal, way: &[&str], no_names: bool, group: bool) {
     native_only();
     let new = Arc::new(pages(SIZE));
     let mut count = 0;
     {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         watch(&mut copy(&t, way, no_names), |_, _| count += 1).copied(SIZE);
     }
-    let points = if place.is_here() { 20 } else { 8 }.min(count);
+    let points = if test_fs.is_here() { 20 } else { 8 }.min(count);
     let mut by_signal = 0;
     for point in 0..points {
         let at = point * (count - 1) / (points - 1);
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         let mut number = 0;
         let ran = watch(&mut copy(&t, way, no_names), |_, running| {
@@ -276,7 +277,7 @@ fn ended(place: &Place, signal: Signal, way: &[&str], no_names: bool, group: boo
             t.becomes_shared("dest", &new);
         }
         if ran.end == End::Signal(signal.as_raw()) {
-            // It may have copied, and even said so.
+            // The copy may have ended, and reported success.
             assert!(ran.err.is_empty(), "{ran:?}");
             by_signal += 1;
         } else {
@@ -287,11 +288,11 @@ fn ended(place: &Place, signal: Signal, way: &[&str], no_names: bool, group: boo
     assert!(by_signal * 3 >= points, "{by_signal} of {points} ended by the signal");
 }
 
-/// nohup(1) and `trap '' INT` are obeyed.
-fn ignored(place: &Place, name: &str, signal: Signal) {
+/// nohup(1) and `trap '' INT` are respected.
+fn ignored(test_fs: &TestFs, name: &str, signal: Signal) {
     native_only();
     for no_names in [false, true] {
-        let mut t = Trial::new(place);
+        let mut t = Trial::new(test_fs);
         both(&mut t);
         let inner = copy(&t, &["-j2"], false);
         let mut shell = Command::new("sh");
@@ -316,13 +317,13 @@ fn ignored(place: &Place, name: &str, signal: Signal) {
     }
 }
 
-/// Who helps may be killed, too (by a lack of memory): that is a failure, and said.
-fn worker_killed(place: &Place) {
+/// A worker may be killed, for example for lack of memory. The copy then fails with a message.
+fn worker_killed(test_fs: &TestFs) {
     native_only();
     let (mut killed, mut seen) = (0, 0);
     for method in ["--method=map", "--method=write", "--method=kernel"] {
         for at in [0, 1, 2] {
-            let mut t = Trial::new(place);
+            let mut t = Trial::new(test_fs);
             both(&mut t);
             let mut calls = 0;
             let ran = watch(&mut t.mapcp([method, "-j2", "source", "dest"]), |call, running| {
@@ -335,7 +336,7 @@ fn worker_killed(place: &Place) {
             });
             seen += calls;
             if ran.end == End::Exit(0) {
-                // It was killed before it had taken anything.
+                // The worker was killed before it had taken a window.
                 ran.copied(SIZE);
                 t.becomes_as("dest", "source");
             } else {
@@ -345,7 +346,7 @@ fn worker_killed(place: &Place) {
             t.check();
         }
     }
-    if seen == 0 && !place.is_whole() {
+    if seen == 0 && !test_fs.is_whole() {
         not_here("where no space can be reserved there is one process");
     }
     assert!(killed > 0, "no worker was killed in the middle");

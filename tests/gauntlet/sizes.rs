@@ -1,4 +1,4 @@
-//! Sizes, and holes.
+//! Sizes and holes.
 
 use std::{
     fs::File,
@@ -12,12 +12,12 @@ use rustix::{
 
 use crate::{
     Rows, common, not_here,
-    place::Place,
+    test_fs::TestFs,
     trial::{Trial, fd, pages},
     watch::watch,
 };
 
-/// What forces a way, and a number of workers.
+/// Options that select a method and a number of workers.
 pub const WAYS: [&[&str]; 9] = [
     &[],
     &["--method=auto", "-j1"],
@@ -55,9 +55,9 @@ pub fn rows(rows: &mut Rows) {
         (16 << 20) - 1,
         (16 << 20) + 1,
     ] {
-        rows.add(format!("size {size}"), move |place| each_way(place, size, &WAYS[..1]));
-        rows.add(format!("size {size}, every method and -j"), move |place| {
-            each_way(place, size, &WAYS[1..]);
+        rows.add(format!("size {size}"), move |test_fs| each_way(test_fs, size, &WAYS[..1]));
+        rows.add(format!("size {size}, every method and -j"), move |test_fs| {
+            each_way(test_fs, size, &WAYS[1..]);
         });
     }
     for (name, size) in [
@@ -69,11 +69,11 @@ pub fn rows(rows: &mut Rows) {
         ("4 GiB + 1", 4 * GIB + 1),
         ("5 GiB", 5 * GIB),
     ] {
-        rows.add(format!("size {name}, data at both ends"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("size {name}, data at both ends"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             let mut marks = vec![(0, &b"the start"[..]), (GIB + 12345, b"between")];
-            // qemu-user 7.2 drops what mmap2's offset has above 32 bits, and maps another
-            // part of the file: there data beyond 4 GiB needs a real kernel.
+            // qemu-user 7.2 truncates the offset of `mmap2` to 32 bits, and maps another part of
+            // the file. 32-bit programs need a real kernel for data beyond 4 GiB.
             if common::runner().is_none() || common::words() == 64 {
                 marks.push((size - 7, b"the end"));
             }
@@ -90,15 +90,15 @@ pub fn rows(rows: &mut Rows) {
             }
         });
     }
-    rows.add("size 2 GiB + 1, all of it data", |place| {
-        // Once is enough: where the program is, on a disk, and with both word sizes.
-        if !place.is_here() {
+    rows.add("size 2 GiB + 1, all of it data", |test_fs| {
+        // These rows run once: on the file system of the program, and with both word sizes.
+        if !test_fs.is_here() {
             not_here("only where the directory target is: it is the same beyond");
         }
         if common::runner().is_some() {
             not_here("an emulator is too slow for it");
         }
-        let t = Trial::new(place);
+        let t = Trial::new(test_fs);
         let size = 2 * GIB + 1;
         let part = pages(64 << 20);
         let source = File::create_new(t.path("source")).unwrap();
@@ -123,14 +123,14 @@ pub fn rows(rows: &mut Rows) {
         assert_eq!(other[0], b'!');
         assert_eq!(t.names(), ["dest", "source"]);
     });
-    // A time is what the issue asks, and calls are what can be counted: those for one hole
-    // are a few dozen, those for 100 GiB of windows would be thousands.
-    rows.add("100 GiB of nothing, in few system calls", |place| {
-        let mut t = Trial::new(place);
+    // The system calls are counted, because a test must not depend on time. One hole takes a few
+    // dozen calls, and 100 GiB of windows would take thousands.
+    rows.add("100 GiB of nothing, in few system calls", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.sparse("source", 100 * GIB, &[]);
         must_have_holes(&t, "source");
         if common::runner().is_some() || common::words() == 32 {
-            // Calls that cannot be counted: see `native_only`.
+            // Under an emulator, the calls cannot be counted: see `native_only`.
             t.run(["source", "dest"]).copied(100 * GIB);
         } else {
             let mut calls = 0;
@@ -155,8 +155,8 @@ pub fn rows(rows: &mut Rows) {
         ("a hole at the end", 9 << 20, &[(0, &[3; 1 << 17])]),
     ];
     for (what, size, marks) in patterns {
-        rows.add(format!("holes: {what}"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("holes: {what}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
             must_have_holes(&t, "source");
             t.run(["source", "dest"]).copied(size);
@@ -164,8 +164,8 @@ pub fn rows(rows: &mut Rows) {
             t.check();
             has_no_more_blocks(&t);
         });
-        rows.add(format!("holes: {what}, every method and -j"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("holes: {what}, every method and -j"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
             must_have_holes(&t, "source");
             for way in &WAYS[1..] {
@@ -176,8 +176,8 @@ pub fn rows(rows: &mut Rows) {
                 has_no_more_blocks(&t);
             }
         });
-        rows.add(format!("holes: {what}, --sparse=never"), move |place| {
-            let mut t = Trial::new(place);
+        rows.add(format!("holes: {what}, --sparse=never"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
             for way in WAYS {
                 t.file("dest", "old");
@@ -187,11 +187,11 @@ pub fn rows(rows: &mut Rows) {
                 t.check();
                 let found = t.path("dest").metadata().unwrap().blocks() * 512;
                 assert!(
-                    place.kind == "btrfs" || found >= size,
+                    test_fs.kind == "btrfs" || found >= size,
                     "{way:?}: {found} bytes of space, {size} long"
                 );
             }
-            if place.kind == "xfs" {
+            if test_fs.kind == "xfs" {
                 t.file("dest", "old");
                 t.run(["--method=clone", "--sparse=never", "source", "dest"]).copied(size);
                 t.becomes_as("dest", "source");
@@ -201,8 +201,8 @@ pub fn rows(rows: &mut Rows) {
             }
         });
     }
-    rows.add("space reserved and never written", |place| {
-        let mut t = Trial::new(place);
+    rows.add("space reserved and never written", |test_fs| {
+        let mut t = Trial::new(test_fs);
         t.file("source", "start");
         let file = File::options().write(true).open(t.path("source")).unwrap();
         if let Err(errno) = fallocate(fd(&file), FallocateFlags::empty(), 0, 5 << 20) {
@@ -218,8 +218,8 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-fn each_way(place: &Place, size: usize, ways: &[&[&str]]) {
-    let mut t = Trial::new(place);
+fn each_way(test_fs: &TestFs, size: usize, ways: &[&[&str]]) {
+    let mut t = Trial::new(test_fs);
     t.file("source", pages(size));
     for way in ways {
         t.run(way.iter().chain(&["source", "dest"])).copied(size);
@@ -233,24 +233,24 @@ fn each_way(place: &Place, size: usize, ways: &[&[&str]]) {
     }
 }
 
-/// Ends the row where there are no holes, or where they cannot be found.
+/// Ends the row if the file system has no holes, or does not report them.
 fn must_have_holes(t: &Trial, name: &str) {
     let file = File::open(t.path(name)).unwrap();
     let found = file.metadata().unwrap();
     let end = seek(fd(&file), SeekFrom::End(0)).unwrap();
     let hole = seek(fd(&file), SeekFrom::Hole(0)).unwrap_or(end);
     if found.blocks() * 512 >= found.len() || hole == end {
-        assert!(!t.place.is_whole(), "no holes");
+        assert!(!t.test_fs.is_whole(), "no holes");
         not_here("the file system has no holes, or does not tell where they are");
     }
 }
 
-/// The copy is as sparse as the source, but for the parts of pages and what a file system
-/// has beside the data.
+/// Checks that the copy is as sparse as the source, apart from partial pages and the file system's
+/// own blocks.
 fn has_no_more_blocks(t: &Trial) {
     let blocks = |name: &str| t.path(name).metadata().unwrap().blocks();
     let mut slack = 8 * (common::page_size() * 2 / 512 + 8);
-    if t.place.kind == "xfs" {
+    if t.test_fs.kind == "xfs" {
         slack += 128; // behind the end of a file that was just written
     }
     let (found, most) = (blocks("dest"), blocks("source") + slack);

@@ -1,4 +1,4 @@
-//! `cargo xtask adopters`: crates that use memmap2 pass their own tests with baremap.
+//! `cargo xtask adopters` runs the tests of crates that use memmap2, with baremap in its place.
 
 use std::{
     env, fs,
@@ -6,9 +6,9 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use crate::{cargo, replace, root};
+use crate::{cargo, command::run, replace, root};
 
-/// Crates of crates.io as they are there, with the features that have them map files.
+/// Published crates, with the features that make them map files.
 const ADOPTERS: &[(&str, &str, &[&str])] = &[
     ("cdb64", "0.2.0", &["--features", "mmap"]),
     ("finalfusion", "0.18.0", &[]),
@@ -24,7 +24,7 @@ const FILE: &str = "docs/coming-from-memmap2.md";
 const BEGIN: &str = "<!-- The rows that `cargo xtask adopters --update` writes. -->\n";
 const END: &str = "<!-- The end of them. -->\n";
 
-/// Runs the tests of all of them, or of those with these names.
+/// Runs the tests of all crates, or of those with these names.
 pub fn adopters(names: &[&str], update: bool) -> Result<ExitCode, String> {
     let mut rows = String::from("| crate | tests with memmap2 | with baremap |\n|---|---|---|\n");
     let mut alike = true;
@@ -66,7 +66,7 @@ pub fn dir() -> PathBuf {
     root().join("target/adopters")
 }
 
-/// Has cargo fetch a crate, and copies it to where it can be built.
+/// Downloads a crate with cargo, and copies it to a directory where it can be built.
 pub fn source(name: &str, version: &str) -> Result<PathBuf, String> {
     let copy = dir().join(format!("{name}-{version}"));
     if copy.exists() {
@@ -81,7 +81,7 @@ pub fn source(name: &str, version: &str) -> Result<PathBuf, String> {
     let source = unpacked(&format!("{name}-{version}"));
     let source = source.ok_or_else(|| format!("cargo did not fetch {name} {version}"))?;
     run(Command::new("cp").arg("-r").arg(&source).arg(&copy))?;
-    // A package of its own, and not of the workspace around it.
+    // Makes the crate a workspace of its own, outside of the one around it.
     let manifest = copy.join("Cargo.toml");
     let text =
         fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", source.display()))?;
@@ -105,11 +105,6 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-pub fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
-}
-
 /// Runs the tests of a crate, with memmap2 or with baremap in its place.
 fn tests(dir: &Path, arguments: &[&str], patched: bool) -> Result<Counts, String> {
     let patch = root().join("memmap2/patch");
@@ -123,7 +118,7 @@ fn tests(dir: &Path, arguments: &[&str], patched: bool) -> Result<Counts, String
         }
         command
     };
-    // The crate's own `Cargo.lock` may be of a time when it had no memmap2.
+    // The crate's `Cargo.lock` may be older than its dependency on memmap2.
     let update = run(&mut command(&["update", "--quiet", "-p", "memmap2"]));
     update.or_else(|_| run(&mut command(&["generate-lockfile", "--quiet"])))?;
     let mut tree = command(&["tree", "-i", "memmap2", "--depth", "0"]);

@@ -13,9 +13,11 @@ use std::{
 };
 
 use crate::{
-    adopters::{self, Counts, count, run, source},
+    adopters::{self, Counts, count, source},
     bindings::environment,
-    cargo, install, replace, root,
+    cargo,
+    command::run,
+    install, replace, root,
 };
 
 /// A crate of crates.io as it is there, which `adoption/NAME.patch` changes.

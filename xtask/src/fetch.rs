@@ -1,5 +1,5 @@
-//! Packages of other architectures and releases of Debian, unpacked beside the system:
-//! apt keeps its lists of them in directories of their own.
+//! Unpacks packages of other architectures and releases of Debian into directories of their own,
+//! with lists of packages that are separate from those of the system.
 
 use std::{
     error::Error,
@@ -13,10 +13,10 @@ use std::{
 use crate::{
     install::{apt, package, retry},
     root,
-    rows::Kernel,
+    targets::Kernel,
 };
 
-/// A kernel's image.
+/// Returns the path of a kernel's image.
 pub fn kernel(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
     let fetch = |suite, package| {
         let package = [kernel.architecture, suite, package];
@@ -32,8 +32,8 @@ pub fn kernel(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
     }
 }
 
-/// The emulator of a kernel: the one that is installed, or another release's, which runs
-/// with the libraries of that.
+/// Returns the path of a kernel's emulator: the installed one, or the one of another release,
+/// which needs that release's libraries.
 pub fn emulator(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
     let name = kernel.emulator();
     let Some(suite) = kernel.emulator_suite else { return Ok(name.into()) };
@@ -43,13 +43,14 @@ pub fn emulator(kernel: &Kernel) -> Result<PathBuf, Box<dyn Error>> {
     })
 }
 
-/// A shell and the common tools in one static program, for this machine's architecture.
+/// Returns the path of busybox: a shell and the common tools in one static program, for this
+/// machine's architecture.
 pub fn busybox() -> Result<PathBuf, Box<dyn Error>> {
     file(["amd64", "bookworm", "busybox-static"], "*/bin/busybox", "busybox", |_| Ok(()))
 }
 
-/// A file out of a package, which is told as architecture, suite and name. It is fetched
-/// unless it was before.
+/// Returns the path of a file from a package, which is named by architecture, suite and name.
+/// Downloads the package if it is not there yet.
 fn file(
     package: [&str; 3],
     pattern: &str,
@@ -74,7 +75,7 @@ fn file(
     Ok(file)
 }
 
-/// An EFI program that unpacks itself, which only firmware runs, becomes its contents.
+/// Replaces an EFI program that unpacks itself, and which only firmware can start, by its contents.
 ///
 /// Source: the kernel's drivers/firmware/efi/libstub/zboot-header.S.
 fn unpack_zboot(path: &Path) -> Result<(), Box<dyn Error>> {
@@ -97,15 +98,15 @@ fn unpack_zboot(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(fs::write(path, unpacked)?)
 }
 
-/// Unpacks the parts of a package that match these patterns of tar's, and returns the directory
-/// that they are in. The package is fetched unless it was before.
+/// Unpacks the parts of a package that match these patterns of tar, and returns their directory.
+/// Downloads the package if it is not there yet.
 pub fn unpack(package: [&str; 3], patterns: &[&str], dir: &str) -> Result<PathBuf, Box<dyn Error>> {
     let dir = root().join("target/kernels").join(dir);
     let (whole, part) = (dir.join("unpacked"), dir.join("part"));
     if !whole.exists() {
         let deb = download(package, &dir)?;
         fs::create_dir_all(&part)?;
-        // Some releases of Debian compress the modules. A kernel loads them as they are.
+        // Some releases of Debian compress the modules. The kernel loads uncompressed ones.
         let script = "deb=$0; dir=$1; shift; \
                       dpkg --fsys-tarfile \"$deb\" | tar -x -C \"$dir\" --wildcards \"$@\" && \
                       find \"$dir\" -name '*.xz' -exec unxz {} +";
@@ -121,7 +122,7 @@ pub fn unpack(package: [&str; 3], patterns: &[&str], dir: &str) -> Result<PathBu
     Ok(whole)
 }
 
-/// Fetches the newest package of a name, in which `*` stands for the version.
+/// Downloads the newest package with a name, in which `*` stands for the version.
 fn download(package: [&str; 3], dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let [architecture, suite, name] = package;
     let apt = Apt::new(architecture, suite)?;
@@ -132,7 +133,8 @@ fn download(package: [&str; 3], dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
         let fits = names.lines().filter(|found| is_named(found, name));
         fits.max_by_key(|name| numbers(name)).map(str::to_owned)
     };
-    // Not all of the suites exist everywhere: what counts is whether there is the package.
+    // The update fails if a mirror lacks one of the suites, so only the result counts: whether the
+    // package is found.
     let mut found = find();
     retry(|| {
         if found.is_none() {
@@ -164,12 +166,12 @@ fn is_named(found: &str, name: &str) -> bool {
     version.is_some_and(|version| version.ends_with(|last: char| last.is_ascii_digit()))
 }
 
-/// The numbers in a name, by which a newer one is greater.
+/// Returns the numbers in a package's name, which order the versions.
 fn numbers(name: &str) -> Vec<u32> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
-/// apt with lists for one architecture and release, and with no package installed.
+/// apt with lists for one architecture and release, as on a system without installed packages.
 struct Apt {
     dir: PathBuf,
     architecture: String,
@@ -183,15 +185,15 @@ impl Apt {
         }
         fs::write(dir.join("status"), "")?;
 
-        // The archives that this machine has, but of the other release: with updates,
-        // unless it is a suite that has none.
+        // The sources of this machine, with the other release: with its updates and security
+        // suites, unless the suite has none.
         let format = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
         let mut targets = Command::new("apt-get");
         targets.args(["indextargets", "--format", format]);
         targets.args(["Created-By: Packages", "Component: main"]);
         let mut known = targets.output()?.stdout;
         if known.is_empty() {
-            // No list has been fetched yet, or they have been removed.
+            // The lists have not been downloaded yet, or were removed.
             apt(&["update"]);
             known = targets.output()?.stdout;
         }
@@ -221,7 +223,7 @@ impl Apt {
         command.args(["-o", &format!("APT::Architecture={}", self.architecture)]);
         command.args(["-o", &format!("APT::Architectures={}", self.architecture)]);
         command.args(["-o", "Acquire::Languages=none"]);
-        // As whoever asks, who can write here.
+        // apt drops to a user of its own by default, who cannot write to this directory.
         command.args(["-o", "APT::Sandbox::User=root"]);
         command.stdin(Stdio::null());
         command

@@ -1,4 +1,4 @@
-//! `cargo xtask gauntlet`: faults made real, on every file system that can be had here.
+//! `cargo xtask gauntlet` stages real faults on every file system that can be made here.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,14 @@ use std::{
 };
 
 use crate::{
-    cargo, cross_rows,
+    cargo, cross_targets,
     install::{fuse_headers, install},
     report::Report,
     root,
-    rows::{HOST, MATRIX, Row},
+    targets::{HOST, MATRIX, Target},
 };
 
-/// What makes the file systems, and what the emulated columns run under.
+/// Programs that make the file systems, and emulators of other architectures.
 const PROGRAMS: &[&str] = &[
     "mkfs.ext4",
     "mkfs.xfs",
@@ -30,7 +30,7 @@ const PROGRAMS: &[&str] = &[
     "qemu-s390x",
 ];
 
-/// A file system and a program.
+/// A column of the table: a file system and a program.
 struct Column {
     name: String,
     arguments: Vec<String>,
@@ -38,12 +38,13 @@ struct Column {
     runner: Option<&'static str>,
 }
 
-/// What a column printed.
+/// The output of one column.
 struct Outcome {
     start: Instant,
-    /// What a row's name is followed by: `ok`, `FAILED` with how, `n/a` with why.
+    /// The verdict of each row, by the row's name: `ok`, `FAILED` with a message, or `n/a` with a
+    /// reason.
     rows: BTreeMap<String, Verdict>,
-    /// Why there is no such column here.
+    /// The reason why the column cannot run here, if there is one.
     absent: Option<String>,
     passed: usize,
     failed: usize,
@@ -60,14 +61,14 @@ pub fn gauntlet(words: &[&str]) -> Result<ExitCode, String> {
     prepare();
     let mut report = Report::default();
     report.step("build, release", cargo(&["build", "--release", "-p", "baremap"]));
-    let emulated: Vec<&Row> = emulated().collect();
+    let emulated: Vec<&Target> = emulated().collect();
     let build = ["build", "--release", "-p", "baremap", "--bins"];
-    report.step("build, other architectures", cross_rows(&build, emulated));
+    report.step("build, other architectures", cross_targets(&build, emulated));
     run(&mut report, words);
     Ok(report.finish())
 }
 
-/// Installs what it can. A column that lacks something says so.
+/// Installs as many of the programs as possible. A column whose programs are missing reports it.
 pub fn prepare() {
     for result in [install(PROGRAMS.iter().copied()), fuse_headers()] {
         if let Err(message) = result {
@@ -76,9 +77,9 @@ pub fn prepare() {
     }
 }
 
-/// One of 32 bits, and one whose most significant byte comes first.
-fn emulated() -> impl Iterator<Item = &'static Row> {
-    MATRIX.iter().filter(|row| ["i686", "s390x"].contains(&row.name()))
+/// Returns a target with 32-bit words and one that is big-endian.
+fn emulated() -> impl Iterator<Item = &'static Target> {
+    MATRIX.iter().filter(|target| ["i686", "s390x"].contains(&target.name()))
 }
 
 /// Runs every column, and prints the table.
@@ -127,14 +128,17 @@ fn columns(words: &[&str]) -> Vec<Column> {
             columns.push(column(kind, kind, HOST, None));
         }
     }
-    for row in emulated() {
-        columns.push(column(row.name(), "here", row.target, row.runners.first().copied()));
-        // Where this machine runs such programs itself, no emulator has a say in large offsets.
-        let native =
-            Command::new(row.dir().join("mapcp")).arg("--version").stdout(Stdio::null()).status();
+    for target in emulated() {
+        columns.push(column(target.name(), "here", target.triple, target.runners.first().copied()));
+        // If this machine runs the programs itself, a second column shows large offsets without the
+        // emulator.
+        let native = Command::new(target.dir().join("mapcp"))
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
         if words.is_empty() && native.is_ok_and(|status| status.success()) {
-            let name = format!("{} itself", row.name());
-            let mut native = column(&name, "here", row.target, None);
+            let name = format!("{} itself", target.name());
+            let mut native = column(&name, "here", target.triple, None);
             native
                 .arguments
                 .extend(["size", "holes:", "100 GiB", "random moments"].map(str::to_owned));
@@ -144,7 +148,7 @@ fn columns(words: &[&str]) -> Vec<Column> {
     columns
 }
 
-/// Runs the columns, two at a time: one waits for the disk while another has the processor.
+/// Runs the columns, two at a time, because one often waits for the disk.
 fn all(columns: &[Column]) -> Vec<Outcome> {
     let next = Mutex::new(columns.iter().enumerate());
     let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {
@@ -173,8 +177,8 @@ impl Column {
         let start = Instant::now();
         let mut test = cargo(&["test", "--quiet", "--test", "gauntlet", "--"]);
         test.args(&self.arguments).stdin(Stdio::null()).stderr(Stdio::inherit());
-        let row = MATRIX.iter().find(|row| row.target == self.target);
-        test.env("BAREMAP_DIR", row.expect("in the matrix").dir());
+        let target = MATRIX.iter().find(|target| target.triple == self.target);
+        test.env("BAREMAP_DIR", target.expect("in the matrix").dir());
         test.env_remove("BAREMAP_RUNNER");
         if let Some(runner) = self.runner {
             test.env("BAREMAP_RUNNER", runner);
@@ -248,7 +252,7 @@ fn print(names: &[String], columns: &[Column], outcomes: &[Outcome]) {
         println!();
     }
 
-    // One line for each row and reason, with the columns.
+    // Prints one line for each row and reason, followed by the columns.
     let mut reasons: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (column, outcome) in columns.iter().zip(outcomes) {
         for (name, verdict) in &outcome.rows {

@@ -10,7 +10,7 @@ use std::{
 use cpio::{NewcBuilder, newc::ModeFileType, write_cpio};
 use flate2::{Compression, write::GzEncoder};
 
-/// The directories that programs expect, to mount on and to write in.
+/// Directories for programs to mount file systems on and to write to.
 const DIRECTORIES: &[&str] = &["bin", "dev", "mnt", "proc", "sys", "tmp"];
 
 /// Writes an archive with a console, [`DIRECTORIES`] and these executable files.

@@ -1,4 +1,4 @@
-//! Installs what is missing, if this is Debian and we may.
+//! Installs missing packages, on a Debian system and with the permission to do so.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{DEBIAN_RUSTC, sysroot};
 
-/// The package with a program.
+/// Returns the Debian package that contains a program.
 pub fn package(program: &str) -> &str {
     match program {
         DEBIAN_RUSTC => "rustc-web",
@@ -33,7 +33,7 @@ pub fn package(program: &str) -> &str {
     }
 }
 
-/// Installs the packages with these programs, those of which are missing.
+/// Installs the packages of those programs that are missing.
 pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
     let missing = programs.into_iter().filter(|program| !there(program));
     let mut packages: Vec<&str> = missing.map(package).collect();
@@ -45,7 +45,7 @@ pub fn install<'a>(programs: impl IntoIterator<Item = &'a str>) -> Result<(), St
     get(&packages)
 }
 
-/// Installs the packages that the gauntlet's own FUSE file systems are compiled with.
+/// Installs the packages that the gauntlet's FUSE file systems are compiled with.
 pub fn fuse_headers() -> Result<(), String> {
     let found = Command::new("pkg-config").args(["--exists", "fuse3"]).status();
     if found.is_ok_and(|status| status.success()) {
@@ -54,7 +54,7 @@ pub fn fuse_headers() -> Result<(), String> {
     get(&["gcc", "pkg-config", "libfuse3-dev", "fuse3"])
 }
 
-/// Installs the packages whose programs are missing, which have their names.
+/// Installs those packages whose program of the same name is missing.
 pub fn packages(names: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> = names.iter().copied().filter(|name| !there(name)).collect();
     get(&missing)
@@ -65,7 +65,7 @@ pub fn python_packages() -> Result<(), String> {
     get(&["python3", "python3-venv"])
 }
 
-/// Installs the standard libraries of these targets, those of which are missing.
+/// Installs the standard libraries of those targets that have none.
 pub fn rust_targets(names: &[&str]) -> Result<(), String> {
     let libraries = sysroot("rustc").join("lib/rustlib");
     let is_missing = |name: &&str| !libraries.join(name).join("lib").is_dir();
@@ -103,7 +103,7 @@ fn get(packages: &[&str]) -> Result<(), String> {
     Err(format!("something is missing and could not be installed; run: {advice}"))
 }
 
-/// Runs apt-get: as root already, or if sudo asks nothing.
+/// Runs apt-get, as root or with a sudo that asks for no password.
 pub fn apt(arguments: &[&str]) -> bool {
     let script = "[ \"$(id -u)\" = 0 ] || sudo=\"sudo -n\"; exec $sudo apt-get \"$@\"";
     let status = Command::new("sh")
@@ -115,7 +115,8 @@ pub fn apt(arguments: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Tries again for a while: an index does not match its archive while that is updated.
+/// Makes up to four attempts, with pauses of 10 to 40 seconds: a mirror's index does not match its
+/// packages while the mirror is updated.
 pub fn retry(mut attempt: impl FnMut() -> bool) -> bool {
     (1..=4).any(|number| {
         attempt() || {

@@ -1,7 +1,7 @@
-//! `cargo xtask kernels`: the conformance program as the first process of real kernels.
+//! `cargo xtask kernels` boots real kernels, whose first process is the program `conformance`.
 //!
-//! The console decides: a kernel that panics ends its emulator as properly as one that
-//! was told to turn the machine off.
+//! Success is read from the console, because an emulator has the same exit status whether the
+//! kernel panicked or powered the machine off.
 
 use std::{
     error::Error,
@@ -13,46 +13,48 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, cargo, cross_rows, fetch, initramfs, install,
+    DEBIAN_RUSTC, cargo, cross_targets, fetch, initramfs, install,
     matrix::{Matrix, Outcome},
     report::Report,
     root,
-    rows::{HOST, Kernel, MATRIX, Row},
+    targets::{HOST, Kernel, MATRIX, Target},
 };
 
-/// Far more than any needs, on a machine that does much else.
+/// Far more than any kernel needs, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
-    let known = |name: &str| MATRIX.iter().any(|row| row.name() == name && !row.kernels.is_empty());
+    let known = |name: &str| {
+        MATRIX.iter().any(|target| target.name() == name && !target.kernels.is_empty())
+    };
     if let Some(name) = names.iter().find(|name| !known(name)) {
         return Err(format!("no kernel for {name}"));
     }
-    let asked = |row: &Row| names.is_empty() || names.contains(&row.name());
-    let rows: Vec<&Row> = MATRIX.iter().filter(|row| asked(row)).collect();
-    install(&rows)?;
-    // Whoever updates the matrix wants all of these rows' lines.
-    let runners = rows.iter().filter(|_| update).flat_map(|row| row.emulators());
+    let asked = |target: &Target| names.is_empty() || names.contains(&target.name());
+    let targets: Vec<&Target> = MATRIX.iter().filter(|target| asked(target)).collect();
+    install(&targets)?;
+    // An update of the matrix needs the lines of the emulators, too.
+    let runners = targets.iter().filter(|_| update).flat_map(|target| target.emulators());
     install::install([DEBIAN_RUSTC].into_iter().chain(runners))?;
 
     let mut report = Report::default();
     let mut matrix = Matrix::default();
     let program = ["build", "--release", "-p", "baremap-examples", "--bin", "conformance"];
-    let host = rows.iter().find(|row| row.target == HOST);
+    let host = targets.iter().find(|target| target.triple == HOST);
     if host.is_some() {
         let mut build = cargo(&program);
         build.args(["--bin", "init", "--bin", "words"]);
         report.step("build, x86_64", build);
     }
-    if rows.iter().any(|row| row.target != HOST) {
-        report.step("build, other architectures", cross_rows(&program, rows.iter().copied()));
+    if targets.iter().any(|target| target.triple != HOST) {
+        report.step("build, other architectures", cross_targets(&program, targets.iter().copied()));
     }
     if update {
-        for row in &rows {
-            matrix.run_under_emulators(&mut report, row);
+        for target in &targets {
+            matrix.run_under_emulators(&mut report, target);
         }
     }
-    boot(&rows, &mut report, &mut matrix);
+    boot(&targets, &mut report, &mut matrix);
     if let Some(host) = host {
         boot_init(host, &mut report);
     }
@@ -60,29 +62,29 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
     Ok(report.finish())
 }
 
-/// Installs the emulators of these rows' kernels.
-pub fn install(rows: &[&Row]) -> Result<(), String> {
-    let kernels = rows.iter().flat_map(|row| row.kernels);
+/// Installs the system emulators of these targets' kernels.
+pub fn install(targets: &[&Target]) -> Result<(), String> {
+    let kernels = targets.iter().flat_map(|target| target.kernels);
     install::install(kernels.map(|kernel| kernel.emulator()))
 }
 
-/// Boots all kernels of these rows.
-pub fn boot(rows: &[&Row], report: &mut Report, matrix: &mut Matrix) {
-    for row in rows {
-        for kernel in row.kernels {
-            let what = format!("{} on {}", row.name(), kernel.flavour());
+/// Boots all kernels of these targets.
+pub fn boot(targets: &[&Target], report: &mut Report, matrix: &mut Matrix) {
+    for target in targets {
+        for kernel in target.kernels {
+            let what = format!("{} on {}", target.name(), kernel.flavour());
             println!("\n=== boot {what}");
             let files =
                 fetch::emulator(kernel).and_then(|emulator| Ok((emulator, fetch::kernel(kernel)?)));
             let start = Instant::now();
-            match files.and_then(|(emulator, image)| boot_one(row, kernel, &emulator, &image)) {
+            match files.and_then(|(emulator, image)| boot_one(target, kernel, &emulator, &image)) {
                 Ok(outcome) => {
                     let Outcome { release, passed, failed, .. } = &outcome;
-                    let name = format!("{:12} Linux {release}, {}", row.name(), outcome.pages());
+                    let name = format!("{:12} Linux {release}, {}", target.name(), outcome.pages());
                     println!("{name}: {passed} passed, {failed} failed");
                     report.add(&name, start, *passed, *failed);
                     if *failed == 0 {
-                        matrix.add(row, kernel.flavour(), release, &outcome);
+                        matrix.add(target, kernel.flavour(), release, &outcome);
                     }
                 }
                 Err(error) => {
@@ -95,19 +97,19 @@ pub fn boot(rows: &[&Row], report: &mut Report, matrix: &mut Matrix) {
 }
 
 fn boot_one(
-    row: &Row,
+    target: &Target,
     kernel: &Kernel,
     emulator: &Path,
     image: &Path,
 ) -> Result<Outcome, Box<dyn Error>> {
-    let name = format!("{}-{}", row.name(), kernel.flavour());
-    let files = vec![("init".to_owned(), fs::read(row.dir().join("conformance"))?)];
+    let name = format!("{}-{}", target.name(), kernel.flavour());
+    let files = vec![("init".to_owned(), fs::read(target.dir().join("conformance"))?)];
     let (status, text) = run_kernel(kernel, emulator, image, &name, files, "")?;
     let outcome = Outcome::read(&text).and_then(|outcome| {
         if text.contains("Kernel panic") {
             Err("the kernel panics".to_owned())
-        } else if outcome.failed == 0 && status != Some(row.status) {
-            Err(format!("the emulator's status is not {}", row.status))
+        } else if outcome.failed == 0 && status != Some(target.status) {
+            Err(format!("the emulator's status is not {}", target.status))
         } else {
             Ok(outcome)
         }
@@ -116,20 +118,21 @@ fn boot_one(
 }
 
 /// Boots `examples/init.rs` as the guide in `docs/freestanding.md` does, with another example as
-/// the program that it runs.
-pub fn boot_init(row: &Row, report: &mut Report) {
+/// the program that it starts.
+pub fn boot_init(target: &Target, report: &mut Report) {
     let start = Instant::now();
     println!("\n=== boot init");
-    let result = row.kernels.first().ok_or("no kernel".into()).and_then(|kernel| {
+    let result = target.kernels.first().ok_or("no kernel".into()).and_then(|kernel| {
         let (emulator, image) = (fetch::emulator(kernel)?, fetch::kernel(kernel)?);
-        let program = |at: &str, name| fs::read(row.dir().join(name)).map(|p| (at.to_owned(), p));
+        let program =
+            |at: &str, name| fs::read(target.dir().join(name)).map(|p| (at.to_owned(), p));
         let files = vec![program("init", "init")?, program("bin/main", "words")?];
         let arguments = "-- /bin/main /proc/version";
         let (status, text) = run_kernel(kernel, &emulator, &image, "init", files, arguments)?;
         let lines = ["linux 1", "init: exit status 0"];
         let missing = lines.iter().find(|&&expected| !text.lines().any(|line| line == expected));
         match missing {
-            // It turns the machine off, and is the first process that does not end.
+            // The first process powers the machine off. If it ended, the kernel would panic.
             None if status == Some(0) && !text.contains("Kernel panic") => Ok(()),
             None => Err(with_console("it does not turn the machine off", status, &text).into()),
             Some(line) => Err(with_console(&format!("no line `{line}`"), status, &text).into()),
@@ -149,8 +152,8 @@ fn with_console(error: &str, status: Option<i32>, text: &str) -> String {
     format!("{error}; the emulator's status: {status:?}\n{last}")
 }
 
-/// Runs a kernel until it ends, with these files and arguments. Returns the emulator's status,
-/// if it ends in time, and what the console showed.
+/// Runs a kernel with these files and arguments until it ends or the time is over. Returns the
+/// emulator's exit status, or `None` if the time was over, and the text on the console.
 fn run_kernel(
     kernel: &Kernel,
     emulator: &Path,
@@ -173,7 +176,7 @@ fn run_kernel(
         .arg(image)
         .arg("-initrd")
         .arg(initramfs);
-    // A kernel that panics ends at once, and says little else.
+    // With `panic=-1`, a kernel that panics ends at once. With `quiet`, it prints little else.
     emulator.args(["-append", &format!("{} panic=-1 quiet {arguments}", kernel.append)]);
     emulator.args(["-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"]);
     emulator.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);

@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::{cargo, root};
+use crate::{cargo, command::run, root};
 
 const HEADER: &str = "libbaremap/include/baremap.h";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -181,9 +181,4 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, bytes))
         .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
 }

@@ -1,10 +1,10 @@
-//! The library with the lowest versions of its dependencies that `Cargo.toml` allows.
+//! Checks the library with the lowest versions of its dependencies that `Cargo.toml` allows.
 
 use std::{fmt::Write, fs, process::Command};
 
 use crate::{cargo, root};
 
-/// Checks the library as a dependency of a package that pins those versions.
+/// Returns a command that checks the library as a dependency of a package that pins those versions.
 pub fn check() -> Result<Command, String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml"));
     let manifest = manifest.map_err(|error| format!("Cargo.toml: {error}"))?;

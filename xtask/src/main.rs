@@ -1,4 +1,4 @@
-//! `cargo xtask`: every test, for every architecture, and what they need.
+//! `cargo xtask` runs every test, for every architecture, and installs what the tests need.
 
 mod adopters;
 mod adoption;
@@ -6,6 +6,7 @@ mod adoption;
 mod bars;
 mod bench;
 mod bindings;
+mod command;
 mod fetch;
 mod gauntlet;
 mod initramfs;
@@ -15,13 +16,14 @@ mod libbaremap;
 mod lowest;
 mod manual;
 mod matrix;
-mod peak;
+mod measurements;
+mod peak_rss;
 mod platforms;
 mod plot;
 mod power_cut;
 mod report;
-mod rows;
 mod size;
+mod targets;
 mod template;
 mod test;
 mod vm;
@@ -32,11 +34,11 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use rows::{HOST, Row};
+use targets::{HOST, Target};
 
 const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
-       cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
+       cargo xtask gauntlet [WORD...]            faults made real: the targets with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in docs/architectures.md instead of comparing it
        cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2
@@ -58,7 +60,7 @@ Usage: cargo xtask test [--update]               every test
        cargo xtask bench [--quick] [SIZE...]     mapcp beside other ways to copy
        all of it writes docs/bench.json, plots and figures; a part of it nothing";
 
-/// Debian's compiler, which has the sources of `core` beside it.
+/// Debian's compiler, whose package has the sources of `core`.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
 fn main() -> ExitCode {
@@ -97,8 +99,8 @@ fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Cargo for targets that have no precompiled `core` and `alloc` here: Debian's compiler builds
-/// them from source, and rustup's own lld links.
+/// Returns a cargo command for targets that have no precompiled `core` and `alloc` here: Debian's
+/// compiler builds them from source, and rustup's lld links.
 fn cross(arguments: &[&str]) -> Command {
     let mut cargo = cargo(arguments);
     cargo.args(["--target-dir", "target/cross", "-Zbuild-std=core,alloc,compiler_builtins"]);
@@ -111,32 +113,33 @@ fn cross(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Builds programs of these rows, all but this machine's.
-fn cross_rows<'a>(arguments: &[&str], rows: impl IntoIterator<Item = &'a Row>) -> Command {
+/// Returns a command that builds programs for all of these targets but this machine's.
+fn cross_targets<'a>(arguments: &[&str], targets: impl IntoIterator<Item = &'a Target>) -> Command {
     let mut build = cross(arguments);
-    for row in rows.into_iter().filter(|row| row.target != HOST) {
-        link_with_lld(&mut build, row);
+    for target in targets.into_iter().filter(|target| target.triple != HOST) {
+        link_with_lld(&mut build, target);
     }
     build
 }
 
-/// Adds a target, whose programs rustup's own lld links.
-fn link_with_lld(build: &mut Command, row: &Row) {
-    build.args(["--target", row.target]);
-    let name = row.target.to_uppercase().replace('-', "_");
+/// Adds a target, whose programs rustup's lld links.
+fn link_with_lld(build: &mut Command, target: &Target) {
+    build.args(["--target", target.triple]);
+    let name = target.triple.to_uppercase().replace('-', "_");
     build.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
-    let flags = format!("-Clinker-flavor=ld.lld {}", row.flags);
+    let flags = format!("-Clinker-flavor=ld.lld {}", target.flags);
     build.env(format!("CARGO_TARGET_{name}_RUSTFLAGS"), flags.trim_end());
 }
 
-/// Where a compiler keeps its libraries; empty if it does not run.
+/// Returns the directory in which a compiler keeps its libraries, or an empty path if the compiler
+/// does not run.
 fn sysroot(rustc: &str) -> PathBuf {
     let output = Command::new(rustc).args(["--print", "sysroot"]).output();
     let output = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     PathBuf::from(output.unwrap_or_default().trim())
 }
 
-/// Replaces what a file has between two marks.
+/// Replaces the part of a file between two marks.
 fn replace(name: &str, begin: &str, end: &str, text: &str) -> Result<(), String> {
     let path = root().join(name);
     let old = fs::read_to_string(&path).map_err(|error| format!("{name}: {error}"))?;

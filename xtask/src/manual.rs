@@ -34,6 +34,22 @@ const WHEN: &[&str] = &["auto", "always", "never"];
 
 const OPTIONS: &[Opt] = &[
     Opt {
+        short: Some('r'),
+        long: "recursive",
+        value: Nothing,
+        help: "copy directories with their contents (also -R)",
+        manual: "Copies directories with all that they contain. FIFOs, sockets and devices are \
+                 copied as such, and symbolic links as links unless -L or -H is given. An existing \
+                 directory is merged with. -R is the same option.",
+    },
+    Opt {
+        short: Some('a'),
+        long: "archive",
+        value: Nothing,
+        help: "as -r -P --preserve=all",
+        manual: "Copies directories and keeps everything: as -r, -P and --preserve=all.",
+    },
+    Opt {
         short: Some('n'),
         long: "no-clobber",
         value: Nothing,
@@ -41,13 +57,104 @@ const OPTIONS: &[Opt] = &[
         manual: "Does not overwrite an existing DEST. This is not an error.",
     },
     Opt {
+        short: Some('u'),
+        long: "update",
+        value: Optional("WHICH", &["all", "older", "none", "none-fail"]),
+        help: "overwrite only older files",
+        manual: "Selects which existing files are overwritten: all, older (those whose \
+                 modification time is earlier than that of SOURCE), none, or none-fail (none, \
+                 and each is an error). -u means older. After a copy of a tree was interrupted, \
+                 -u with the other options as before finishes it.",
+    },
+    Opt {
+        short: Some('f'),
+        long: "force",
+        value: Nothing,
+        help: "overwrite files without write permission",
+        manual: "Replaces an existing file to which the caller may not write by a new one.",
+    },
+    Opt {
+        short: Some('i'),
+        long: "interactive",
+        value: Nothing,
+        help: "ask before overwriting",
+        manual: "Asks on standard error before an existing file is overwritten, and reads the \
+                 answer from standard input.",
+    },
+    Opt {
+        short: Some('T'),
+        long: "no-target-directory",
+        value: Nothing,
+        help: "copy to DEST itself if it is a directory",
+        manual: "Never takes DEST for the directory that is to contain the copy.",
+    },
+    Opt {
+        short: Some('t'),
+        long: "target-directory",
+        value: Required("DIR", &[]),
+        help: "copy all operands into DIR",
+        manual: "Copies all operands into the directory DIR.",
+    },
+    Opt {
         short: Some('p'),
         long: "preserve",
-        value: Nothing,
+        value: Optional("LIST", &["mode", "ownership", "timestamps", "links", "xattr", "all"]),
         help: "keep permissions, owner, times and attributes",
         manual: "Keeps the permissions, owner, times, access list and extended attributes of \
-                 SOURCE. Without permission to change the owner, only the group is changed, and \
-                 the set-ID bits are dropped.",
+                 SOURCE. LIST contains those of mode (the permissions and the access lists), \
+                 ownership, timestamps, links (the hard links between the copied files), xattr \
+                 and all that are to be kept, with commas between them. -p keeps all but links. \
+                 Without permission to change the owner, only the group is changed. The set-ID \
+                 bits are dropped unless the owner is kept.",
+    },
+    Opt {
+        short: Some('P'),
+        long: "no-dereference",
+        value: Nothing,
+        help: "copy symbolic links as links",
+        manual: "Copies symbolic links as links. This is the default with -r. -d is the same as \
+                 -P with --preserve=links, and -H follows only links that are named as SOURCE.",
+    },
+    Opt {
+        short: Some('L'),
+        long: "dereference",
+        value: Nothing,
+        help: "follow symbolic links",
+        manual: "Follows symbolic links. This is the default without -r.",
+    },
+    Opt {
+        short: Some('x'),
+        long: "one-file-system",
+        value: Nothing,
+        help: "stay on the file system of SOURCE",
+        manual: "Copies directories that are on another file system than SOURCE, such as mount \
+                 points, without their contents.",
+    },
+    Opt {
+        short: Some('l'),
+        long: "link",
+        value: Nothing,
+        help: "make hard links instead of copies",
+        manual: "Makes hard links to the files instead of copies.",
+    },
+    Opt {
+        short: Some('s'),
+        long: "symbolic-link",
+        value: Nothing,
+        help: "make symbolic links instead of copies",
+        manual: "Makes symbolic links to the files instead of copies. A SOURCE that is not \
+                 absolute can only be linked in the working directory.",
+    },
+    Opt {
+        short: None,
+        long: "atomic",
+        value: Nothing,
+        help: "fail if DEST cannot be replaced in one step",
+        manual: "Fails if DEST cannot be created or replaced in one step. Without this option, \
+                 mapcp writes into DEST, as cp does, if the file system or a policy permits \
+                 nothing else: without renaming, in an append-only directory, over a file that \
+                 is a mount point, over a file of another owner. --verbose prints in place for \
+                 such a copy. Of --atomic and --in-place, the last one counts.",
     },
     Opt {
         short: None,
@@ -130,7 +237,11 @@ const OPTIONS: &[Opt] = &[
     },
 ];
 
-const USAGE: [&str; 2] = ["mapcp [OPTIONS] SOURCE DEST", "mapcp [OPTIONS] SOURCE... DIRECTORY"];
+const USAGE: [&str; 3] = [
+    "mapcp [OPTIONS] SOURCE DEST",
+    "mapcp [OPTIONS] SOURCE... DIRECTORY",
+    "mapcp [OPTIONS] -t DIR SOURCE...",
+];
 
 const SUMMARY: &str = "\
 Copies files by mapping them. An existing DEST is replaced when its copy is complete, and
@@ -160,12 +271,12 @@ impl Opt {
 
 /// Returns the output of `mapcp --help`.
 fn help() -> String {
-    let mut text = format!("Usage: {}\n       {}\n\n{SUMMARY}\n\n", USAGE[0], USAGE[1]);
+    let mut text = format!("Usage: {}\n\n{SUMMARY}\n\n", USAGE.join("\n       "));
     for option in OPTIONS {
         let short = option.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
-        text += &format!("  {short}{:<18} {}\n", option.long(), option.help);
+        text += &format!("  {short}{:<22} {}\n", option.long(), option.help);
     }
-    text += &format!("      {:<18} end of options\n\nExit status: ", "--");
+    text += &format!("      {:<22} end of options\n\nExit status: ", "--");
     let status: Vec<String> = STATUS.iter().map(|(code, what)| format!("{code} {what}")).collect();
     text + &status.join(", ") + ".\n"
 }
@@ -216,6 +327,10 @@ fn manual_page() -> String {
     for limit in LIMITS {
         page += &format!(".IP \\(bu 2\n{}\n", roff(limit));
     }
+    page += &format!(".SH DIFFERENCES FROM CP\n{}\n", roff(DIFFERENCES));
+    for (what, why) in CP {
+        page += &format!(".TP\n{}\n{}\n", bold(what), roff(why));
+    }
     page += ".SH EXAMPLES\n";
     for (command, what) in EXAMPLES {
         page += &format!(".TP\n{}\n{}\n", bold(command), roff(what));
@@ -263,7 +378,51 @@ const LIMITS: &[&str] = &[
      contain zeros, and no error is reported.",
 ];
 
+const DIFFERENCES: &str = "\
+Called with the same options, mapcp does as GNU cp 9.1 and 9.10 do, but for these. Where the two \
+versions differ, mapcp follows 9.10: -n skips a file with status 0, and --update takes a value.";
+
+/// What cp does otherwise, or can do and `mapcp` cannot.
+const CP: &[(&str, &str)] = &[
+    (
+        "an existing file",
+        "is replaced by a new file, so that its other hard links keep the old \
+     contents. cp writes into it. --in-place does as cp.",
+    ),
+    ("-p", "also keeps extended attributes, as --preserve=mode,ownership,timestamps,xattr."),
+    (
+        "--preserve=mode",
+        "drops the set-ID bits unless the copy has the owner of SOURCE. cp keeps them.",
+    ),
+    ("a directory into itself", "is refused before anything is copied. cp copies a part of it."),
+    (
+        "a hard link that cannot be made",
+        "between two copies is reported, and the file is copied. \
+     cp leaves the file out.",
+    ),
+    ("-b, --backup, -S", "are not there."),
+    ("--attributes-only, --copy-contents", "are not there."),
+    ("--keep-directory-symlink", "is not there."),
+    ("--no-preserve", "is not there."),
+    ("--parents", "is not there."),
+    (
+        "--reflink",
+        "is not there. --method=clone is --reflink=always, and the default is \
+     --reflink=auto.",
+    ),
+    ("--remove-destination, --strip-trailing-slashes", "are not there."),
+    ("--sparse=always", "is not there."),
+    ("-Z, --context", "are not there. --preserve=context is --preserve=xattr."),
+    ("--debug", "is not there. -v prints the method."),
+];
+
 const EXAMPLES: &[(&str, &str)] = &[
+    ("mapcp -a project /mnt/backup/", "Copies a directory with everything that is in it."),
+    (
+        "mapcp -au project /mnt/backup/",
+        "Finishes that copy after it was interrupted, or brings it \
+     up to date.",
+    ),
     ("mapcp disk.img /mnt/backup/", "Copies disk.img into a directory."),
     ("mapcp --sync new.conf /etc/app.conf", "Replaces a file so that it survives a power cut."),
     ("mapcp -j4 --progress big.img copy.img", "Copies a large file by four processes."),
@@ -402,6 +561,7 @@ fn accepts_every_option() -> Result<(), String> {
         let long = option.long;
         let mut arguments: Vec<String> = match option.value {
             Required("N", _) => vec![format!("--{long}=2"), format!("--{long}=64")],
+            Required("DIR", _) => vec![format!("--{long}=dir")],
             Required(..) => Vec::new(),
             Nothing | Optional(..) => vec![format!("--{long}")],
         };

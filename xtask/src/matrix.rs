@@ -1,8 +1,9 @@
-//! The matrix in docs/architectures.md: where the conformance program ran, and what passed.
+//! The matrix in `docs/architectures.md`: where the program `conformance` ran, and how many cases
+//! passed.
 
 use std::{collections::BTreeMap, error::Error, fs, path::Path, process::Command, time::Instant};
 
-use crate::{report::Report, root, rows::MATRIX, rows::Row};
+use crate::{report::Report, root, targets::MATRIX, targets::Target};
 
 /// The page that holds the matrix.
 const PAGE: &str = "docs/architectures.md";
@@ -13,10 +14,10 @@ const HEAD: &str = "\
 |---|---|---|---|---|
 ";
 
-/// What the conformance program reported.
+/// The report of the program `conformance`.
 pub struct Outcome {
     pub release: String,
-    /// In bytes.
+    /// The page size, in bytes.
     pub page_size: usize,
     pub passed: usize,
     /// The number of passed cases that are excused, because qemu-user is known to differ.
@@ -25,8 +26,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Reads a report, between whose lines a kernel may have put its own. It is an error
-    /// if one is missing, above all the last.
+    /// Reads a report. The kernel may have printed lines between its lines. Fails if a line of the
+    /// report is missing, in particular the last one.
     pub fn read(text: &str) -> Result<Outcome, String> {
         let lines = || text.lines().map(str::trim_end);
         let kernel = lines().find_map(|line| {
@@ -43,7 +44,8 @@ impl Outcome {
                 passed += 1;
                 differ += usize::from(line.contains(" # qemu-user differs"));
             } else if line.trim_start_matches("not ").starts_with(&format!("ok {number} - ")) {
-                // Skipped ones, too: there is a right answer everywhere.
+                // A skipped case counts as failed, because every system in the matrix has what the
+                // cases need.
                 failed += 1;
                 println!("{line}");
             }
@@ -62,20 +64,20 @@ impl Outcome {
     }
 }
 
-/// The lines of those that ran, by their first two cells.
+/// The lines of the configurations that ran, by their first two cells.
 #[derive(Default)]
 pub struct Matrix {
     ran: BTreeMap<String, String>,
 }
 
-/// How the line of an architecture and an emulator, or a kernel's flavour, begins.
-fn key(row: &Row, under: &str) -> String {
-    format!("| {} | {under} |", row.name())
+/// Returns the beginning of the line of an architecture and an emulator, or of a kernel's flavour.
+fn key(target: &Target, under: &str) -> String {
+    format!("| {} | {under} |", target.name())
 }
 
-/// Runs the cases under an emulator of system calls.
+/// Runs the cases under a user-mode emulator.
 pub fn run(program: &Path, runner: &str) -> Result<Outcome, Box<dyn Error>> {
-    // The program wants an empty directory, and leaves it empty.
+    // The program needs an empty directory, and leaves it empty.
     let dir = root().join("target/matrix");
     fs::create_dir_all(&dir)?;
     let mut words = runner.split_whitespace();
@@ -85,16 +87,16 @@ pub fn run(program: &Path, runner: &str) -> Result<Outcome, Box<dyn Error>> {
 }
 
 impl Matrix {
-    /// Adds what passes under this row's emulators of system calls.
-    pub fn run_under_emulators(&mut self, report: &mut Report, row: &Row) {
-        for runner in row.runners {
+    /// Adds the results under this target's user-mode emulators.
+    pub fn run_under_emulators(&mut self, report: &mut Report, target: &Target) {
+        for runner in target.runners {
             let start = Instant::now();
-            let what = format!("cases, {} under {runner}", row.name());
-            match run(&row.dir().join("conformance"), runner) {
+            let what = format!("cases, {} under {runner}", target.name());
+            match run(&target.dir().join("conformance"), runner) {
                 Ok(outcome) => {
                     report.add(&what, start, outcome.passed, outcome.failed);
                     if outcome.failed == 0 {
-                        self.add(row, runner, "", &outcome);
+                        self.add(target, runner, "", &outcome);
                     }
                 }
                 Err(error) => {
@@ -105,21 +107,20 @@ impl Matrix {
         }
     }
 
-    /// Adds a line. `linux` is the kernel's version.
-    ///
-    /// Only the first two numbers of that are shown.
-    pub fn add(&mut self, row: &Row, under: &str, linux: &str, outcome: &Outcome) {
+    /// Adds a line. `linux` is the kernel's version, of which the first two numbers are shown.
+    pub fn add(&mut self, target: &Target, under: &str, linux: &str, outcome: &Outcome) {
         let linux: Vec<&str> = linux.splitn(3, '.').take(2).collect();
         let linux = linux.join(".");
         let Outcome { passed, differ, .. } = outcome;
-        // The number depends on where the emulator puts things, and varies from run to run.
+        // The number depends on the addresses that the emulator chooses, and varies from run to
+        // run.
         let differ = if *differ == 0 { "" } else { " (some differ)" };
-        let key = key(row, under);
+        let key = key(target, under);
         let line = format!("{key} {linux} | {} | {passed}{differ} |\n", outcome.pages());
         self.ran.insert(key, line);
     }
 
-    /// Compares the lines with docs/architectures.md, or replaces them there.
+    /// Compares the lines with `docs/architectures.md`, or replaces them there.
     pub fn finish(&self, report: &mut Report, update: bool) {
         let start = Instant::now();
         let result = self.compare(update);
@@ -140,15 +141,17 @@ impl Matrix {
         let (before, old, after) =
             parts.ok_or_else(|| format!("{PAGE} has no place for the matrix"))?;
 
-        // In the order of the rows; where nothing ran, as it was.
+        // The lines stand in the order of the targets. A configuration that did not run keeps its
+        // line.
         let mut new = HEAD.to_owned();
-        for row in MATRIX {
-            let flavours = row.kernels.iter().map(|kernel| kernel.flavour());
-            for under in row.runners.iter().copied().chain(flavours) {
-                let key = key(row, under);
+        for target in MATRIX {
+            let flavours = target.kernels.iter().map(|kernel| kernel.flavour());
+            for under in target.runners.iter().copied().chain(flavours) {
+                let key = key(target, under);
                 let old = old.split_inclusive('\n').find(|line| line.starts_with(&key));
                 let ran = self.ran.get(&key).map(String::as_str);
-                // Debian's kernels grow older: their version alone makes no difference.
+                // Debian updates its kernels, so a line that differs in the kernel's version alone
+                // is up to date.
                 let same = !update
                     && ran.zip(old).is_some_and(|(a, b)| {
                         let rest = |line: &str| line.splitn(5, '|').nth(4).map(str::to_owned);

@@ -1,20 +1,20 @@
-//! The library with every libc that Linux has and with words of 32 bits, and the refusal of other
-//! kernels.
+//! Checks the library on targets with another libc than this machine's and with 32-bit words, and
+//! that it refuses other kernels.
 
 use std::{process::Command, time::Instant};
 
-use crate::{cargo, install::rust_targets, report::Report, rows::HOST};
+use crate::{cargo, install::rust_targets, report::Report, targets::HOST};
 
-/// Targets with another libc than this machine's. None of it may be needed.
+/// Targets with another libc than this machine's. The library needs none of them.
 const SUPPORTED: &[&str] = &["aarch64-linux-android", "x86_64-unknown-linux-musl"];
 
-/// A target whose words have 32 bits, with calls of its own for them.
+/// A target with 32-bit words, for which some system calls have other numbers and arguments.
 const NARROW: &str = "i686-unknown-linux-gnu";
 
 /// A target with another kernel.
 const REFUSED: &str = "x86_64-unknown-freebsd";
 
-/// What the compiler says of a target with another kernel.
+/// The message of the compiler for a target with another kernel.
 const REFUSAL: &str =
     "baremap supports only Linux and Android, because it makes Linux's system calls";
 
@@ -35,8 +35,8 @@ pub fn check(report: &mut Report) {
     report.add(&name, start, usize::from(refused), usize::from(!refused));
 }
 
-/// Looks for casts between pointers and integers by which the compiler loses track of what a
-/// pointer may be used for. The lints are unstable, which is no matter for a check.
+/// Runs the strict-provenance lints, which find casts between pointers and integers that lose a
+/// pointer's provenance. The lints are unstable, but no compiled program depends on them.
 pub fn lint(report: &mut Report) {
     for target in [HOST, NARROW] {
         for features in ["mapcp,alloc", "std,alloc,stable_deref_trait"] {
@@ -59,7 +59,8 @@ fn library(target: &str, features: &str) -> Command {
     check
 }
 
-/// Compiles for the other kernel, and looks for one error, with exactly that sentence.
+/// Compiles for another kernel. Returns whether exactly one error is reported, with the expected
+/// message.
 fn is_refused() -> bool {
     println!("\n=== {REFUSED}");
     let mut check = library(REFUSED, "");

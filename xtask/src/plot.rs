@@ -1,10 +1,10 @@
-//! The figures of `cargo xtask bench` as pictures.
+//! Draws the figures of `cargo xtask bench`.
 
 use plotters::{coord::Shift, prelude::*};
 
-use crate::bench::{C, CP, Cell, MAP, MAPCP, Measured, name};
+use crate::measurements::{C, CP, Cell, MAP, MAPCP, Measured, format_size};
 
-/// Ways to copy, as they are drawn: told apart by colour-blind people, too.
+/// The programs that are drawn, in colours that colour-blind people can tell apart.
 const LINES: [(&str, RGBColor); 6] = [
     (MAPCP, RGBColor(213, 94, 0)),
     (MAP, RGBColor(230, 159, 0)),
@@ -15,7 +15,7 @@ const LINES: [(&str, RGBColor); 6] = [
 ];
 
 pub fn throughput(cells: &[&Cell]) -> Result<String, String> {
-    // With less, it is the time of a process that is seen.
+    // Below 4 KiB, starting the process takes most of the time.
     let cells: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.size >= 4 << 10).collect();
     draw(&cells, "Throughput of a copy, process start to end", "MB/s", 10.0, |size, measured| {
         size as f64 / measured.median() / 1e6
@@ -37,7 +37,8 @@ pub fn memory(cells: &[&Cell]) -> Result<String, String> {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A line for each way, over the size of the file. Figures have a mark at powers of `base`.
+/// Draws a line for each program over the size of the file. The vertical axis has marks at powers
+/// of `base`.
 fn draw(
     cells: &[&Cell],
     title: &str,
@@ -63,7 +64,7 @@ fn draw(
     let drawn = (|| {
         let area = SVGBackend::with_string(&mut svg, (900, 460)).into_drawing_area();
         area.fill(&WHITE)?;
-        // The legend has a place of its own.
+        // The legend stands beside the chart.
         let (picture, legend) = area.split_horizontally(690);
         let mut chart = ChartBuilder::on(&picture)
             .caption(title, ("sans-serif", 18))
@@ -79,7 +80,7 @@ fn draw(
             .x_desc("size of the file")
             .y_desc(unit)
             .x_labels(9)
-            .x_label_formatter(&|log| name(log.exp2().round() as u64))
+            .x_label_formatter(&|log| format_size(log.exp2().round() as u64))
             .y_label_formatter(&|value| format!("{}", (value * 1e4).round() / 1e4))
             .y_labels(12)
             .label_style(("sans-serif", 14))

@@ -1,11 +1,11 @@
-//! `cargo xtask power-cut`: what is on the disk when the power fails during and after a copy.
+//! `cargo xtask power-cut` examines the disk after a power cut during and after a copy.
 //!
-//! A copy with `--sync` runs on a file system whose disk is an image. The image is taken as it is
-//! at moments of the copy and when the copy has reported success: with everything that the file
-//! system has written until then, and nothing that is only in memory. Later the image is mounted
-//! and the destination is read.
+//! A copy with `--sync` runs on a file system whose disk is an image. Snapshots of the image are
+//! taken during the copy and after the copy has reported success. They contain what the file system
+//! has written by then, and nothing that is only in memory. Later each snapshot is mounted and the
+//! destination is read.
 //!
-//! After success it must be the new file. Before, it must be the old or the new one.
+//! After success, the destination must be the new file. Before, it must be the old or the new file.
 
 mod booted;
 mod host;
@@ -21,38 +21,38 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{cargo, install, root, rows::MODULAR};
+use crate::{cargo, install, root, targets::MODULAR};
 
 /// The page that `--update` writes.
 const PAGE: &str = "docs/power-cut.md";
 
-/// How often each copy is made without `--runs`.
+/// The number of runs of each copy without `--runs`.
 const RUNS: usize = 2;
 
-/// How many times as often the running kernel makes it. Each of its copies gives fewer snapshots
-/// and takes less time.
+/// The factor by which the running kernel makes more runs. Each of its runs takes fewer snapshots
+/// and less time.
 const HOST_RUNS: usize = 15;
 
-/// How long the images are: the least that `mkfs.xfs` accepts, and some more.
+/// The length of the images: the least that `mkfs.xfs` accepts, and some more.
 const IMAGE_SIZE: u64 = 400 << 20;
 
-/// The running kernel, as a word of the command line and in the table.
+/// The name of the running kernel on the command line and in the table.
 const HOST: &str = "host";
 
-/// A file system, and how it is made and mounted.
+/// A file system, and how it is created and mounted.
 struct FileSystem {
     name: &'static str,
     kind: &'static str,
     mkfs: &'static str,
-    /// Options of `mount`.
+    /// The options of `mount`.
     options: &'static str,
-    /// What makes it consistent after a power cut, where mounting it does not.
+    /// The program that makes the file system consistent after a power cut, if mounting does not.
     check: Option<&'static str>,
-    /// The kernel modules that it needs.
+    /// The kernel modules that the file system needs.
     modules: &'static [&'static str],
 }
 
-// Blocks of 4 KiB, as on larger disks: several inodes are in one.
+// With blocks of 4 KiB, as on larger disks, a block has several inodes.
 const EXT4: FileSystem = FileSystem {
     name: "ext4",
     kind: "ext4",
@@ -119,14 +119,14 @@ impl FileSystem {
         run(self.mkfs, [image])
     }
 
-    /// Makes an image consistent, if mounting it does not. `image` may be a part of a file,
-    /// which the programs of ext2 name `FILE?offset=BYTES`.
+    /// Makes an image consistent, if mounting does not. `image` may be a part of a file, for which
+    /// e2fsprogs has the notation `FILE?offset=BYTES`.
     fn repair(&self, image: &Path) -> Result<(), Box<dyn Error>> {
         let Some(check) = self.check else { return Ok(()) };
         let mut words = check.split(' ');
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg(image).stdout(Stdio::null()).stderr(Stdio::null());
-        // 1 and 2: errors have been corrected.
+        // The exit statuses 1 and 2 report corrected errors.
         match command.status()?.code() {
             Some(0..=2) => Ok(()),
             code => Err(format!("{check} {}: status {code:?}", image.display()).into()),
@@ -134,7 +134,7 @@ impl FileSystem {
     }
 }
 
-/// Runs a program with arguments that are separated by spaces, and more arguments.
+/// Runs a program with the arguments in a string, separated by spaces, and with further arguments.
 fn run<A: AsRef<OsStr>>(
     words: &str,
     more: impl IntoIterator<Item = A>,
@@ -150,7 +150,7 @@ fn run<A: AsRef<OsStr>>(
     Err(format!("{command:?}: {}: {}", output.status, message.trim()).into())
 }
 
-/// What is copied over what.
+/// The source of a copy, and the file that it replaces.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Case {
     replace: bool,
@@ -179,7 +179,7 @@ impl Case {
     }
 }
 
-/// The old destination and the two sources, by their names.
+/// Returns the old destination and the two sources, by their names.
 fn contents() -> [(&'static str, Vec<u8>); 3] {
     let mut random = Random(1);
     [("old", 1_200_000), ("small", 40_000), ("large", 4_000_000)].map(|(name, len)| {
@@ -188,7 +188,7 @@ fn contents() -> [(&'static str, Vec<u8>); 3] {
     })
 }
 
-/// Random numbers: SplitMix64.
+/// Random numbers (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -205,13 +205,13 @@ impl Random {
         value ^ (value >> 31)
     }
 
-    /// Returns a part of a time, any with equal probability.
+    /// Returns a random part of a time, with a uniform distribution.
     fn part_of(&mut self, time: Duration) -> Duration {
         time.mul_f64((self.next() >> 11) as f64 / (1u64 << 53) as f64)
     }
 }
 
-/// When a snapshot was taken.
+/// The moment of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Moment {
     /// The copy had not reported success.
@@ -220,13 +220,13 @@ enum Moment {
     After,
 }
 
-/// What a snapshot has by the destination's name.
+/// The state of the destination in a snapshot.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     New,
     Old,
     Missing,
-    /// Neither the old nor the new file, and what instead.
+    /// Neither the old nor the new file. The string describes it.
     Other(String),
 }
 
@@ -250,7 +250,7 @@ impl Found {
     }
 }
 
-/// What was found, and how often.
+/// The states that were found, and how often.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<(Case, Moment, Found), usize>,
@@ -261,7 +261,7 @@ impl Tally {
         *self.counts.entry((case, moment, found)).or_default() += 1;
     }
 
-    /// How many snapshots there were, and how many of them are wrong.
+    /// Returns the number of snapshots, and how many of them are wrong.
     fn totals(&self, moment: Moment) -> [usize; 2] {
         let these = self.counts.iter().filter(|((_, when, _), _)| *when == moment);
         these.fold([0, 0], |[all, wrong], ((case, when, found), count)| {
@@ -269,7 +269,7 @@ impl Tally {
         })
     }
 
-    /// A cell of the table.
+    /// Returns a cell of the table.
     fn cell(&self, case: Case, moment: Moment) -> String {
         let these = self.counts.iter().filter(|((c, m, _), _)| (*c, *m) == (case, moment));
         let parts = these.map(|((_, _, found), count)| {
@@ -295,7 +295,7 @@ struct Line {
     tally: Tally,
 }
 
-/// What the command line says.
+/// The options of the command line.
 struct Options {
     mapcp: PathBuf,
     runs: usize,
@@ -326,7 +326,8 @@ impl Options {
         Ok(options)
     }
 
-    /// Returns whether this kernel or file system is asked for: all are, unless one is named.
+    /// Returns whether a kernel or file system is selected. All are, unless the command line names
+    /// some.
     fn wants(&self, name: &str, mut names: impl Iterator<Item = &'static str>) -> bool {
         let named = names.any(|name| self.words.iter().any(|word| word == name));
         !named || self.words.iter().any(|word| word == name)

@@ -1,4 +1,4 @@
-//! What ran, and how it ended.
+//! The steps that ran, and their results.
 
 use std::{
     process::{Command, ExitCode, Stdio},
@@ -13,8 +13,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs a step, shows what it prints, and counts its tests; a step without tests
-    /// counts as one.
+    /// Runs a step, prints its output, and counts its tests. A step without tests counts as one
+    /// test.
     pub fn step(&mut self, name: &str, mut command: Command) {
         println!("\n=== {name}");
         let start = Instant::now();
@@ -42,7 +42,7 @@ impl Report {
         self.add(name, start, passed, failed);
     }
 
-    /// A step that has run.
+    /// Adds a step that has run.
     pub fn add(&mut self, name: &str, start: Instant, passed: usize, failed: usize) {
         self.passed += passed;
         self.failed += failed;

@@ -1,4 +1,4 @@
-//! `cargo xtask size`: where the bytes of the release programs are.
+//! `cargo xtask size` shows which functions and sections take the bytes of the release programs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,17 +10,17 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 use crate::{bars::MOST_BYTES, cargo, root};
 
-/// What was recorded: a program, what it has, and bytes, with tabs between.
+/// The file of the recorded sizes. A line has a program, a part of it, and the bytes, separated by tabs.
 const RECORD: &str = "docs/size.tsv";
 const HEAD: &str = "program\twhat\tbytes\n";
-/// The bytes of the file that people get.
+/// The name of the part that stands for the whole file, as it is installed.
 const FILE: &str = "file";
 
-/// Programs, what they have, and bytes.
+/// Bytes, by the program and the part.
 type Figures = BTreeMap<(String, String), u64>;
 
 pub fn size(update: bool) -> Result<ExitCode, String> {
-    // The program as it is, and the same with names.
+    // Each program is built twice: as it is installed, and with symbols.
     build(&["--target-dir", "target"], "true")?;
     build(&["--target-dir", "target/size"], "false")?;
     let old = recorded()?;
@@ -82,12 +82,12 @@ fn recorded() -> Result<Figures, String> {
     lines.map(|text| line(text).ok_or_else(|| format!("{RECORD}: {text}"))).collect()
 }
 
-/// The bytes of sections, and of what has a name in them.
+/// Returns the bytes of each section, and of each symbol.
 fn parts(file: &[u8]) -> object::Result<BTreeMap<String, u64>> {
     let file = object::File::parse(file)?;
     let mut parts = BTreeMap::new();
     for section in file.sections() {
-        // What a loader takes.
+        // Only sections that are loaded count.
         if section.address() != 0 && section.kind() != SectionKind::Metadata {
             let name = section.name()?;
             let note = if section.kind() == SectionKind::UninitializedData {
@@ -98,7 +98,7 @@ fn parts(file: &[u8]) -> object::Result<BTreeMap<String, u64>> {
             *parts.entry(format!("{name}{note}")).or_default() += section.size();
         }
     }
-    // Some have two names.
+    // Some functions have two symbols.
     let mut seen = BTreeSet::new();
     for symbol in file.symbols().filter(|symbol| symbol.size() > 0) {
         let Some(index) = symbol.section_index() else { continue };
@@ -112,7 +112,7 @@ fn parts(file: &[u8]) -> object::Result<BTreeMap<String, u64>> {
     Ok(parts)
 }
 
-/// The module of a function, or of the type that it is a method of.
+/// Returns the module of a function, or of the type whose method it is.
 fn module(function: &str) -> String {
     let path = function.trim_start_matches("static ").trim_start_matches(['<', '&', '[', '*']);
     let path = path.split(['<', ' ', '>', '{']).next().unwrap_or_default().trim_end_matches("::");
@@ -122,7 +122,7 @@ fn module(function: &str) -> String {
     if names.is_empty() { "(no module)".to_owned() } else { names.join("::") }
 }
 
-/// Prints sections, then functions by modules; the largest first.
+/// Prints the sections, then the functions by modules, the largest first.
 fn show(program: &str, figures: &BTreeMap<String, u64>, old: &Figures) {
     let change = |what: &str, bytes: u64| {
         let before = old.get(&(program.to_owned(), what.to_owned()));

@@ -1,6 +1,6 @@
-//! `cargo xtask template`: what a user of the crates does, in an empty directory and from the
-//! packages: the first program of `template/`, and programs for other architectures with the
-//! `core` that rustup has compiled.
+//! `cargo xtask template` takes the steps of a new user, in an empty directory and with the
+//! packages as they would be published: the first program of `template/`, and programs for other
+//! architectures with rustup's precompiled `core`.
 
 use std::{
     env,
@@ -16,7 +16,7 @@ use crate::{
     matrix::{self, Outcome},
     report::Report,
     root,
-    rows::{MATRIX, Row},
+    targets::{MATRIX, Target},
 };
 
 /// The targets whose programs are linked with rustup's `core`.
@@ -29,10 +29,10 @@ const TARGETS: &[&str] = &[
     "s390x-unknown-linux-gnu",
 ];
 
-/// The targets with a C library of their own, which the template's configuration leaves out.
+/// Targets with a libc of their own, which the template's configuration does not mention.
 const MUSL_TARGETS: &[&str] = &["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
 
-/// What works in the template from the start.
+/// The commands that work in the template without further configuration.
 const COMMANDS: &[&[&str]] = &[
     &["build"],
     &["run"],
@@ -49,15 +49,15 @@ pub fn template() -> Result<ExitCode, String> {
 
 /// Installs what is missing, and runs every step.
 pub fn run(report: &mut Report) -> Result<(), String> {
-    install::install(rows().flat_map(Row::emulators))?;
+    install::install(targets().flat_map(Target::emulators))?;
     install::rust_targets(&[TARGETS, MUSL_TARGETS].concat())?;
     first_program(report);
     conformance(report);
     Ok(())
 }
 
-fn rows() -> impl Iterator<Item = &'static Row> {
-    MATRIX.iter().filter(|row| TARGETS.contains(&row.target))
+fn targets() -> impl Iterator<Item = &'static Target> {
+    MATRIX.iter().filter(|target| TARGETS.contains(&target.triple))
 }
 
 /// Follows the first steps of `docs/freestanding.md`.
@@ -90,7 +90,7 @@ fn first_program(report: &mut Report) {
     }
 }
 
-/// A directory that is removed in the end.
+/// A directory that is removed when the value is dropped.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
@@ -99,11 +99,12 @@ impl Drop for Temporary {
     }
 }
 
-/// Makes a directory with the template, whose dependencies come out of their packages and not
-/// from crates.io. It is outside of this workspace, whose configuration would count as well.
+/// Creates a directory with the template, whose dependencies come from their packages and not from
+/// crates.io. The directory lies outside of this workspace, whose configuration would apply
+/// otherwise.
 fn lay_out() -> Result<Temporary, Box<dyn Error>> {
     let target = root().join("target/template");
-    // Of other versions there may be older packages.
+    // Older packages of other versions may be there.
     let packages = target.join("package");
     let _ = fs::remove_dir_all(&packages);
     let mut package = cargo(&["package", "--quiet", "--no-verify", "--allow-dirty"]);
@@ -132,24 +133,25 @@ fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
     if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
 }
 
-/// Builds programs with rustup's `core`, and runs conformance.
+/// Builds programs with rustup's `core`, and runs `conformance`.
 fn conformance(report: &mut Report) {
     let dir = root().join("target/rustup");
     let mut build = cargo(&["build", "--release", "-p", "baremap", "-p", "baremap-examples"]);
-    // One of every kind: packed and other relocations, none, and with the crate `alloc`.
+    // One program of every kind: with packed relocations, with others, with none, and with the
+    // crate `alloc`.
     for program in ["mapcp", "conformance", "tiny-copy", "words"] {
         build.args(["--bin", program]);
     }
     build.arg("--target-dir").arg(&dir);
-    for row in rows() {
-        link_with_lld(&mut build, row);
+    for target in targets() {
+        link_with_lld(&mut build, target);
     }
     report.step("build, rustup's core", build);
-    for row in rows() {
+    for target in targets() {
         let start = Instant::now();
-        let what = format!("cases, {} with rustup's core", row.name());
-        let program = dir.join(row.target).join("release/conformance");
-        let runner = row.runners.first().copied().unwrap_or_default();
+        let what = format!("cases, {} with rustup's core", target.name());
+        let program = dir.join(target.triple).join("release/conformance");
+        let runner = target.runners.first().copied().unwrap_or_default();
         match matrix::run(&program, runner) {
             Ok(Outcome { passed, failed, .. }) => report.add(&what, start, passed, failed),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test.
+//! `cargo xtask test` runs every test.
 
 use std::{
     path::Path,
@@ -6,28 +6,31 @@ use std::{
 };
 
 use crate::{
-    DEBIAN_RUSTC, bindings, cargo, cross, cross_rows, gauntlet,
+    DEBIAN_RUSTC, bindings, cargo, cross, cross_targets, gauntlet,
     install::{install, rust_targets},
     kernels, lowest,
     matrix::Matrix,
     platforms,
     report::Report,
     root,
-    rows::{HOST, MATRIX, Row},
+    targets::{HOST, MATRIX, Target},
     template,
 };
 
 /// The tests that run the programs of any architecture.
 const PROGRAM_TESTS: &[&str] =
-    &["--test=elf", "--test=hardening", "--test=programs", "--test=conformance"];
+    &["--test=conformance", "--test=elf", "--test=examples", "--test=hardening", "--test=mapcp"];
 
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 pub fn test(update: bool) -> Result<ExitCode, String> {
-    let booted: Vec<&Row> = MATRIX.iter().filter(|row| row.boots_in_test).collect();
-    let emulators = MATRIX.iter().flat_map(Row::emulators);
-    install([DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(emulators))?;
-    // One column of the gauntlet is among the tests.
+    let booted: Vec<&Target> = MATRIX.iter().filter(|target| target.boots_in_test).collect();
+    let emulators = MATRIX.iter().flat_map(Target::emulators);
+    // `tests/file_systems.rs` mounts them.
+    let file_systems = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+    let tools = [DEBIAN_RUSTC, "gdb", "strace"].into_iter().chain(file_systems);
+    install(tools.chain(emulators))?;
+    // The tests include one column of the gauntlet, whose programs are installed here.
     gauntlet::prepare();
     rust_targets(&["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu"])?;
     kernels::install(&booted)?;
@@ -65,7 +68,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     }
 
     report.step("manual page and completions", cargo(&["run", "-p", "xtask", "--", "manual"]));
-    // Without the hosted packages, which would link `std` into the programs.
+    // The hosted packages are left out: they would link `std` into the programs.
     let programs_alone = ["build", "-p", "baremap", "-p", "baremap-examples"];
     report.step("build, debug", cargo(&programs_alone));
     report.step("tests, freestanding", cargo(&["test", "--no-fail-fast", "--features", "alloc"]));
@@ -89,22 +92,24 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     template::run(&mut report)?;
 
     let all = ["build", "--release", "-p", "baremap", "-p", "baremap-examples", "--bins"];
-    report.step("build, other architectures", cross_rows(&all, MATRIX));
+    report.step("build, other architectures", cross_targets(&all, MATRIX));
 
-    // Inline assembly is stable there, and so is all that the library needs.
-    for row in MATRIX.iter().filter(|row| row.target != HOST && !row.target.starts_with("mips")) {
+    // Inline assembly is stable on these targets, so the library needs no unstable feature.
+    for target in
+        MATRIX.iter().filter(|target| target.triple != HOST && !target.triple.starts_with("mips"))
+    {
         let library = ["rustc", "--release", "--lib", "-p", "baremap"];
-        let mut stable = cross_rows(&library, [row]);
+        let mut stable = cross_targets(&library, [target]);
         stable.args(["--", "-Zallow-features="]);
-        report.step(&format!("library without feature gates, {}", row.name()), stable);
+        report.step(&format!("library without feature gates, {}", target.name()), stable);
     }
 
-    for row in MATRIX {
-        for runner in row.runners {
-            let what = format!("programs, {} under {runner}", row.target);
-            report.step(&what, programs(&row.dir(), Some(runner)));
+    for target in MATRIX {
+        for runner in target.runners {
+            let what = format!("programs, {} under {runner}", target.triple);
+            report.step(&what, programs(&target.dir(), Some(runner)));
         }
-        matrix.run_under_emulators(&mut report, row);
+        matrix.run_under_emulators(&mut report, target);
     }
 
     let mut build = cross(&all);
@@ -114,35 +119,39 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     report.step("programs, x86_64-target.json", programs(&dir, None));
 
     kernels::boot(&booted, &mut report, &mut matrix);
-    if let Some(host) = MATRIX.iter().find(|row| row.target == HOST) {
+    if let Some(host) = MATRIX.iter().find(|target| target.triple == HOST) {
         kernels::boot_init(host, &mut report);
     }
     matrix.finish(&mut report, update);
     Ok(report.finish())
 }
 
-/// The tests of maps, under the sanitizer that knows which memory is whose. (That for threads
-/// would need a standard library made for it: with any other it reports std's own tests.)
+/// Returns a command that runs the tests of maps under the address sanitizer.
+///
+/// The thread sanitizer would need a standard library that is compiled for it. With the precompiled
+/// one it reports the standard library's own tests.
 fn sanitized() -> Command {
     let mut test = cargo(&["test", "--no-fail-fast", "--target", HOST, "--lib"]);
     test.args(["--no-default-features", "--features", "std"]);
     test.args(["--test", "map", "--test", "faults", "--test", "model"]);
     test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
     test.env("CARGO_TARGET_DIR", root().join("target/sanitizer")).env("PROPTEST_CASES", "64");
-    // The signals are the library's, and what a test sees a process die of.
+    // The signals must reach the library's handlers, and end the processes that the tests expect
+    // them to end.
     test.env("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0");
     test
 }
 
-/// The targets of random input, for longer than among the tests. Each prints with what seed it
-/// begins.
+/// Returns a command that runs the model tests on random input, for longer than the other tests do.
+/// Each prints the seed with which it begins.
 fn fuzz() -> Command {
     let mut test = cargo(&["test", "--no-fail-fast", "--lib", "--test=args", "fuzz"]);
     test.args(["--", "--nocapture"]).env("BAREMAP_FUZZ_SECONDS", "10");
     test
 }
 
-/// Compiles everything with the oldest compiler that is supported, be it the current one.
+/// Returns a command that compiles everything with the oldest supported compiler, even if that is
+/// the current one.
 fn oldest_rust() -> Command {
     let current = Command::new("rustc").arg("--version").output();
     let current = current.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -152,12 +161,13 @@ fn oldest_rust() -> Command {
     }
     let mut rustup = Command::new("rustup");
     rustup.args(["run", "--install", OLDEST_RUST, "cargo"]).args(check).current_dir(root());
-    // Cargo tells those it runs which toolchain it is of.
+    // Cargo sets these variables for the programs that it runs, and they would select its own
+    // toolchain.
     rustup.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
     rustup
 }
 
-/// The tests of the programs in a directory.
+/// Returns a command that runs the tests of the programs in a directory.
 fn programs(dir: &Path, runner: Option<&str>) -> Command {
     let mut test = cargo(&["test", "--no-fail-fast"]);
     test.args(PROGRAM_TESTS).env("BAREMAP_DIR", dir);

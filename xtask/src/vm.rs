@@ -1,7 +1,7 @@
-//! A Debian kernel with modules, booted under an emulator with a shell script as its program.
+//! Boots a Debian kernel with modules under an emulator, with a shell script as the program.
 //!
-//! The script and the host talk over the serial console: the host reads the lines that begin
-//! with [`MARK`], and writes lines that the script reads.
+//! The script and the host talk over the serial console: the host reads the lines that begin with
+//! [`MARK`], and writes lines that the script reads.
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +17,19 @@ use std::{
 
 use object::{Object, ObjectSection};
 
-use crate::{fetch, initramfs, root, rows::Kernel};
+use crate::{fetch, initramfs, root, targets::Kernel};
 
-/// Begins the lines of the script that are for the host. The kernel's messages are none.
+/// Begins the lines of the script that are meant for the host. No message of a kernel begins with
+/// it.
 pub const MARK: &str = "@@ ";
 
-/// Longer than anything takes, also on a machine that is busy.
+/// Longer than any step takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// More than is ever written to a disk. It is the length of a file with a hole.
+/// More than is ever written to a disk. The log is a sparse file of this length.
 const LOG_SIZE: u64 = 16 << 30;
 
-/// The parts of a kernel's package that are kept. All others are some hundred megabytes.
+/// The parts of a kernel's package that are kept. The others take some hundred megabytes.
 const PARTS: &[&str] = &[
     "*/boot/vmlinuz-*",
     "*/kernel/arch/x86/crypto/*",
@@ -40,27 +41,27 @@ const PARTS: &[&str] = &[
     "*/kernel/lib/*",
 ];
 
-/// The disks, and the checksums that other modules ask the running kernel for by name.
+/// The modules of the disks, and the checksums that other modules request by name at run time.
 const COMMON_MODULES: &[&str] =
     &["virtio_pci", "virtio_blk", "loop", "crc32c_generic", "libcrc32c"];
 
-/// What a guest is made of.
+/// The contents of a guest.
 pub struct Guest<'a> {
     pub kernel: &'a Kernel,
-    /// Modules to load, with all that they depend on.
+    /// The modules to load. Modules that they depend on are loaded, too.
     pub modules: &'a [&'a str],
-    /// Files in the root directory, by their names.
+    /// The files of the root directory, by their names.
     pub files: Vec<(String, Vec<u8>)>,
-    /// What busybox's shell runs. The machine is turned off at its end.
+    /// The script that busybox's shell runs. The machine powers off when the script ends.
     pub script: &'a str,
-    /// They become /dev/vda, /dev/vdb and so on.
+    /// The disks, which become `/dev/vda`, `/dev/vdb` and so on.
     pub disks: &'a [Disk],
 }
 
 /// A disk of a machine.
 pub struct Disk {
     image: PathBuf,
-    /// Where everything is recorded that the machine writes to the disk.
+    /// The file that records everything that the machine writes to the disk, if there is one.
     log: Option<PathBuf>,
 }
 
@@ -69,15 +70,15 @@ impl Disk {
         Disk { image: image.to_owned(), log: None }
     }
 
-    /// A disk with a record of all writes in the format of dm-log-writes, in a new file.
+    /// Returns a disk whose writes are recorded in a new file, in the format of dm-log-writes.
     pub fn logged(image: &Path, log: &Path) -> io::Result<Disk> {
-        // The emulator does not make a file longer that is a log.
+        // The emulator does not extend a log.
         File::create(log)?.set_len(LOG_SIZE)?;
         Ok(Disk { image: image.to_owned(), log: Some(log.to_owned()) })
     }
 }
 
-/// A running machine, which ends when this is dropped.
+/// A running machine, which is killed when the value is dropped.
 pub struct Vm {
     emulator: Child,
     lines: Receiver<String>,
@@ -126,7 +127,7 @@ impl Vm {
                 None => format!("driver=file,filename={}", image.display()),
             };
             emulator.args(["-blockdev", &format!("{driver},node-name={name}")]);
-            // The log has no entries for zeros that the disk writes by itself.
+            // The log would have no entries for zeros that the disk writes by itself.
             let device = format!("virtio-blk-pci,drive={name},write-zeroes=off");
             emulator.args(["-device", &device]);
         }
@@ -150,7 +151,7 @@ impl Vm {
         Ok(Vm { emulator, lines, input, log })
     }
 
-    /// Waits for the script's next line; `None` if there is none by the end of this time.
+    /// Waits for the next line of the script. Returns `None` if none arrives within `time`.
     pub fn line_within(&self, time: Duration) -> Result<Option<String>, Box<dyn Error>> {
         match self.lines.recv_timeout(time) {
             Ok(line) => Ok(Some(line)),
@@ -159,12 +160,12 @@ impl Vm {
         }
     }
 
-    /// Waits for the script's next line.
+    /// Waits for the next line of the script.
     pub fn line(&self) -> Result<String, Box<dyn Error>> {
         self.line_within(TIMEOUT)?.ok_or_else(|| self.failed("the machine says nothing"))
     }
 
-    /// Waits for a line that begins with a word, and returns the rest of it.
+    /// Waits for a line that begins with a word, and returns the rest of the line.
     pub fn expect(&self, word: &str) -> Result<String, Box<dyn Error>> {
         let line = self.line()?;
         match line.strip_prefix(word) {
@@ -191,7 +192,8 @@ impl Drop for Vm {
     }
 }
 
-/// The first program: loads this many modules and runs the script.
+/// Returns the script of the first process, which loads this many modules and runs the guest's
+/// script.
 fn init(modules: usize) -> String {
     let load = (0..modules).map(|number| format!("insmod /module-{number}\n"));
     let load: String = load.collect();
@@ -229,8 +231,8 @@ impl Modules {
         Ok(Modules(found))
     }
 
-    /// Returns these modules after those that they depend on. What is no module is part of the
-    /// kernel.
+    /// Returns the paths of these modules and of their dependencies, dependencies first. Skips
+    /// names that are not modules, because those are built into the kernel.
     fn in_order(&self, names: &[&str]) -> Result<Vec<&Path>, Box<dyn Error>> {
         let mut order = Vec::new();
         for name in names {
@@ -252,7 +254,7 @@ impl Modules {
             let dependencies = entry.strip_prefix("depends=");
             let soft = entry.strip_prefix("softdep=pre:");
             let list = dependencies.or(soft).unwrap_or_default();
-            // A list of soft dependencies may go on with `post:` and more.
+            // The list of soft dependencies before the module ends at `post:`.
             let list = list.split("post:").next().unwrap_or_default();
             for name in list.split([',', ' ']) {
                 self.add(name, order)?;

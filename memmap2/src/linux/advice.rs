@@ -1,4 +1,4 @@
-//! Advice, with the names that memmap2 has for it: a `match` needs no others.
+//! Advice to the kernel, with exactly memmap2's names, so that a `match` can be exhaustive.
 
 macro_rules! advice {
     ($(#[$about:meta])* $advice:ident { $($(#[$doc:meta])* $name:ident,)* }) => {
@@ -11,7 +11,8 @@ macro_rules! advice {
         }
 
         impl $advice {
-            /// Returns whether this kernel knows the advice.
+            /// Returns whether the kernel knows this advice. The kernel may still reject the
+            /// advice for some mappings.
             pub fn is_supported(self) -> bool {
                 self.ours().is_supported()
             }
@@ -27,51 +28,56 @@ macro_rules! advice {
 }
 
 advice! {
-    /// Advice that changes no contents, whatever it is given for. Source: madvise(2).
+    /// Advice that does not change the contents of any map. Source: madvise(2).
     Advice {
-        /// `MADV_NORMAL`: no special treatment, which is the default.
+        /// Restores the default treatment (`MADV_NORMAL`).
         Normal,
-        /// `MADV_RANDOM`: expect accesses in random order.
+        /// Expects accesses in random order, and disables readahead (`MADV_RANDOM`).
         Random,
-        /// `MADV_SEQUENTIAL`: expect accesses in sequential order.
+        /// Expects accesses in sequential order, and increases readahead (`MADV_SEQUENTIAL`).
         Sequential,
-        /// `MADV_WILLNEED`: expect accesses soon.
+        /// Expects accesses soon, and may start to read the pages (`MADV_WILLNEED`).
         WillNeed,
-        /// `MADV_DONTFORK`: a child does not inherit the pages.
+        /// Leaves the pages out of children created by `fork` (`MADV_DONTFORK`). A child must not
+        /// drop or access the map, but has to `mem::forget` it, because another mapping may have
+        /// its addresses.
         DontFork,
-        /// `MADV_DOFORK`: undoes [`DontFork`](Advice::DontFork).
+        /// Undoes [`DontFork`](Advice::DontFork) (`MADV_DOFORK`).
         DoFork,
-        /// `MADV_MERGEABLE`: the kernel may merge pages of equal contents.
+        /// Lets the kernel merge pages with equal contents until they change (`MADV_MERGEABLE`).
         Mergeable,
-        /// `MADV_UNMERGEABLE`: undoes [`Mergeable`](Advice::Mergeable).
+        /// Undoes [`Mergeable`](Advice::Mergeable) (`MADV_UNMERGEABLE`).
         Unmergeable,
-        /// `MADV_HUGEPAGE`: the kernel may use transparent huge pages.
+        /// Enables transparent huge pages (`MADV_HUGEPAGE`).
         HugePage,
-        /// `MADV_NOHUGEPAGE`: the kernel must not use transparent huge pages.
+        /// Disables transparent huge pages (`MADV_NOHUGEPAGE`).
         NoHugePage,
-        /// `MADV_DONTDUMP`: leaves the pages out of a core dump.
+        /// Leaves the pages out of core dumps (`MADV_DONTDUMP`).
         DontDump,
-        /// `MADV_DODUMP`: undoes [`DontDump`](Advice::DontDump).
+        /// Undoes [`DontDump`](Advice::DontDump) (`MADV_DODUMP`).
         DoDump,
-        /// `MADV_HWPOISON`: refused with `EINVAL`, because it destroys contents that safe code
-        /// may have a reference to.
+        /// Fails with `EINVAL` in every function, because it destroys contents that safe code may
+        /// have a reference to (`MADV_HWPOISON`).
         HwPoison,
-        /// `MADV_POPULATE_READ`: brings the pages in for reading (Linux 5.14).
+        /// Brings the pages into memory for reading (`MADV_POPULATE_READ`, Linux 5.14).
         PopulateRead,
-        /// `MADV_POPULATE_WRITE`: brings the pages in for writing (Linux 5.14).
+        /// Brings the pages into memory for writing (`MADV_POPULATE_WRITE`, Linux 5.14). `EINVAL`
+        /// if the map is not writable.
         PopulateWrite,
     }
 }
 
 advice! {
-    /// Advice that changes contents, now or later. Source: madvise(2).
+    /// Advice that changes the contents of memory, now or later. Source: madvise(2).
+    ///
+    /// All three are `EINVAL` for locked pages.
     UncheckedAdvice {
-        /// `MADV_DONTNEED`: discards private pages, which then have the file's bytes or zeros.
+        /// Discards private pages: they show the file again, or are zero (`MADV_DONTNEED`).
         DontNeed,
-        /// `MADV_FREE`: allows the kernel to discard private anonymous pages until they are
-        /// written to.
+        /// Lets the kernel discard private anonymous pages, which are then zero, until they are
+        /// written to (`MADV_FREE`).
         Free,
-        /// `MADV_REMOVE`: punches a hole into the file.
+        /// Punches a hole into the file in place of the pages (`MADV_REMOVE`).
         Remove,
     }
 }

@@ -1,4 +1,4 @@
-//! The error of `map_if_safe`.
+//! The error type of `map_if_safe`.
 
 use std::{error, fmt, io};
 
@@ -13,17 +13,19 @@ pub(super) enum Reason {
 }
 
 impl MapIfSafeError {
-    /// Returns whether the system cannot map any file in this way. Linux can.
+    /// Returns whether the operating system has no files that are safe to map. Always `false` on
+    /// Linux.
     pub fn not_supported(&self) -> bool {
         false
     }
 
-    /// Returns whether the file could be changed or truncated while it is mapped.
+    /// Returns whether the file can be changed or truncated, or is shorter than the requested
+    /// range.
     pub fn not_safe(&self) -> bool {
         matches!(self.0, Reason::NotSafe)
     }
 
-    /// Returns whether the file is safe to map, but mapping it failed.
+    /// Returns whether examining the file, or mapping a file that is safe, failed.
     pub fn map_failed(&self) -> bool {
         matches!(self.0, Reason::MapFailed(_))
     }

@@ -1,4 +1,4 @@
-//! What to map, and how.
+//! The options of mapping files and memory.
 
 use std::{
     io,
@@ -9,12 +9,13 @@ use baremap::syscall::Errno;
 
 use super::{MapIfSafeError, Mmap, MmapMut, MmapRaw, error::Reason};
 
-/// A file descriptor, as [`MmapAsRawDesc`] returns it.
+/// A raw file descriptor, as [`MmapAsRawDesc`] returns it.
 pub struct MmapRawDescriptor(RawFd);
 
-/// A type that can be mapped: a reference to anything that has a descriptor, or a descriptor.
+/// A type that can be mapped: a reference to anything that has a file descriptor, or a raw file
+/// descriptor.
 pub trait MmapAsRawDesc {
-    /// Returns the descriptor.
+    /// Returns the raw file descriptor.
     fn as_raw_desc(&self) -> MmapRawDescriptor;
 }
 
@@ -30,7 +31,7 @@ impl<T: AsRawFd> MmapAsRawDesc for &T {
     }
 }
 
-/// The part of a file to map, or the length of memory, and how to map it.
+/// Options for mapping a file, a part of a file, or memory.
 #[derive(Clone, Debug, Default)]
 pub struct MmapOptions {
     ours: baremap::MmapOptions,
@@ -38,39 +39,44 @@ pub struct MmapOptions {
 }
 
 impl MmapOptions {
-    /// Creates options for a whole file.
+    /// Creates options for a whole file, or for zero bytes of memory.
     pub fn new() -> MmapOptions {
         MmapOptions::default()
     }
 
-    /// Sets the offset in the file, in bytes, of the map's first byte. It needs no alignment.
+    /// Sets the offset in the file, in bytes, of the first byte of the map. It need not be
+    /// page-aligned. Defaults to zero. Ignored for anonymous memory.
     pub fn offset(&mut self, offset: u64) -> &mut Self {
         self.ours.offset(offset);
         self
     }
 
-    /// Sets the length in bytes, whether the file has them or not. Defaults to the rest of the
-    /// file, or to zero for anonymous memory.
+    /// Sets the length of the map in bytes. Defaults to the rest of the file from the offset on, or
+    /// to zero for anonymous memory.
+    ///
+    /// Mapping does not fail if the file ends before the map. An access to a page past the end of
+    /// the file is `SIGBUS`.
     pub fn len(&mut self, len: usize) -> &mut Self {
         self.ours.len(len);
         self.len = Some(len);
         self
     }
 
-    /// Requests anonymous memory that is suitable for a stack (`MAP_STACK`).
+    /// Requests anonymous memory that is suitable for a stack (`MAP_STACK`). Ignored for files.
     pub fn stack(&mut self) -> &mut Self {
         self.ours.stack();
         self
     }
 
-    /// Requests anonymous memory in huge pages (`MAP_HUGETLB`) of two to the power of
-    /// `page_bits` bytes, or of the system's default size.
+    /// Requests anonymous memory in huge pages (`MAP_HUGETLB`) of 2 to the power of `page_bits`
+    /// bytes, or of the system's default size. Ignored for files.
     pub fn huge(&mut self, page_bits: Option<u8>) -> &mut Self {
         self.ours.huge(page_bits);
         self
     }
 
-    /// Populates the page tables when the map is made (`MAP_POPULATE`).
+    /// Brings all pages into memory when the map is made (`MAP_POPULATE`). Best effort: mapping
+    /// does not fail if a page cannot be brought into memory.
     pub fn populate(&mut self) -> &mut Self {
         self.ours.populate();
         self
@@ -87,19 +93,28 @@ impl MmapOptions {
         self
     }
 
-    /// Maps a file for reading.
+    /// Maps a file for reading. The map is shared: it shows what others write to the file.
     ///
     /// # Errors
     ///
-    /// Those of mmap(2), and `InvalidData` if the offset is past the end of the file or the
-    /// length is greater than `isize::MAX`.
+    /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills this function's obligations, which are baremap's.
         self.result(unsafe { self.ours.map(file.as_raw_desc().0) }).map(Mmap)
     }
 
@@ -107,73 +122,122 @@ impl MmapOptions {
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map), and `PermissionDenied` on a file system that is
-    /// mounted `noexec`.
+    /// * `EPERM` if the file is on a file system mounted `noexec`.
+    /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills this function's obligations, which are baremap's.
         self.result(unsafe { self.ours.map_exec(file.as_raw_desc().0) }).map(Mmap)
     }
 
-    /// Maps a file for reading and writing. Writes go to the file.
+    /// Maps a file for reading and writing. What is written goes to the file.
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map), and `PermissionDenied` if the file is not open
-    /// for reading and writing.
+    /// * `EACCES` if the descriptor is not open for both reading and writing, or is not that of a
+    ///   regular file.
+    /// * `EPERM` if the file is sealed against writing.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody reads or changes the bytes of the file by other ways, and
-    /// nobody truncates the file to less than the end of the map. A write to a hole of the file
-    /// while the disk is full is a `SIGBUS`.
+    /// * While the map exists, nobody else reads or changes the mapped bytes of the file: no other
+    ///   process, and no other part of this one.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
+    /// * The disk has room for what is written to holes of the file, and to blocks that it shares
+    ///   with a clone. A store that finds no room is `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapMut> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills this function's obligations, which are baremap's.
         self.result(unsafe { self.ours.map_mut(file.as_raw_desc().0) }).map(MmapMut)
     }
 
-    /// Maps a file for reading and writing. A page that is written to becomes a private copy.
+    /// Maps a file for reading and writing, without changing the file. A page that is written to
+    /// becomes a private copy.
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map).
+    /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space, or the kernel cannot commit the memory for
+    ///   the copies.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapMut> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills this function's obligations, which are baremap's.
         self.result(unsafe { self.ours.map_copy(file.as_raw_desc().0) }).map(MmapMut)
     }
 
-    /// Maps a file for reading. [`Mmap::make_mut`] then makes a private copy of it.
+    /// Maps a file for reading, privately. [`Mmap::make_mut`] makes the map writable without
+    /// changing the file, even if the descriptor is open for reading only.
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map).
+    /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     ///
     /// # Safety
     ///
-    /// While the map lives nobody changes the bytes of the file that it shows, and nobody
-    /// truncates the file to less than the end of the map.
+    /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
+    ///   no other part of this one.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller fulfills this function's obligations, which are baremap's.
         self.result(unsafe { self.ours.map_copy_read_only(file.as_raw_desc().0) }).map(Mmap)
     }
 
-    /// Maps a file for reading if nobody can change it: a sealed file in memory, or a file that
-    /// fs-verity protects.
+    /// Maps a file for reading if nobody can change or truncate it: a sealed file in memory, or a
+    /// file that fs-verity protects.
     ///
     /// # Errors
     ///
-    /// [`not_safe`](MapIfSafeError::not_safe) if the file could be changed, or is shorter than
-    /// the map would be. [`map_failed`](MapIfSafeError::map_failed) with the errors of
-    /// [`map`](MmapOptions::map).
+    /// * [`not_safe`](MapIfSafeError::not_safe) if the file can be changed or truncated, is shorter
+    ///   than the requested range, or its descriptor was opened with `O_PATH`.
+    /// * [`map_failed`](MapIfSafeError::map_failed) if the descriptor is not open (`EBADF`), if no
+    ///   descriptor is free for a duplicate (`EMFILE`), or if mapping a safe file fails: because
+    ///   the descriptor is not open for reading (`EACCES`), the address space does not suffice
+    ///   (`ENOMEM`), the length is more than `isize::MAX`, or no length is set and the offset is
+    ///   past the end of the file.
     pub fn map_if_safe<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap, MapIfSafeError> {
         self.ours.map_if_safe(file.as_raw_desc().0).map(Mmap).map_err(|error| {
             MapIfSafeError(match error {
@@ -183,29 +247,55 @@ impl MmapOptions {
         })
     }
 
-    /// Maps anonymous memory, all of it zero.
+    /// Maps zeroed private memory that belongs to no file. A child created by `fork` has a copy of
+    /// it.
     ///
     /// # Errors
     ///
-    /// Those of mmap(2), and `InvalidData` if the length is greater than `isize::MAX`.
+    /// * `ENOMEM` if there is not enough memory or address space, or not enough huge pages are
+    ///   free.
+    /// * `EINVAL` if the kernel has no huge pages of the requested size, or the size is smaller
+    ///   than a page.
+    /// * `ENOENT` if huge pages of the default size are requested, and `/proc/meminfo`, which names
+    ///   that size, does not exist.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`.
     pub fn map_anon(&self) -> io::Result<MmapMut> {
         self.result(self.ours.map_anon()).map(MmapMut)
     }
 
-    /// Maps a file for reading and writing by pointers.
+    /// Maps a file for reading and writing through pointers. What is written goes to the file.
     ///
     /// # Errors
     ///
-    /// Same errors as [`map_mut`](MmapOptions::map_mut).
+    /// * `EACCES` if the descriptor is not open for both reading and writing, or is not that of a
+    ///   regular file.
+    /// * `EPERM` if the file is sealed against writing.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     pub fn map_raw<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapRaw> {
         self.result(self.ours.map_raw(file.as_raw_desc().0)).map(MmapRaw)
     }
 
-    /// Maps a file for reading by pointers.
+    /// Maps a file for reading through pointers.
     ///
     /// # Errors
     ///
-    /// Same errors as [`map`](MmapOptions::map).
+    /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
+    ///   `/proc`; or if no length is set, and the file is a device, which has no size.
+    /// * `ENOMEM` if there is not enough address space.
+    /// * [`InvalidData`](io::ErrorKind::InvalidData), without an error number, if the length is
+    ///   more than `isize::MAX`, or if no length is set, and the offset is past the end of the
+    ///   file.
+    /// * `EOVERFLOW` if a length is set, and the offset is larger than the kernel supports.
     pub fn map_raw_read_only<T: MmapAsRawDesc>(&self, file: T) -> io::Result<MmapRaw> {
         self.result(self.ours.map_raw_read_only(file.as_raw_desc().0)).map(MmapRaw)
     }
@@ -214,7 +304,8 @@ impl MmapOptions {
         result.map_err(|errno| self.error(errno))
     }
 
-    /// Two errors are memmap2's own, and not the kernel's.
+    /// Returns the error for an error number. memmap2 reports two conditions without an error
+    /// number.
     #[cold]
     fn error(&self, errno: Errno) -> io::Error {
         let text = match (errno, self.len) {

@@ -5,19 +5,19 @@
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
 mod args;
-mod bloom_filter;
+mod names;
 mod progress;
 
 use core::{ffi::CStr, fmt};
 
 use args::{Settings, UsageError};
 use baremap::{
-    copy::{self, Action, Cause, Error, Path, ProcessControl},
-    fd::CWD,
-    rt::{self, Decimal, ExitCode, STDOUT, Start, eprintln},
+    copy::{self, Action, Cause, Error, Observer, Options, Path, ProcessControl, TreeCopy, What},
+    fd::{BorrowedFd, CWD},
+    rt::{self, Decimal, ExitCode, STDERR, STDIN, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
 };
-use bloom_filter::BloomFilter;
+use names::Names;
 use progress::Progress;
 
 baremap::entry!(main);
@@ -39,64 +39,115 @@ fn main(start: Start) -> ExitCode {
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
     // The arguments are parsed twice, because the program has no allocator to keep a list of names.
-    let (mut count, mut last) = (0, c"");
-    let mut settings = match arguments(start, &mut |name| (count, last) = (count + 1, name)) {
-        Ok(settings) => settings,
-        Err(wrong) => return usage(format_args!("{wrong}")),
-    };
-    // SAFETY: this program has one thread, waits for no children of its own, does not use
-    // MADV_DONTFORK or MADV_WIPEONFORK, and relies on no signal's action.
-    settings.options.process = Some(unsafe { ProcessControl::new() });
+    let (mut count, mut last) = (0u64, c"");
+    let mut settings = Settings::default();
+    let parsed = parse(start, &mut settings, &mut |name| (count, last) = (count + 1, name));
+    if let Err(wrong) = parsed {
+        return usage(format_args!("{wrong}"));
+    }
     if settings.help || settings.version {
         let text = if settings.help { HELP } else { VERSION };
         return done(rt::write_all(STDOUT, text.as_bytes()));
     }
-    if count < 2 {
+    // SAFETY: this program has one thread, waits for no children of its own, does not use
+    // MADV_DONTFORK or MADV_WIPEONFORK, and relies on no signal's action.
+    settings.tree.file.process = Some(unsafe { ProcessControl::new() });
+    settings.complete();
+    let settings = &settings;
+    // With -t, all operands are sources.
+    let mut sources = count;
+    let mut is_directory = settings.target.is_some();
+    if !is_directory {
+        sources = count.saturating_sub(1);
+    }
+    if sources == 0 {
         return usage(format_args!("SOURCE and DEST are required"));
     }
-    let sources = count - 1;
-    let mut totals = Totals { settings, files: 0, bytes: 0, result: ExitCode::SUCCESS };
-    if sources > 1
-        && let Err(errno) = check_directory(last)
-    {
-        let path = Path { base: last, name: None };
-        totals.fail(Error { action: Action::CopyTo, path, cause: errno.into() });
-        return totals.result;
+    if settings.no_target && (sources > 1 || is_directory) {
+        return usage(format_args!("-T takes one SOURCE and DEST"));
     }
+    let is_cp = start.args().next().is_some_and(|name| copy::last(name) == c"cp");
+    // As DEST, `-` is standard output, except for cp, which makes a file with this name.
+    if last == c"-" && !is_cp {
+        last = c"/dev/stdout";
+    }
+    let dest = settings.target.unwrap_or(last);
+    let mut totals = Totals {
+        settings,
+        dest,
+        is_quiet: settings.quiet,
+        progress: Progress::new(settings.progress, dest),
+        files: 0,
+        bytes: 0,
+        failures: 0,
+        result: ExitCode::SUCCESS,
+    };
+    if !settings.no_target && !is_directory {
+        match check_directory(dest) {
+            Ok(()) => is_directory = true,
+            Err(errno) if sources > 1 => {
+                totals.fail(&Error::new(Action::CopyTo, path(dest), errno.into()));
+                return totals.result;
+            }
+            Err(_) => {}
+        }
+    }
+    let mut tree = match is_directory {
+        true => TreeCopy::into_directory(&settings.tree, dest),
+        false => TreeCopy::to_path(&settings.tree, dest),
+    };
 
-    let mut names = BloomFilter::new();
+    let mut names = if sources > 1 { Names::new(sources) } else { None };
     let mut number = 0;
-    let _ = arguments(start, &mut |source| {
+    operands(start, &mut |source| {
         if number < sources {
             let name = copy::last(source);
-            if sources > 1 && names.may_have(name) && is_earlier(start, name, number) {
-                let path = Path { base: last, name: Some(name) };
-                totals.fail(Error { action: Action::CopyTo, path, cause: Cause::JustCopied });
-            } else if totals.copy(source, last) {
+            let is_copied = match &mut names {
+                Some(names) => names.contains(name),
+                // Without memory for the names, those of all earlier sources are compared.
+                None => sources > 1 && is_earlier(start, name, number),
+            };
+            // Directories with one name are merged.
+            if is_copied && (!settings.tree.recursive || check_directory(source).is_err()) {
+                let path = Path { base: dest, name: Some(name) };
+                totals.fail(&Error::new(Action::CopyTo, path, Cause::JustCopied));
+            } else if totals.copy(&mut tree, source)
+                && let Some(names) = &mut names
+            {
                 names.add(name);
             }
         }
         number += 1;
     });
-    totals.finish(sources)
+    if !is_cp {
+        totals.finish(sources);
+    }
+    totals.result
 }
 
 /// Parses the command line by [`args::parse`]. Calls `operand` with each operand.
 #[inline(never)]
-fn arguments(
+fn parse(
     start: Start,
+    settings: &mut Settings<'static>,
     operand: &mut dyn FnMut(&'static CStr),
-) -> Result<Settings, UsageError<'static>> {
+) -> Result<(), UsageError<'static>> {
     let mut arguments = start.args();
     let _own_name = arguments.next();
-    args::parse(&mut arguments, operand)
+    args::parse(settings, &mut arguments, operand)
+}
+
+/// Calls `operand` with each operand of the command line, which was parsed without an error before.
+#[inline(never)]
+fn operands(start: Start, operand: &mut dyn FnMut(&'static CStr)) {
+    let _ = parse(start, &mut Settings::default(), operand);
 }
 
 /// Returns whether the last component of one of the first `count` operands is `name`.
 #[cold]
 fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
     let mut found = false;
-    let _ = arguments(start, &mut |operand| {
+    operands(start, &mut |operand| {
         found |= count > 0 && copy::last(operand) == name;
         count = count.saturating_sub(1);
     });
@@ -104,6 +155,7 @@ fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
 }
 
 /// Fails with `ENOTDIR` if a path is not a directory's.
+#[inline(never)]
 fn check_directory(path: &CStr) -> syscall::Result<()> {
     match syscall::fstatat(CWD, path, AtFlags::empty())?.file_type() {
         FileType::Directory => Ok(()),
@@ -111,76 +163,168 @@ fn check_directory(path: &CStr) -> syscall::Result<()> {
     }
 }
 
+/// Returns a path for a message.
+fn path(base: &CStr) -> Path<'_> {
+    Path { base, name: None }
+}
+
 /// The options, what has been copied so far, and the exit status.
-struct Totals {
-    settings: Settings,
+struct Totals<'a> {
+    settings: &'a Settings<'a>,
+    dest: &'a CStr,
+    /// Nothing but errors is printed.
+    is_quiet: bool,
+    progress: Progress<'a>,
     files: u64,
     bytes: u64,
+    failures: u64,
     result: ExitCode,
 }
 
-impl Totals {
-    /// Copies one file, and prints a line for it if that was asked for. Returns whether it
-    /// succeeded.
+impl Totals<'_> {
+    /// Copies one source. Returns whether it succeeded.
     #[inline(never)]
-    fn copy(&mut self, source: &CStr, dest: &CStr) -> bool {
-        let mut progress = Progress::new(self.settings.progress);
-        let mut watch = |done, total| progress.show(done, total);
-        let copied = copy::copy(&self.settings.options, source, dest, &mut watch);
-        progress.clear();
-        let copied = match copied {
-            Ok(copied) => copied,
-            Err(error) => {
-                self.fail(error);
-                return false;
-            }
-        };
-        if copied.method.is_some() {
-            self.files += 1;
-            self.bytes += copied.bytes;
+    fn copy(&mut self, tree: &mut TreeCopy<'_>, source: &CStr) -> bool {
+        let before = self.failures;
+        if !self.settings.tree.recursive {
+            self.progress = Progress::new(self.settings.progress, self.dest);
         }
-        if self.settings.verbose {
-            let (from, to) = (Path { base: source, name: None }, copied.path);
-            let bytes = Decimal::new(copied.bytes);
-            match copied.method {
-                Some(method) => {
-                    self.print(format_args!("{from} -> {to} ({bytes} bytes, {method})\n"));
-                }
-                None => self.print(format_args!("{from} -> {to} (left unchanged)\n")),
-            }
-        }
-        true
+        tree.copy(source, self);
+        self.progress.clear();
+        self.failures == before
     }
 
-    /// Prints the totals, and returns the exit status.
-    fn finish(mut self, sources: u64) -> ExitCode {
+    /// Prints the totals.
+    fn finish(&mut self, sources: u64) {
+        let is_tree = self.settings.tree.recursive;
         let bytes = Decimal::new(self.bytes);
-        if (sources, self.files) == (1, 1) {
+        if (sources, self.files, is_tree) == (1, 1, false) {
             self.print(format_args!("Copied {bytes} bytes\n"));
-        } else if sources > 1 || self.result == ExitCode::SUCCESS {
-            // If the only source failed, its error message is all there is to say.
+        } else if sources > 1 || self.files > 0 || self.result == ExitCode::SUCCESS {
+            // If the only file failed, its error message is all there is to say.
             let files = Decimal::new(self.files);
-            self.print(format_args!("Copied {files} files, {bytes} bytes\n"));
+            let plural = |count: u64| if count == 1 { "" } else { "s" };
+            let (file_s, byte_s) = (plural(self.files), plural(self.bytes));
+            self.print(format_args!("Copied {files} file{file_s}, {bytes} byte{byte_s}\n"));
         }
-        self.result
     }
 
     /// Prints to standard output, unless `--quiet` was given.
     #[inline(never)]
     fn print(&mut self, text: fmt::Arguments<'_>) {
-        if !self.settings.quiet && done(rt::print(STDOUT, text)) != ExitCode::SUCCESS {
+        if !self.is_quiet && done(rt::print(STDOUT, text)) != ExitCode::SUCCESS {
             self.result = ExitCode::FAILURE;
             // Standard output is broken, so further lines would only repeat the error.
-            self.settings.quiet = true;
+            self.is_quiet = true;
         }
     }
 
     /// Prints an error, and makes the exit status 1.
     #[cold]
-    fn fail(&mut self, error: Error<'_>) {
-        complain(format_args!("{error}"));
+    fn fail(&mut self, error: &Error<'_>) {
+        complain(format_args!("{error}{}", hint(error, &self.settings.tree.file)));
+        self.failures += 1;
         self.result = ExitCode::FAILURE;
     }
+}
+
+impl Observer for Totals<'_> {
+    fn failed(&mut self, error: &Error<'_>) {
+        self.progress.clear();
+        self.fail(error);
+    }
+
+    fn done(&mut self, from: &Path<'_>, to: &Path<'_>, what: &What<'_>) {
+        let word = match what {
+            What::File(copied) => {
+                // Nothing is printed into a destination, which may be a file or a pipe that is also
+                // standard output.
+                if copied.existing.is_some() && copied.existing == identity(STDOUT) {
+                    self.is_quiet = true;
+                }
+                match copied.method {
+                    Some(method) => {
+                        self.files += 1;
+                        self.bytes += copied.bytes;
+                        if self.settings.verbose {
+                            self.progress.clear();
+                            let bytes = Decimal::new(copied.bytes);
+                            let how = if copied.in_place { ", in place" } else { "" };
+                            self.print(format_args!(
+                                "{from} -> {to} ({bytes} bytes, {method}{how})\n"
+                            ));
+                        }
+                        return;
+                    }
+                    None => "left unchanged",
+                }
+            }
+            What::HardLink => "hard link",
+            What::Symlink => "symbolic link",
+            What::Directory => "directory",
+            What::Special => "special file",
+            _ => "left unchanged",
+        };
+        if matches!(what, What::HardLink | What::Symlink | What::Special) {
+            self.files += 1;
+        }
+        if self.settings.verbose {
+            self.progress.clear();
+            self.print(format_args!("{from} -> {to} ({word})\n"));
+        }
+    }
+
+    fn progress(&mut self, done: u64, total: Option<u64>) {
+        // The total is that of one file. That of a tree is not known.
+        match self.settings.tree.recursive {
+            true => self.progress.show(self.bytes + done, None, Some(self.files)),
+            false => self.progress.show(done, total, None),
+        }
+    }
+
+    fn may_replace(&mut self, dest: &Path<'_>) -> bool {
+        self.progress.clear();
+        let _ = rt::print(STDERR, format_args!("mapcp: overwrite {dest}? "));
+        let (mut answer, mut byte) = (None, [0]);
+        // Standard input may be shared with other programs, so no more than the line is read.
+        while let Ok(1) = syscall::read(STDIN, &mut byte) {
+            let [byte] = byte;
+            if byte == b'\n' {
+                break;
+            }
+            answer.get_or_insert(byte);
+        }
+        matches!(answer, Some(b'y' | b'Y'))
+    }
+}
+
+/// Returns what would work instead of a copy that failed, or the empty string.
+#[cold]
+fn hint(error: &Error<'_>, options: &Options) -> &'static str {
+    let is_full = matches!(error.cause, Cause::Errno(Errno::ENOSPC | Errno::EDQUOT));
+    match error.action {
+        Action::Copy if error.cause == Cause::Errno(Errno::EISDIR) => "; -r copies directories",
+        Action::CreateBeside | Action::Name | Action::KeepOwner | Action::SetMode
+            if options.atomic =>
+        {
+            if error.replaces {
+                "; --in-place writes into it"
+            } else {
+                "; --atomic forbids the rest"
+            }
+        }
+        Action::Write | Action::Reserve | Action::CreateBeside | Action::Name
+            if is_full && error.replaces =>
+        {
+            "; --in-place needs no room for both files"
+        }
+        _ => "",
+    }
+}
+
+/// Returns the device and the inode number of an open file.
+fn identity(file: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    syscall::fstat(file).ok().map(|stat| (stat.dev, stat.ino))
 }
 
 /// Returns the exit status after printing. A line that could not be printed is a failure, because a

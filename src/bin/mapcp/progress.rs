@@ -1,17 +1,22 @@
 //! Shows the progress of a copy on one line of standard error.
 
-use core::fmt::{self, Write};
+use core::{
+    ffi::CStr,
+    fmt::{self, Write},
+};
 
 use baremap::{
+    fd::CWD,
     rt::{Decimal, STDERR, eprint},
-    syscall::{self, ClockId},
+    syscall::{self, AtFlags, ClockId},
 };
 
 use super::args::When;
 
-/// The progress line of one file. Times are in milliseconds of the monotonic clock.
-pub struct Progress {
+/// The progress line of one file, or of a tree. Times are in milliseconds of the monotonic clock.
+pub struct Progress<'a> {
     when: When,
+    dest: &'a CStr,
     /// The time of the first report.
     start: Option<u64>,
     /// The time at which the line is drawn next.
@@ -25,38 +30,42 @@ const PATIENCE: u64 = 1000;
 /// The shortest time in milliseconds between two updates of the line.
 const PAUSE: u64 = 100;
 
-impl Progress {
+impl<'a> Progress<'a> {
     /// Starts without a line.
-    pub fn new(when: When) -> Progress {
-        Progress { when, start: None, due: 0, is_drawn: false }
+    pub fn new(when: When, dest: &'a CStr) -> Progress<'a> {
+        Progress { when, dest, start: None, due: 0, is_drawn: false }
     }
 
-    /// Reports that `done` bytes were copied, of `total` if the total is known.
-    pub fn show(&mut self, done: u64, total: Option<u64>) {
+    /// Reports that `done` bytes were copied, of `total` if the total is known, and of a tree the
+    /// number of files.
+    pub fn show(&mut self, done: u64, total: Option<u64>, files: Option<u64>) {
         let over = total == Some(done);
         if self.when == When::Never || over && self.when == When::Auto {
             return;
         }
         let Ok(now) = syscall::clock_gettime(ClockId::Monotonic) else { return };
         let now = now.sec as u64 * 1000 + now.nsec as u64 / 1_000_000;
-        if self.start.is_none() && self.when == When::Auto {
-            if !is_terminal() {
+        if self.start.is_none() {
+            // The data goes to standard error, and nothing else does.
+            if leads_to_stderr(self.dest) || self.when == When::Auto && !is_terminal() {
                 self.when = When::Never;
                 return;
             }
-            self.due = now + PATIENCE;
+            if self.when == When::Auto {
+                self.due = now + PATIENCE;
+            }
         }
         let start = *self.start.get_or_insert(now);
         if now >= self.due || over {
             (self.due, self.is_drawn) = (now + PAUSE, true);
-            let line = Line { done, total, elapsed: now - start };
+            let line = Line { done, total, files, elapsed: now - start };
             eprint!("\r\x1b[K{line}");
         }
     }
 
     /// Erases the line, so that other lines can be printed.
-    pub fn clear(&self) {
-        if self.is_drawn {
+    pub fn clear(&mut self) {
+        if core::mem::take(&mut self.is_drawn) {
             eprint!("\r\x1b[K");
         }
     }
@@ -66,12 +75,16 @@ impl Progress {
 struct Line {
     done: u64,
     total: Option<u64>,
+    files: Option<u64>,
     elapsed: u64,
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line { done, total, elapsed } = *self;
+        let Line { done, total, files, elapsed } = *self;
+        if let Some(files) = files {
+            write!(f, "{} files, ", Decimal::new(files))?;
+        }
         Bytes(done).fmt(f)?;
         if let Some(total) = total {
             let percent = Decimal::new((done / (total / 100).max(1)).min(100));
@@ -86,6 +99,12 @@ impl fmt::Display for Line {
         }
         Ok(())
     }
+}
+
+/// Returns whether a path leads to the file or the pipe that is standard error.
+fn leads_to_stderr(path: &CStr) -> bool {
+    let found = syscall::fstatat(CWD, path, AtFlags::empty());
+    found.is_ok_and(|found| syscall::fstat(STDERR).is_ok_and(|err| err.is_same_file(&found)))
 }
 
 /// Returns whether standard error is a terminal.

@@ -51,8 +51,9 @@ use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags,
 ///
 /// If the file ends within a page, the rest of that page can be accessed through a map without an
 /// error (mmap(2)). After a truncation by another process, these bytes read as zeros until
-/// [`refresh`](FileMap::refresh) finds the new length. What is written to them is not in the file,
-/// although it can reappear when the file grows: see [`set_len`](FileMap::set_len).
+/// [`refresh`](FileMap::refresh) finds the new length. What is written to them is not in the file.
+/// If another process extends the file, tmpfs makes it a part of the file (Linux 6.1 to 7.2);
+/// [`set_len`](FileMap::set_len) replaces it by zeros.
 ///
 /// Some FUSE servers report a size that is only an estimate. The kernel then shows zeros between
 /// the real end of the file and that size. A map cannot distinguish them from data. read(2) finds
@@ -345,7 +346,7 @@ impl FileMap {
         if len < before {
             return Err(Errno::EINVAL);
         }
-        extend(file, before, len)?;
+        set_file_len(file, before, len)?;
         self.update_len().map(drop)
     }
 
@@ -355,9 +356,11 @@ impl FileMap {
     /// the file. New bytes are a hole: they read as zeros, and take no space on the disk before
     /// they are written.
     ///
-    /// New bytes in the last page of the old file are not zeros if somebody wrote to them through
-    /// a map, behind the end of the file, and the file is on tmpfs or in memory (memfd_create(2);
-    /// Linux 6.1 to 7.2). ext4, xfs and btrfs zero them.
+    /// Bytes that somebody stored through a map behind the end of the file, within its last page, are
+    /// set to zero before. tmpfs and files in memory (memfd_create(2)) would make them a part of the
+    /// file (Linux 6.1 to 7.2). A store at this moment can still become a part of the file.
+    ///
+    /// Two processes that change the length of one file must not do so at the same time.
     ///
     /// # Errors
     ///
@@ -370,7 +373,7 @@ impl FileMap {
     #[doc(alias = "ftruncate")]
     pub fn set_len(&mut self, len: u64) -> Result<()> {
         let file = self.file.as_fd();
-        extend(file, syscall::fstat(file)?.size, len)?;
+        set_file_len(file, syscall::fstat(file)?.size, len)?;
         self.refresh().map(drop)
     }
 
@@ -516,10 +519,43 @@ fn map(
     Ok((map_file(file, &stat, start, mapped, prot, MapFlags::SHARED)?, len))
 }
 
-/// Sets the length of a file of `before` bytes.
-fn extend(file: BorrowedFd<'_>, before: u64, len: u64) -> Result<()> {
-    let _ = before;
+/// Sets the length of a file of `before` bytes to `len` bytes.
+fn set_file_len(file: BorrowedFd<'_>, before: u64, len: u64) -> Result<()> {
+    if before < len {
+        // Without it, the call below works as well.
+        let _ = zero_past_end(file, before);
+    }
     syscall::ftruncate(file, len)
+}
+
+/// Stores zeros after the end of a file of `end` bytes, up to the end of its last page.
+///
+/// A map shows these bytes, and stores to them are possible, although they are not in the file. On
+/// tmpfs they become a part of the file when it grows (Linux 6.1 to 7.2). Other file systems store
+/// zeros themselves.
+fn zero_past_end(file: BorrowedFd<'_>, end: u64) -> Result<()> {
+    let page = page_size();
+    let rest = end.wrapping_neg() as usize & (page - 1);
+    if rest == 0 || mapping_page_size(file, &syscall::fstat(file)?)? != page {
+        return Ok(());
+    }
+    let prot = ProtFlags::READ | ProtFlags::WRITE;
+    let map = Region::map(rest, prot, MapFlags::SHARED, Some(file), end, page)?;
+    const ZEROS: [u8; 256] = [0; 256];
+    for start in (0..rest).step_by(ZEROS.len()) {
+        let (at, count) = (map.ptr().wrapping_add(start), cmp::min(rest - start, ZEROS.len()));
+        let mut found = ZEROS;
+        // Only bytes that are not zero are replaced, so that the page does not become dirty.
+        // SAFETY: the mapping is this function's, and there is no reference to it. A handler is
+        // installed, because the caller has a `FileMap`.
+        unsafe {
+            let _ = guard::copy_installed(at, found.as_mut_ptr(), count);
+            if found != ZEROS {
+                let _ = guard::copy_installed(ZEROS.as_ptr(), at, count);
+            }
+        }
+    }
+    Ok(())
 }
 
 impl AsFd for FileMap {

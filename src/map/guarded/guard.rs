@@ -312,6 +312,7 @@ fn install_for_both(state: u32) -> (u32, syscall::Result<()>) {
 
 /// Calls a function with the state, in one thread at a time, and stores the state that it returns.
 fn exclusively(function: impl FnOnce(u32) -> (u32, syscall::Result<()>)) -> syscall::Result<()> {
+    arch::prepare_copy();
     // All signals are blocked, because a signal handler that interrupted this function and called
     // it would wait for its own thread.
     // SAFETY: the mask is restored before this function returns.

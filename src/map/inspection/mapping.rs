@@ -31,8 +31,8 @@ pub struct Mapping<'name> {
     pub device: (u32, u32),
     /// The inode number of the file, or zero if the mapping has no file.
     pub inode: u64,
-    /// The path of the file, or a name by the kernel such as `[heap]`, or empty. The path of a
-    /// deleted file is its last one, followed by ` (deleted)`.
+    /// The path of the file, or a name by the kernel such as `[heap]`, or empty. If the file was
+    /// deleted, the path is its last one, followed by ` (deleted)`.
     ///
     /// Paths are bytes. The kernel writes a newline in a path as `\012`. [`Maps`](crate::map::Maps)
     /// converts it back to a newline, and [`parse`](Mapping::parse) does not.
@@ -43,7 +43,7 @@ pub struct Mapping<'name> {
 
 impl<'name> Mapping<'name> {
     /// Parses a line of `/proc/PID/maps`, without its newline. Returns `None` if the line does
-    /// not have the format of such a line.
+    /// not have the format of such a line. Does not check whether `end` is above `start`.
     #[must_use]
     pub fn parse(line: &'name [u8]) -> Option<Mapping<'name>> {
         let (range, rest) = word(line)?;
@@ -97,8 +97,11 @@ impl<'name> Mapping<'name> {
         self.len() == 0
     }
 
-    /// Returns whether the file was deleted. The result is also `true` for an existing file whose
-    /// name ends with ` (deleted)`.
+    /// Returns whether the file was deleted.
+    ///
+    /// The result is also `true` for a file that never had a name, such as a
+    /// [`Memfd`](crate::map::Memfd) or shared anonymous memory, and for an existing file whose name
+    /// ends with ` (deleted)`.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.inode != 0 && self.name.ends_with(b" (deleted)")

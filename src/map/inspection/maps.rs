@@ -37,6 +37,9 @@ pub fn maps() -> Result<Maps> {
 
 /// Lists the mappings of another process in ascending order of their addresses.
 ///
+/// The list is empty for a kernel thread, and for a process that has ended and has not been waited
+/// for (a zombie). Mappings that the process makes after a later execve(2) are not listed.
+///
 /// # Errors
 ///
 /// * `ENOENT` if there is no such process, or `/proc` is not mounted.
@@ -58,7 +61,7 @@ pub fn maps_of(process: Pid) -> Result<Maps> {
 /// The mappings of a process in ascending order of their addresses. Created by [`maps`] and
 /// [`maps_of`].
 ///
-/// It allocates no memory, but contains a buffer of about 4 KiB for a path. It is not an
+/// A `Maps` allocates no memory, but contains a buffer of about 4 KiB for a path. It is not an
 /// [`Iterator`], because the name of a mapping is borrowed from that buffer.
 ///
 /// Since Linux 6.11, the kernel is asked for one mapping at a time (`PROCMAP_QUERY`). On older
@@ -110,12 +113,16 @@ impl Maps {
 
     /// Returns the next mapping, or `None` after the last.
     ///
+    /// If the text is read and the process ends meanwhile, the list may end early, without an error
+    /// (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// After an error, all further calls return `None`.
     ///
     /// * `EINVAL` if a line of the text does not have the format of a mapping.
-    /// * `ESRCH` if the process has ended.
+    /// * `ESRCH` if the process has ended, or has executed another program, after the list was
+    ///   begun.
     /// * An error of [`procmap_query`](syscall::procmap_query()) or [`read`](syscall::read).
     #[allow(clippy::should_implement_trait, reason = "an `Iterator` cannot return borrowed names")]
     pub fn next(&mut self) -> Result<Option<Mapping<'_>>> {

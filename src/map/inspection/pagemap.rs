@@ -25,7 +25,8 @@ use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// Unmapped pages have empty flags.
+/// Unmapped pages have empty flags, and so do pages past the end of the address space of user
+/// programs.
 ///
 /// More pages may be present than were accessed, because one access maps several pages. For a
 /// file on ext4 or xfs it maps at least 16 pages that are in the page cache, and up to 256, the
@@ -38,7 +39,7 @@ use crate::syscall::{self, Errno, Mode, OFlags, page_size};
 /// * `ENOENT` if `/proc` is not mounted.
 /// * `EMFILE` or `ENFILE` if no file descriptor is free.
 ///
-/// An item is `ENOMEM` if the range extends past the end of the address space, or an error of
+/// An item is `ENOMEM` if the end of the range is more than the greatest address, or an error of
 /// reading `/proc/self/pagemap`. It is the last item.
 pub fn pagemap(start: *const u8, len: usize) -> Result<Pagemap> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;

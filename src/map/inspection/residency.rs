@@ -40,7 +40,9 @@ use crate::syscall::{self, Errno, page_size};
 ///
 /// # Errors
 ///
-/// An item is `ENOMEM` if a part of the range is not mapped. It is the last item.
+/// An item is `ENOMEM` if a part of the range is not mapped, or is past the end of the address
+/// space. It is the last item. Up to 511 mapped pages before the first unmapped page may be missing
+/// from the runs, because the kernel is asked for 512 pages at a time.
 #[doc(alias = "mincore")]
 #[must_use]
 pub fn residency(start: *const u8, len: usize) -> Residency {
@@ -51,6 +53,9 @@ macro_rules! of_maps {
     ($($map:ident)*) => {$(
         impl $map {
             /// Returns which pages of the map are in memory, as [`residency()`] does for a range.
+            ///
+            /// The iterator does not borrow the map. If the map is dropped or moved meanwhile, an
+            /// item is `ENOMEM`, or the state of another mapping that has the addresses.
             pub fn residency(&self) -> Residency {
                 residency(self.0.ptr(), self.0.len())
             }

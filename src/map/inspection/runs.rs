@@ -10,7 +10,8 @@ use crate::syscall::{self, Errno, page_size};
 pub struct Run<S> {
     /// The offset of the run in the range, in bytes.
     pub offset: usize,
-    /// The number of bytes of the range that are in these pages.
+    /// The number of bytes of the range that are in these pages. It is a multiple of the page size
+    /// unless the run contains a partial page at the beginning or the end of the range.
     pub len: usize,
     /// The state of the pages.
     pub state: S,

@@ -14,8 +14,9 @@ use crate::syscall::{self, Errno, IoVec};
 /// [droppable memory](crate::map::MmapRaw::map_droppable). The kernel may discard them at any time
 /// anyway, and no slice refers to them.
 ///
-/// The kernel rejects some advice for some kinds of mappings with `EINVAL`. Newer variants name the
-/// Linux version that they need.
+/// The kernel rejects some advice for some kinds of mappings with `EINVAL`, such as `Cold` and
+/// `PageOut` for [locked](crate::map::MmapMut::lock) pages. Newer variants name the Linux version
+/// that they need.
 ///
 /// Source: madvise(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +33,8 @@ pub enum Advice {
     /// Expects accesses soon, and may start to read the pages (`MADV_WILLNEED`).
     WillNeed = kernel::MADV_WILLNEED,
     /// Leaves the pages out of children created by `fork` (`MADV_DONTFORK`). A child must not drop
-    /// the map, but has to `mem::forget` it, because another mapping may have its addresses.
+    /// or access the map, but has to `mem::forget` it, because another mapping may have its
+    /// addresses.
     DontFork = kernel::MADV_DONTFORK,
     /// Undoes `DontFork` (`MADV_DOFORK`).
     DoFork = kernel::MADV_DOFORK,
@@ -60,16 +62,19 @@ pub enum Advice {
     /// access would be `SIGBUS`, such as past the end of the file. `EINVAL` under qemu-user 11.1.
     PopulateRead = kernel::MADV_POPULATE_READ,
     /// Brings the pages into memory for writing (`MADV_POPULATE_WRITE`, Linux 5.14). `EFAULT` if an
-    /// access would be `SIGBUS`, such as past the end of the file. `EINVAL` under qemu-user 11.1.
+    /// access would be `SIGBUS`, such as past the end of the file. `EINVAL` if the map is not
+    /// writable, and under qemu-user 11.1.
     PopulateWrite = kernel::MADV_POPULATE_WRITE,
     /// Replaces the pages by transparent huge pages now (`MADV_COLLAPSE`, Linux 6.1).
     Collapse = kernel::MADV_COLLAPSE,
-    /// Is always rejected with `EINVAL` (`MADV_HWPOISON`).
+    /// Fails with `EINVAL` in every function, because it destroys contents (`MADV_HWPOISON`).
     #[deprecated(note = "destroys contents; use `UncheckedAdvice::HwPoison`")]
     HwPoison = kernel::MADV_HWPOISON,
 }
 
 /// Advice that changes the contents of memory, now or later.
+///
+/// `DontNeed`, `Free` and `Remove` are `EINVAL` for [locked](crate::map::MmapMut::lock) pages.
 ///
 /// Source: madvise(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,17 +86,20 @@ pub enum UncheckedAdvice {
     /// Lets the kernel discard private anonymous pages, which are then zero, until they are written
     /// to (`MADV_FREE`, Linux 4.5).
     Free = kernel::MADV_FREE,
-    /// Punches a hole into the file in place of the pages (`MADV_REMOVE`).
+    /// Punches a hole into the file in place of the pages (`MADV_REMOVE`). `EACCES` if the map is
+    /// private or its file was not open for writing, and `EOPNOTSUPP` if the file system has no
+    /// holes.
     Remove = kernel::MADV_REMOVE,
     /// Makes the pages zero in children created by `fork` (`MADV_WIPEONFORK`, Linux 4.14).
     WipeOnFork = kernel::MADV_WIPEONFORK,
-    /// Marks the pages as broken hardware, and loses the changes in them (`MADV_HWPOISON`). For
-    /// tests by a privileged process.
+    /// Marks the pages as broken hardware, and loses the changes in them (`MADV_HWPOISON`). Serves
+    /// tests of error handling. `EPERM` without `CAP_SYS_ADMIN`.
     HwPoison = kernel::MADV_HWPOISON,
 }
 
 impl Advice {
-    /// Returns whether the kernel knows this advice. It may still reject it for some mappings.
+    /// Returns whether the kernel knows this advice. The kernel may still reject the advice for some
+    /// mappings.
     ///
     /// Under qemu-user 7.2 and 10.0 the result is always `true`, because these versions ignore
     /// unknown advice.
@@ -111,7 +119,8 @@ impl Advice {
 }
 
 impl UncheckedAdvice {
-    /// Returns whether the kernel knows this advice. It may still reject it for some mappings.
+    /// Returns whether the kernel knows this advice. The kernel may still reject the advice for some
+    /// mappings.
     ///
     /// Under qemu-user 7.2 and 10.0 the result is always `true`, because these versions ignore
     /// unknown advice.
@@ -133,10 +142,11 @@ fn is_supported(advice: syscall::Advice) -> bool {
 }
 
 /// Advises the kernel about the use of another process's memory, and returns the number of bytes
-/// that the advice was given for.
+/// that the advice was applied to.
 ///
-/// `process` is a descriptor from [`pidfd_open`](syscall::pidfd_open).
-/// [`maps_of`](crate::map::maps_of) lists the mappings of a process.
+/// The number is less than the length of the ranges if a range after the first was refused.
+/// `process` is a descriptor from [`pidfd_open`](syscall::pidfd_open), and the ranges are addresses
+/// in that process. [`maps_of`](crate::map::maps_of) lists the mappings of a process.
 ///
 /// Source: process_madvise(2).
 ///
@@ -145,9 +155,11 @@ fn is_supported(advice: syscall::Advice) -> bool {
 /// * `EINVAL` if the advice is not one of `Cold`, `PageOut`, `WillNeed` and `Collapse`. Other
 ///   advice is rejected even for the current process, although the kernel accepts it since Linux
 ///   6.13.
-/// * `EPERM` if the caller may not access the process's memory (ptrace(2)).
+/// * `EINVAL` if an address is not page-aligned, or there are more than 1024 ranges.
+/// * `EPERM` if the caller may not trace the process (ptrace(2)), or does not have `CAP_SYS_NICE`.
 /// * `ESRCH` if the process has ended.
-/// * `ENOMEM` if a range is not mapped in the process.
+/// * `EBADF` if `process` does not refer to a process.
+/// * `ENOMEM` if the first range is not mapped in the process.
 /// * `ENOSYS` before Linux 5.10.
 #[doc(alias = "process_madvise")]
 pub fn advise_process(process: BorrowedFd<'_>, ranges: &[IoVec], advice: Advice) -> Result<usize> {

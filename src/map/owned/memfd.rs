@@ -62,8 +62,9 @@ impl Memfd {
     ///   writable descriptor, even if the map itself is only readable: an
     ///   [`Mmap`](crate::map::Mmap) made by [`MmapOptions::map`](crate::map::MmapOptions::map),
     ///   or a [`FileMap`](crate::map::FileMap).
-    /// * `EPERM` if the file has the seal `SEAL`.
-    /// * `EINVAL` if the kernel does not know one of the seals.
+    /// * `EPERM` if the file has the seal `SEAL`, or the descriptor is not open for writing.
+    /// * `EINVAL` if the kernel does not know one of the seals, or if the value was
+    ///   [created from](From) a descriptor of a file that cannot be sealed.
     #[doc(alias = "F_ADD_SEALS")]
     pub fn seal(&self, seals: Seals) -> Result<()> {
         syscall::fcntl_add_seals(self.as_fd(), seals)

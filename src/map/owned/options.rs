@@ -6,7 +6,7 @@ use super::descriptor::{MmapAsRawDesc, borrow, duplicate};
 use crate::fd::{AsFd, BorrowedFd, RawFd};
 use crate::map::{
     MapIfSafeError, Mmap, MmapMut, MmapRaw, Result,
-    backing::{is_immutable, map_file, size},
+    backing::{is_immutable, map_file, mapping_page_size, size},
     region::{READ_WRITE, Region},
 };
 use crate::syscall::{self, Advice, Errno, MapFlags, Mode, OFlags, ProtFlags, Stat, page_size};
@@ -52,14 +52,19 @@ impl MmapOptions {
     }
 
     /// Sets the offset in the file, in bytes, of the first byte of the map. It need not be
-    /// page-aligned. Defaults to zero. Memory has no offset, and ignores this option.
+    /// page-aligned. Defaults to zero. Ignored for anonymous memory.
     pub const fn offset(&mut self, offset: u64) -> &mut Self {
         self.offset = offset;
         self
     }
 
-    /// Sets the length of the map in bytes. The file may be shorter. A map of zero bytes can
-    /// [grow](MmapMut::remap).
+    /// Sets the length of the map in bytes. A map of zero bytes can [grow](MmapMut::remap).
+    ///
+    /// Mapping does not fail if the file ends before the map, or even before its offset. An access
+    /// to a page past the end of the file is `SIGBUS`.
+    ///
+    /// With a length, mapping a file takes one system call, mmap(2), and works for devices that have
+    /// no size, such as `/dev/zero`.
     ///
     /// Defaults to the rest of the file from the offset on, or to zero for anonymous memory.
     pub const fn len(&mut self, len: usize) -> &mut Self {
@@ -75,9 +80,10 @@ impl MmapOptions {
     }
 
     /// Requests memory in huge pages (`MAP_HUGETLB`) of 2 to the power of `page_bits` bytes, such
-    /// as 21 for 2 MiB, or of the system's default size.
+    /// as 21 for 2 MiB, or, with `None` and `Some(0)`, of the system's default size.
     ///
-    /// The length of the mapping is rounded up to whole huge pages. Ignored for files.
+    /// The length of the mapping is rounded up to whole huge pages. The map cannot be resized, and
+    /// a map of zero bytes has no mapping and cannot grow. Ignored for files.
     pub const fn huge(&mut self, page_bits: Option<u8>) -> &mut Self {
         self.huge = Some(match page_bits {
             Some(bits) => bits,
@@ -118,7 +124,8 @@ impl MmapOptions {
         self
     }
 
-    /// Reserves no swap space (`MAP_NORESERVE`). A store that finds no memory kills the process.
+    /// Reserves no swap space (`MAP_NORESERVE`). If there is no memory for a page that is written
+    /// to, the kernel kills a process.
     pub const fn no_reserve_swap(&mut self) -> &mut Self {
         self.no_reserve_swap = true;
         self
@@ -148,11 +155,11 @@ impl MmapOptions {
     /// # Errors
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -161,8 +168,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         let flags = MapFlags::SHARED;
         Ok(Mmap(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, flags)?))
@@ -174,11 +181,11 @@ impl MmapOptions {
     ///
     /// * `EPERM` if the file is on a file system mounted `noexec`.
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -187,8 +194,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_exec<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         let prot = ProtFlags::READ | ProtFlags::EXEC;
         Ok(Mmap(self.map_descriptor(file.as_raw_desc(), prot, MapFlags::SHARED)?))
@@ -204,11 +211,11 @@ impl MmapOptions {
     /// * `EACCES` if the descriptor is not open for both reading and writing, or is not that of a
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -217,8 +224,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody else reads or changes the mapped bytes of the file: no other
     ///   process, and no other part of this one. The bytes of a `&mut [u8]` belong to one owner.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     /// * The disk has room for what is written to holes of the file, and to blocks that it shares
     ///   with a clone. A store that finds no room is `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
@@ -238,11 +245,11 @@ impl MmapOptions {
     /// # Errors
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space, or the kernel cannot commit the memory for
     ///   the copies.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
@@ -252,8 +259,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy<T: MmapAsRawDesc>(&self, file: T) -> Result<MmapMut> {
         Ok(MmapMut(self.map_descriptor(file.as_raw_desc(), READ_WRITE, MapFlags::PRIVATE)?))
     }
@@ -264,11 +271,11 @@ impl MmapOptions {
     /// # Errors
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -277,8 +284,8 @@ impl MmapOptions {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map_copy_read_only<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap> {
         Ok(Mmap(self.map_descriptor(file.as_raw_desc(), ProtFlags::READ, MapFlags::PRIVATE)?))
     }
@@ -301,11 +308,14 @@ impl MmapOptions {
     ///
     /// * [`NotSafe`](MapIfSafeError::NotSafe) if the file can be changed or truncated, or is
     ///   shorter than the requested range.
+    /// * [`NotSafe`](MapIfSafeError::NotSafe) if the descriptor was opened with `O_PATH`, because
+    ///   its seals and flags cannot be read.
+    /// * [`MapFailed`](MapIfSafeError::MapFailed) with `EBADF` if the descriptor is not open, or
+    ///   with `EMFILE` if no file descriptor is free for a duplicate.
     /// * [`MapFailed`](MapIfSafeError::MapFailed) if the file is safe, but mapping it failed:
-    ///   with `EACCES` or `EBADF` if the descriptor is not open for reading, with `ENODEV` if
-    ///   such a file cannot be mapped, with `ENOMEM` if there is not enough address space, with
-    ///   `EOVERFLOW` if the length is more than `isize::MAX`, or with `EMFILE` if no file
-    ///   descriptor is free.
+    ///   with `EACCES` if the descriptor is not open for reading, with `EINVAL` if no length is set
+    ///   and the offset is past the end of the file, with `ENOMEM` if there is not enough address
+    ///   space, or with `EOVERFLOW` if the length is more than `isize::MAX`.
     pub fn map_if_safe<T: MmapAsRawDesc>(
         &self,
         file: T,
@@ -338,6 +348,9 @@ impl MmapOptions {
     }
 
     /// Maps zeroed memory that belongs to no file.
+    ///
+    /// The memory is private: a child created by `fork` has a copy of it.
+    /// [`MmapRaw::map_anon_shared`] maps memory that children share. The length defaults to zero.
     ///
     /// # Errors
     ///
@@ -406,11 +419,11 @@ impl MmapOptions {
     /// * `EACCES` if the descriptor is not open for both reading and writing, or is not that of a
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -423,11 +436,11 @@ impl MmapOptions {
     /// # Errors
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
-    /// * `EBADF` if the descriptor is not open.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
     /// * `EINVAL` if no length is set, and the offset is past the end of the file.
     /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe or most files in
-    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a device,
-    ///   which has no size.
+    ///   `/proc`, even if its size is zero; or if no length is set, and the file is a character
+    ///   device, which has no size.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the length is more than `isize::MAX`, or the offset is larger than the
     ///   kernel supports.
@@ -442,7 +455,33 @@ impl MmapOptions {
         sharing: MapFlags,
     ) -> syscall::Result<Region> {
         let file = borrow(file)?;
-        self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing)
+        match self.len {
+            Some(len) if len != 0 => self.map_with_len(file, len, prot, sharing),
+            _ => self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing),
+        }
+    }
+
+    /// Maps `len` bytes, and asks for the attributes of the file only if it seems to be on
+    /// hugetlbfs, whose pages are larger.
+    fn map_with_len(
+        &self,
+        file: BorrowedFd<'_>,
+        len: usize,
+        prot: ProtFlags,
+        sharing: MapFlags,
+    ) -> syscall::Result<Region> {
+        let flags = self.file_flags(sharing)?;
+        let page = page_size();
+        match Region::map(len, prot, flags, Some(file), self.offset, page) {
+            // Huge pages have at least 16 pages, and are aligned to their size.
+            Ok(region) if region.mapping().0.addr().is_multiple_of(16 * page) => {
+                let huge = syscall::fstat(file).and_then(|stat| mapping_page_size(file, &stat));
+                Ok(region.with_page_size(huge.unwrap_or(page)))
+            }
+            // On hugetlbfs, the offset must be a multiple of a larger size.
+            Err(Errno::EINVAL) => self.map_with_stat(file, &syscall::fstat(file)?, prot, sharing),
+            region => region,
+        }
     }
 
     fn map_with_stat(
@@ -459,11 +498,15 @@ impl MmapOptions {
                 rest.try_into().map_err(|_| Errno::EOVERFLOW)?
             }
         };
+        map_file(file, stat, self.offset, len, prot, self.file_flags(sharing)?)
+    }
+
+    fn file_flags(&self, sharing: MapFlags) -> syscall::Result<MapFlags> {
         let mut flags = self.flags(sharing);
         if self.sync && sharing.contains(MapFlags::SHARED) {
             flags |= sync_flags()?;
         }
-        map_file(file, stat, self.offset, len, prot, flags)
+        Ok(flags)
     }
 
     fn flags(&self, mut flags: MapFlags) -> MapFlags {

@@ -12,8 +12,9 @@ impl Mmap {
     /// Seals the map, so that it can neither be unmapped, moved, replaced nor made writable until
     /// the process ends.
     ///
-    /// Sealing does not protect the contents of a file from being changed through the file. A map
-    /// of zero bytes is not sealed but unmapped.
+    /// Sealing does not protect the contents of a file from being changed through the file: the
+    /// obligations of the function that mapped the file hold until the process ends. A map of zero
+    /// bytes is not sealed but unmapped.
     ///
     /// ```no_run
     /// use baremap::map::MmapMut;
@@ -50,7 +51,8 @@ impl MmapMut {
     /// Seals the map, so that it can neither be unmapped, moved, replaced nor made read-only until
     /// the process ends.
     ///
-    /// A map of zero bytes is not sealed but unmapped. Source: mseal(2).
+    /// The obligations of the function that mapped a file hold until then. A map of zero bytes is
+    /// not sealed but unmapped. Source: mseal(2).
     ///
     /// # Errors
     ///

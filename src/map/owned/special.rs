@@ -23,7 +23,8 @@ impl MmapRaw {
     /// ```
     ///
     /// The memory is accessed through pointers, because another process may change it at any time,
-    /// which a slice does not allow. A length of zero maps a page that must not be accessed.
+    /// which a slice does not allow. A length of zero maps a page that must not be accessed. The
+    /// memory [cannot grow](MmapRaw::remap).
     ///
     /// Source: `MAP_SHARED | MAP_ANONYMOUS` in mmap(2).
     ///
@@ -46,7 +47,7 @@ impl MmapRaw {
     ///
     /// The memory is accessed through pointers, because a child created by `fork` shares it and may
     /// change it at any time. [`Advice::DontFork`](crate::map::Advice::DontFork) keeps it from
-    /// children.
+    /// children. The memory [cannot grow](MmapRaw::remap).
     ///
     /// Source: memfd_secret(2).
     ///
@@ -55,6 +56,9 @@ impl MmapRaw {
     /// * `ENOSYS` before Linux 5.14, on architectures without `memfd_secret`, and where it is not
     ///   enabled. See [`memfd_secret`](syscall::memfd_secret).
     /// * `EAGAIN` if the locked memory would be more than `RLIMIT_MEMLOCK`.
+    /// * `EMFILE` or `ENFILE` if no file descriptor is free. One is used until the memory is
+    ///   mapped.
+    /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if `len` is more than `isize::MAX`.
     #[doc(alias = "memfd_secret")]
     pub fn map_secret(len: usize) -> Result<MmapRaw> {

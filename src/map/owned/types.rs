@@ -53,9 +53,9 @@ impl Mmap {
     /// # Errors
     ///
     /// * `EACCES` if the descriptor is not open for reading, or is not that of a regular file.
-    /// * `EBADF` if the descriptor is not open.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
-    ///   files in `/proc`.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a character
+    ///   device or most files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     ///
@@ -63,8 +63,8 @@ impl Mmap {
     ///
     /// * While the map exists, nobody changes the mapped bytes of the file: no other process, and
     ///   no other part of this one. The bytes of a `&[u8]` must not change.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     pub unsafe fn map<T: MmapAsRawDesc>(file: T) -> Result<Mmap> {
         // SAFETY: the caller fulfills the obligations of `MmapOptions::map`, which are the same.
         unsafe { MmapOptions::new().map(file) }
@@ -76,9 +76,10 @@ impl Mmap {
     /// # Errors
     ///
     /// * [`NotSafe`](MapIfSafeError::NotSafe) if the file can be changed or truncated.
-    /// * [`MapFailed`](MapIfSafeError::MapFailed) if the file is safe, but mapping it failed: with
-    ///   `EACCES`, `EBADF`, `ENODEV`, `ENOMEM`, `EOVERFLOW`, or `EMFILE` if no file descriptor is
-    ///   free.
+    /// * [`MapFailed`](MapIfSafeError::MapFailed) with `EBADF` if the descriptor is not open, with
+    ///   `EMFILE` if no file descriptor is free for a duplicate, with `EACCES` if the descriptor is
+    ///   not open for reading, with `ENOMEM` if there is not enough address space, or with
+    ///   `EOVERFLOW` if the file is longer than `isize::MAX`.
     pub fn map_if_safe<T: MmapAsRawDesc>(file: T) -> core::result::Result<Mmap, MapIfSafeError> {
         MmapOptions::new().map_if_safe(file)
     }
@@ -87,7 +88,8 @@ impl Mmap {
     /// [`try_make_mut`](Self::try_make_mut) returns it instead.
     ///
     /// What is written to a shared map goes to the file. What is written to a private map, such as
-    /// that of [`MmapOptions::map_copy_read_only`], does not.
+    /// that of [`MmapOptions::map_copy_read_only`], does not. A map that was executable no longer
+    /// is.
     ///
     /// # Errors
     ///
@@ -98,7 +100,8 @@ impl Mmap {
         Ok(self.try_make_mut()?)
     }
 
-    /// Makes the map writable, and returns the map after an error.
+    /// Makes the map writable, and returns the map after an error. A map that was executable no
+    /// longer is.
     ///
     /// # Errors
     ///
@@ -121,9 +124,9 @@ impl MmapMut {
     /// * `EACCES` if the descriptor is not open for both reading and writing, or is not that of a
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
-    /// * `EBADF` if the descriptor is not open.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
-    ///   files in `/proc`.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a character
+    ///   device or most files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     ///
@@ -131,8 +134,8 @@ impl MmapMut {
     ///
     /// * While the map exists, nobody else reads or changes the mapped bytes of the file: no other
     ///   process, and no other part of this one. The bytes of a `&mut [u8]` belong to one owner.
-    /// * While the map exists, nobody truncates the file to less than the end of the map. An access
-    ///   past the end of the file is `SIGBUS`.
+    /// * While the map exists, the file reaches to the end of the map: nobody truncates it to less.
+    ///   An access to a page past the end of the file is `SIGBUS`.
     /// * The disk has room for what is written to holes of the file, and to blocks that it shares
     ///   with a clone. A store that finds no room is `SIGBUS`.
     pub unsafe fn map_mut<T: MmapAsRawDesc>(file: T) -> Result<MmapMut> {
@@ -141,7 +144,8 @@ impl MmapMut {
         unsafe { MmapOptions::new().map_mut(file) }
     }
 
-    /// Maps `length` bytes of zeroed memory.
+    /// Maps `length` bytes of zeroed memory. The memory is private: a child created by `fork` has a
+    /// copy of it.
     ///
     /// # Errors
     ///
@@ -234,9 +238,9 @@ impl MmapRaw {
     /// * `EACCES` if the descriptor is not open for both reading and writing, or is not that of a
     ///   regular file.
     /// * `EPERM` if the file is sealed against writing.
-    /// * `EBADF` if the descriptor is not open.
-    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a device or most
-    ///   files in `/proc`.
+    /// * `EBADF` if the descriptor is not open, or was opened with `O_PATH`.
+    /// * `ENODEV` or `EIO` if such a file cannot be mapped, such as a pipe, a character
+    ///   device or most files in `/proc`.
     /// * `ENOMEM` if there is not enough address space.
     /// * `EOVERFLOW` if the file is longer than `isize::MAX`.
     pub fn map_raw<T: MmapAsRawDesc>(file: T) -> Result<MmapRaw> {
@@ -311,7 +315,7 @@ macro_rules! common {
             /// # Errors
             ///
             /// `EINVAL` if the kernel does not know the advice, or does not accept it for this kind
-            /// of mapping.
+            /// of mapping. See [`UncheckedAdvice`] for the other errors of some advice.
             ///
             /// # Safety
             ///
@@ -331,7 +335,8 @@ macro_rules! common {
             /// # Errors
             ///
             /// `EINVAL` if the range is not inside the map, or if the kernel does not know the
-            /// advice, or does not accept it for this kind of mapping.
+            /// advice, or does not accept it for this kind of mapping. See [`UncheckedAdvice`] for
+            /// the other errors of some advice.
             ///
             /// # Safety
             ///
@@ -350,7 +355,8 @@ macro_rules! common {
             /// Locks the pages of the map in memory, so that they are never swapped out.
             ///
             /// All pages are brought into memory. In a writable private map of a file, all of them
-            /// become copies. A no-op if the map is empty. Source: mlock(2).
+            /// become copies. A child created by `fork` does not inherit the lock. A no-op if the
+            /// map is empty. Source: mlock(2).
             ///
             /// # Errors
             ///
@@ -364,7 +370,8 @@ macro_rules! common {
                 self.0.lock()
             }
 
-            /// Unlocks the pages of the map, so that they may be swapped out. Source: munlock(2).
+            /// Unlocks the pages of the map, so that they may be swapped out, however often they
+            /// were locked. A no-op if they are not locked. Source: munlock(2).
             ///
             /// # Errors
             ///
@@ -378,11 +385,12 @@ macro_rules! common {
             ///
             /// A map of a file shows the next bytes of the file when it grows. A map of private
             /// anonymous memory gets new pages of zeros; the bytes between the old length and the
-            /// end of its last page keep what they contained. Shared anonymous memory does not
-            /// grow: an access to the new pages is `SIGBUS`.
+            /// end of its last page keep what they contained. In shared anonymous memory and in
+            /// secret memory, an access to the new pages is `SIGBUS`, because the memory is a file
+            /// whose length does not change.
             ///
-            /// A map of zero bytes keeps one page of address space, and grows like any other map.
-            /// Source: mremap(2).
+            /// A map of zero bytes keeps one page of address space, and grows like any other map
+            /// unless it was made for huge pages. Source: mremap(2).
             ///
             /// # Errors
             ///
@@ -390,7 +398,8 @@ macro_rules! common {
             ///
             /// * `ENOMEM` if the map cannot grow in place and may not move, or if there is not
             ///   enough memory or address space.
-            /// * `EINVAL` if the map consists of huge pages, which cannot be resized.
+            /// * `EINVAL` if the map consists of huge pages, or was made for huge pages with a
+            ///   length of zero.
             /// * `EOVERFLOW` if `new_len` is more than `isize::MAX`.
             /// * `EFAULT` if the map consists of several mappings, because advice was given for a
             ///   part of it.
@@ -427,9 +436,10 @@ macro_rules! writable {
         impl $map {
             /// Writes the changed pages of the map back to the file, and waits for the disk.
             ///
-            /// The data is on the disk when this returns `Ok`. For anonymous memory this is a
-            /// no-op. Dropping a map neither waits for the disk nor reports errors of writing
-            /// back. Source: `MS_SYNC` in msync(2).
+            /// The data is on the disk when this returns `Ok`. A no-op for anonymous memory, and
+            /// for private maps of files, whose changes are never written back. Dropping a map
+            /// neither waits for the disk nor reports errors of writing back. Source: `MS_SYNC` in
+            /// msync(2).
             ///
             /// # Errors
             ///
@@ -443,7 +453,8 @@ macro_rules! writable {
             /// Writes the changed pages of a range back to the file, and waits for the disk.
             ///
             /// Every page that contains one of the `len` bytes from `offset` on is written back. A
-            /// no-op if `len` is zero. Source: `MS_SYNC` in msync(2).
+            /// no-op if `len` is zero, for anonymous memory, and for private maps of files. Source:
+            /// `MS_SYNC` in msync(2).
             ///
             /// # Errors
             ///

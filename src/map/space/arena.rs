@@ -24,7 +24,8 @@ use crate::syscall::Errno;
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// An arena owns a [`Reservation`], and commits its first pages.
+/// An arena owns a [`Reservation`], and commits its first pages. A child created by fork(2) has its
+/// own copy of the memory.
 pub struct Arena {
     reservation: Reservation,
     /// The committed length in bytes, a multiple of the page size. The pages after it are reserved.
@@ -48,8 +49,8 @@ impl Arena {
 
     /// Creates an empty arena from a reservation, whose contents are discarded.
     ///
-    /// This serves for an arena that is [aligned](Reservation::aligned), or is a part of a larger
-    /// reservation.
+    /// The arena can thus be [aligned](Reservation::aligned), or be a part of a larger reservation
+    /// ([`split_off`](Reservation::split_off)).
     ///
     /// # Errors
     ///
@@ -73,6 +74,8 @@ impl Arena {
 
     /// Resizes the arena to `len` bytes, rounded up to whole pages. New pages are zero, and the
     /// memory of removed pages is freed.
+    ///
+    /// The length of the slice is the rounded one. Bytes of a page that stays keep their contents.
     ///
     /// # Errors
     ///

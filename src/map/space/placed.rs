@@ -26,9 +26,9 @@ use crate::syscall::{self, Errno, MapFlags, MremapFlags, page_size};
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
 ///
-/// It dereferences to the map. The map can neither be resized, converted nor moved out, because
-/// that would leave a hole in the reservation. [`AsMut`] returns the bytes of an [`MmapMut`] for
-/// writing.
+/// A `Placed` dereferences to the map. The map can neither be resized, converted nor moved out,
+/// because that would leave a hole in the reservation. [`AsMut`] returns the bytes of an
+/// [`MmapMut`] for writing.
 ///
 /// The reservation is borrowed or owned. A borrowed reservation can be used again when the
 /// `Placed` is dropped. An owned one is dropped with it, unless
@@ -89,7 +89,11 @@ impl sealed::ReservationHandle for &mut Reservation {
 
 impl<M: Map, R: ReservationHandle> Placed<M, R> {
     /// Moves a map into a reservation, and replaces the pages from `offset` on, whether they are
-    /// committed or not. A map of zero bytes replaces nothing.
+    /// committed or not.
+    ///
+    /// The first page of the map is placed at `offset`. A map whose offset in its file is not
+    /// page-aligned begins inside of that page. A map of zero bytes replaces nothing, has no
+    /// address in the reservation, and can have any `offset`.
     ///
     /// The map takes address space twice until it has been moved.
     ///

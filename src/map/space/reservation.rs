@@ -41,11 +41,12 @@ use crate::syscall::{self, Advice, Errno, MapFlags, ProtFlags, page_size};
 /// pages that they replace. [`split_off`](Reservation::split_off) makes two reservations of one,
 /// and [`merge`](Reservation::merge) makes one of two. [`Placed::new`](crate::map::Placed::new)
 /// moves a map into a reservation. When the map is dropped, its pages are reserved again, and are
-/// never free for another mapping meanwhile.
+/// never free for another mapping meanwhile. If the map is leaked (`mem::forget`), its pages are
+/// reserved again by the next call that changes the reservation.
 ///
-/// Dropping a reservation unmaps all of its pages, including committed ones. A slice of them
-/// borrows the reservation, so that none is left. A child created by fork(2) has its own copy of
-/// the memory.
+/// Dropping a reservation unmaps all of its pages, including committed ones. The slices that
+/// `commit` returns borrow the reservation, so that no slice outlives the pages. A child created by
+/// fork(2) has its own copy of the memory.
 pub struct Reservation {
     /// The first byte, page-aligned; dangling if the reservation was created empty.
     pub(super) ptr: *mut u8,
@@ -91,7 +92,8 @@ impl Reservation {
     /// Reserves `len` bytes of address space, rounded up to whole pages, whose first byte is
     /// aligned to `align` bytes.
     ///
-    /// A larger range is reserved for a moment, by up to `align` bytes.
+    /// A larger range is reserved for a moment, by up to `align` bytes. An alignment below the page
+    /// size has no effect.
     ///
     /// # Errors
     ///
@@ -145,7 +147,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// * `EINVAL` if the range is not inside the reservation.
+    /// * `EINVAL` if the range, even an empty one, is not inside the reservation, or ends before it
+    ///   begins.
     /// * `ENOMEM` if the kernel cannot commit the memory (see `overcommit_memory` in proc(5)), if
     ///   the limit `RLIMIT_DATA` is reached, or if the process has too many mappings
     ///   (`vm.max_map_count`). Some of the pages may be committed.
@@ -164,7 +167,7 @@ impl Reservation {
             syscall::mprotect(start, length, READ_WRITE)?;
             if self.guards {
                 match syscall::madvise(start, length, Advice::GUARD_REMOVE) {
-                    // Kernels before Linux 6.13 do not know guard pages, so that there are none.
+                    // Kernels before Linux 6.13 have no guard pages.
                     Ok(()) | Err(Errno::EINVAL) => {}
                     Err(errno) => return Err(errno),
                 }
@@ -179,8 +182,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at
-    ///   multiples of the page size.
+    /// * `EINVAL` if the range, even an empty one, is not inside the reservation, or does not begin
+    ///   and end at multiples of the page size.
     /// * `ENOMEM` if the process has too many mappings (`vm.max_map_count`).
     pub fn decommit(&mut self, range: Range<usize>) -> Result<()> {
         let range = self.page_range(&range)?;
@@ -191,7 +194,7 @@ impl Reservation {
     /// Frees the memory of a range of pages, and makes them guard pages, which cannot be
     /// accessed. A no-op if the range is empty.
     ///
-    /// [`commit`](Reservation::commit) makes memory of guard pages again.
+    /// [`commit`](Reservation::commit) turns guard pages into memory again.
     ///
     /// [`decommit`](Reservation::decommit) also makes pages inaccessible, but splits the mapping,
     /// and a process can have only 65530 mappings by default. Guard pages (`MADV_GUARD_INSTALL`,
@@ -205,8 +208,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// * `EINVAL` if the range is not inside the reservation, or does not begin and end at
-    ///   multiples of the page size.
+    /// * `EINVAL` if the range, even an empty one, is not inside the reservation, or does not begin
+    ///   and end at multiples of the page size.
     /// * `ENOMEM` if there is no memory for page tables, or, on older kernels, if the process has
     ///   too many mappings (`vm.max_map_count`).
     pub fn guard_pages(&mut self, range: Range<usize>) -> Result<()> {
@@ -233,8 +236,7 @@ impl Reservation {
     /// # Errors
     ///
     /// * `EINVAL` if `at` is past the end, or is not a multiple of the page size.
-    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove
-    ///   it.
+    /// * `ENOMEM` if a placed map was leaked, and the process has too many mappings to remove it.
     pub fn split_off(&mut self, at: usize) -> Result<Reservation> {
         let rest = self.page_range(&(at..self.len))?;
         self.reclaim()?;
@@ -247,15 +249,16 @@ impl Reservation {
         })
     }
 
-    /// Appends a reservation that begins where this one ends.
+    /// Appends a reservation that begins where this one ends, such as one that
+    /// [`split_off`](Reservation::split_off) returned, even if it or this one is empty.
     ///
     /// # Errors
     ///
     /// The error contains `next`, and `self` is unchanged.
     ///
-    /// * `EINVAL` if `next` does not begin where this reservation ends.
-    /// * `ENOMEM` if a placed map was forgotten, and the process has too many mappings to remove
-    ///   it.
+    /// * `EINVAL` if `next` does not begin where this reservation ends. A reservation that was
+    ///   created with a length of zero begins nowhere.
+    /// * `ENOMEM` if a placed map was leaked, and the process has too many mappings to remove it.
     pub fn merge(
         &mut self,
         mut next: Reservation,

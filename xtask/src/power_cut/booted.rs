@@ -1,6 +1,5 @@
-//! Debian's kernels in an emulated machine: one boot makes the copies, while everything that the
-//! machine writes to its disks is recorded, and another looks at the disks as they were between
-//! the writes.
+//! Power cuts under Debian's kernels in an emulated machine. One boot makes the copies, while all
+//! writes to the disks are recorded. Another boot reads the disks as they were between the writes.
 
 use std::{
     error::Error,
@@ -16,26 +15,25 @@ use super::{
     run, write_log::WriteLog,
 };
 use crate::{
-    rows::Kernel,
+    targets::Kernel,
     vm::{Disk, Guest, MARK, Vm},
 };
 
-/// How many moments of a copy are looked at, unless it writes less often.
+/// The most moments of a copy that are examined. There are fewer if the copy writes less often.
 const MOMENTS: usize = 12;
 
-/// The extensions of the files beside an image: what the machine wrote, and the image as it was
-/// at a moment.
+/// The extensions of the files beside an image: the recorded writes, and the image at a moment.
 const LOG: &str = "log";
 const REPLAYED: &str = "replayed";
 
-/// A disk as it was at a moment.
+/// The state of a disk at a moment.
 struct Snapshot {
     file_system: usize,
     case: Case,
     moment: Moment,
 }
 
-/// Makes the copies on these file systems of a kernel.
+/// Makes the copies on these file systems under a kernel, and examines the disks.
 pub fn cut_power(
     options: &Options,
     kernel: &Kernel,
@@ -57,7 +55,7 @@ pub fn cut_power(
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// The modules of all these file systems.
+/// Returns the modules of all these file systems.
 fn modules(file_systems: &[&FileSystem]) -> Vec<&'static str> {
     file_systems.iter().flat_map(|fs| fs.modules).copied().collect()
 }
@@ -66,14 +64,14 @@ fn files() -> Vec<(String, Vec<u8>)> {
     contents().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
-/// A copy: which it was, and how many writes of its disk came before it and before its success.
+/// A copy, and the number of writes to its disk before it started and before it reported success.
 struct Run {
     file_system: usize,
     case: Case,
     writes: Range<usize>,
 }
 
-/// Boots and makes the copies.
+/// Boots, and makes the copies.
 fn copy(
     options: &Options,
     kernel: &Kernel,
@@ -81,12 +79,12 @@ fn copy(
     dir: &Path,
 ) -> Result<(String, Vec<Run>), Box<dyn Error>> {
     let mut disks = Vec::new();
-    // Nothing is written because time passes: the copy has to ask for it.
+    // Disables periodic write back, so that only the copy causes writes.
     let mut script = "echo 0 > /proc/sys/vm/dirty_writeback_centisecs\n".to_owned();
     for (disk, file_system) in ('a'..).zip(file_systems) {
         let image = dir.join(file_system.name);
         file_system.make(&image)?;
-        // What the machine writes is added later, write by write.
+        // The recorded writes are applied to this image later, one by one.
         run("cp --sparse=always", [&image, &image.with_extension(REPLAYED)])?;
         disks.push(Disk::logged(&image, &image.with_extension(LOG))?);
         let FileSystem { kind, options: mount, .. } = file_system;
@@ -137,7 +135,7 @@ fn copy(
     Ok((release, runs))
 }
 
-/// Makes the disks as they were at moments of these copies, one after another in a file.
+/// Writes the states of the disks at moments of these copies into a file, one after another.
 fn replay(
     file_systems: &[&FileSystem],
     runs: &[Run],
@@ -154,7 +152,7 @@ fn replay(
         for Run { case, writes: Range { start, end }, .. } in
             runs.iter().filter(|run| run.file_system == number)
         {
-            // Between the writes of the copy, also before the first.
+            // The moments are between the writes of the copy, and before the first.
             let mut before: Vec<usize> = (*start..*end).filter(|&at| log.writes(at)).collect();
             while before.len() > MOMENTS {
                 before.swap_remove(random.next() as usize % before.len());
@@ -179,13 +177,13 @@ fn replay(
             log.replay(done, &disk)?;
             done += 1;
         }
-        // What was replayed is what the machine wrote.
+        // The replayed image must be equal to the image that the machine wrote.
         run("cmp", [&image, &image.with_extension(REPLAYED)])?;
     }
     Ok(snapshots)
 }
 
-/// Boots again and reads the destination on every snapshot.
+/// Boots again, and reads the destination in every snapshot.
 fn check(
     kernel: &Kernel,
     file_systems: &[&FileSystem],
@@ -212,7 +210,7 @@ fn check(
     Ok(tallies)
 }
 
-/// A function of the shell that looks at one snapshot.
+/// A shell function that examines one snapshot.
 const CHECK: &str = r#"
 found() {
     if ! mount -t $2 -o $3 /dev/loop0 /mnt; then echo that cannot be mounted; return; fi
@@ -234,7 +232,7 @@ check() {
 }
 "#;
 
-/// Disks, one after another in a file with holes.
+/// States of disks, one after another in a sparse file.
 struct SnapshotFile {
     path: PathBuf,
     file: File,
@@ -246,7 +244,7 @@ impl SnapshotFile {
         Ok(SnapshotFile { path: path.to_owned(), file: File::create(path)?, len: 0 })
     }
 
-    /// Adds a disk as it is, and makes it consistent.
+    /// Appends the present state of a disk, and makes it consistent.
     fn add(&mut self, disk: &File, file_system: &FileSystem) -> Result<(), Box<dyn Error>> {
         let begin = self.len;
         self.len += IMAGE_SIZE;
@@ -256,7 +254,7 @@ impl SnapshotFile {
         while let Some(data) = next_data(disk, at)? {
             at = data - data % buffer.len() as u64;
             let len = disk.read_at(&mut buffer, at)?;
-            // Zeros stay a hole.
+            // Zeros remain a hole.
             if buffer[..len].iter().any(|&byte| byte != 0) {
                 self.file.write_all_at(&buffer[..len], begin + at)?;
             }
@@ -267,9 +265,9 @@ impl SnapshotFile {
     }
 }
 
-/// Returns where the next data of a file is, from an offset on.
+/// Returns the offset of the next data in a file, from an offset on.
 fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
-    // SAFETY: the call takes a descriptor, which is open.
+    // SAFETY: the descriptor is open, and the call accesses no memory.
     match unsafe { libc::lseek(file.as_raw_fd(), offset as libc::off_t, libc::SEEK_DATA) } {
         -1 => match io::Error::last_os_error() {
             error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),

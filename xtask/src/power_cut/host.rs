@@ -1,4 +1,4 @@
-//! The running kernel: images on loop devices.
+//! Power cuts under the running kernel, with images on loop devices.
 
 use std::{
     error::Error,
@@ -18,14 +18,14 @@ use super::{
 /// Shares the blocks of a file: `_IOW(0x94, 9, int)`, from linux/fs.h.
 const FICLONE: libc::Ioctl = libc::_IOW::<libc::c_int>(0x94, 9);
 
-/// Shuts a mounted file system down: `_IOR('X', 125, __u32)`, from linux/fs.h of Linux 7.
-/// ext4 and xfs have had it under names of their own since long.
+/// Shuts a mounted file system down: `_IOR('X', 125, __u32)`, from linux/fs.h of Linux 7. ext4 and
+/// xfs have had the request under names of their own for longer.
 const FS_IOC_SHUTDOWN: libc::Ioctl = libc::_IOR::<u32>(b'X' as u32, 125);
 
-/// Does not write the journal out before.
+/// Does not write the journal before the shutdown.
 const FS_SHUTDOWN_FLAGS_NOLOGFLUSH: u32 = 2;
 
-/// Makes the copies on these file systems.
+/// Makes the copies on these file systems, and examines the images.
 pub fn cut_power(
     options: &Options,
     file_systems: &[&FileSystem],
@@ -33,7 +33,7 @@ pub fn cut_power(
     lines: &mut Vec<Line>,
 ) -> Result<(), Box<dyn Error>> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // Without what its builder added.
+    // The suffix of the kernel's builder is left out.
     let release = release.trim().split('-').next().unwrap_or_default();
     let known = fs::read_to_string("/proc/filesystems")?;
     let mut images = Images::new(&options.mapcp, dir)?;
@@ -54,13 +54,13 @@ pub fn cut_power(
     Ok(())
 }
 
-/// Where the images are: a file system of their own that shares blocks, so that a copy of an
-/// image is one of a single moment.
+/// The images, on a file system of their own that can share blocks, so that a copy of an image
+/// shows a single moment.
 struct Images {
     mapcp: PathBuf,
     random: Random,
     dir: PathBuf,
-    /// What is mounted, the last one at the end.
+    /// The mounted directories, in the order in which they were mounted.
     mounted: Vec<PathBuf>,
     contents: [(&'static str, Vec<u8>); 3],
 }
@@ -82,7 +82,7 @@ impl Images {
         for (name, bytes) in &images.contents {
             fs::write(images.path(name), bytes)?;
         }
-        // Room for all images as they are at the end of a case.
+        // Room for the images of all moments of a case.
         File::create(images.path("xfs"))?.set_len(8 << 30)?;
         run("mkfs.xfs -q -f -m reflink=1", [images.path("xfs")])?;
         images.mount("-t xfs -o loop", "xfs", "images")?;
@@ -107,16 +107,17 @@ impl Images {
         let Some(path) = self.mounted.pop() else { return Ok(()) };
         run("umount", [path])?;
         if file_system.kind == "btrfs" {
-            // All images have one identity, and the kernel would remember the first.
+            // All images have the same identity, and the kernel would use the first one that it
+            // found.
             run("btrfs device scan", ["--forget"])?;
         }
         Ok(())
     }
 
-    /// Copies an image in one moment.
+    /// Copies an image atomically, by sharing its blocks.
     fn clone_image(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (File::open(self.path(from))?, File::create(self.path(to))?);
-        // SAFETY: the call takes two descriptors, and both are open.
+        // SAFETY: both descriptors are open, and the call accesses no memory.
         match unsafe { libc::ioctl(to.as_raw_fd(), FICLONE, from.as_raw_fd()) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
@@ -145,7 +146,7 @@ impl Images {
 
         let mut time = Duration::from_millis(20);
         for _ in 0..runs {
-            // The disk as it is at a moment of the copy, and after it.
+            // Takes the state of the disk at a moment of the copy, and after the copy.
             self.clone_image("images/first", "images/disk")?;
             self.mount_image(file_system, "images/disk")?;
             let start = Instant::now();
@@ -166,14 +167,14 @@ impl Images {
                 tally.add(case, moment, self.check(file_system, case, image)?);
             }
 
-            // The file system is shut down at a moment of the copy.
+            // Shuts the file system down at a moment of the copy.
             self.clone_image("images/first", "images/disk")?;
             self.mount_image(file_system, "images/disk")?;
             let root = File::open(self.path("mnt"))?;
             let mut copy = self.start_copy(case, Stdio::null())?;
             thread::sleep(self.random.part_of(time));
             let flags = FS_SHUTDOWN_FLAGS_NOLOGFLUSH;
-            // SAFETY: the call reads the flags, and the descriptor is open.
+            // SAFETY: the descriptor is open, and the kernel reads the flags.
             let shut = unsafe { libc::ioctl(root.as_raw_fd(), FS_IOC_SHUTDOWN, &flags) } == 0;
             drop(root);
             let success = copy.wait()?.success();
@@ -186,7 +187,7 @@ impl Images {
         Ok(())
     }
 
-    /// Looks at what an image has by the destination's name.
+    /// Examines the destination in an image.
     fn check(
         &mut self,
         file_system: &FileSystem,
@@ -214,13 +215,13 @@ impl Images {
     }
 }
 
-/// Gives this thread and its children mounts of their own.
+/// Moves this thread and its children to a mount namespace of their own.
 ///
-/// A process that unshared its mounts while an image is mounted would keep the image mounted, and
-/// a file system that has been shut down would come back with the next mount of its image. And
-/// however this process ends, nothing stays mounted.
+/// In a shared namespace, any process that enters a namespace of its own while an image is mounted
+/// would keep a copy of the mount. A file system that was shut down would then come back, in that
+/// state, with the next mount of its image. The mounts also end with this process, however it ends.
 fn unshare_mounts() -> Result<(), Box<dyn Error>> {
-    // SAFETY: a system call without memory, which changes nothing that Rust knows of.
+    // SAFETY: the call accesses no memory.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
         let error = io::Error::last_os_error();
         return Err(format!("mounting images on this machine takes root: {error}").into());

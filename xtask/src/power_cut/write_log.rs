@@ -1,18 +1,18 @@
-//! What a machine writes to its disk, write by write.
+//! The record of a machine's writes to its disk.
 //!
-//! QEMU's driver `blklogwrites` records it in the format of the kernel's dm-log-writes (source:
-//! drivers/md/dm-log-writes.c): a sector that says how many entries there are, then for each
-//! entry a sector about it and the sectors that were written.
+//! QEMU's driver `blklogwrites` writes it in the format of the kernel's dm-log-writes (source:
+//! drivers/md/dm-log-writes.c): a sector with the number of entries, and for each entry a sector
+//! that describes it, followed by the written sectors.
 
 use std::{error::Error, fs::File, io, os::unix::fs::FileExt, path::Path};
 
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 
-/// How long a sector of the log is, which is QEMU's default.
+/// The length of a sector of the log, in bytes. This is QEMU's default.
 const SECTOR: u64 = 512;
 
-/// Flags of an entry: the disk has been asked to keep all entries before; the disk may forget what
-/// these sectors have, and the log has no bytes of them.
+/// The flags of an entry: a request to flush the disk's cache; a request to discard sectors, of
+/// which the log has no data.
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
 
@@ -20,7 +20,7 @@ struct Entry {
     to: u64,
     len: u64,
     flags: u64,
-    /// Where the bytes are in the log.
+    /// The offset of the data in the log.
     from: u64,
 }
 
@@ -30,12 +30,12 @@ pub struct WriteLog {
 }
 
 impl WriteLog {
-    /// Returns how many entries there are until now. The machine must not be writing.
+    /// Returns the number of entries so far. The machine must not be writing.
     pub fn count(path: &Path) -> Result<usize, Box<dyn Error>> {
         let [magic, _, entries, _] = words(&File::open(path)?, 0)?;
         match magic {
             MAGIC => Ok(entries as usize),
-            // QEMU writes it with the first entry.
+            // QEMU writes the first sector together with the first entry.
             0 => Ok(0),
             _ => Err(format!("{} is no log of writes", path.display()).into()),
         }
@@ -55,7 +55,7 @@ impl WriteLog {
         Ok(WriteLog { log, entries })
     }
 
-    /// Returns how many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -65,14 +65,14 @@ impl WriteLog {
         self.entries[entry].len != 0
     }
 
-    /// Returns how many of the first `count` entries the disk must keep, even if it has a cache
-    /// that the power cut empties.
+    /// Returns how many of the first `count` entries are kept by a disk whose cache is lost in the
+    /// power cut.
     pub fn flushed(&self, count: usize) -> usize {
         let flushes = self.entries[..count].iter().rposition(|entry| entry.flags & FLUSH != 0);
         flushes.map_or(0, |flush| flush + 1)
     }
 
-    /// Writes an entry to a disk.
+    /// Applies an entry to a disk.
     pub fn replay(&self, entry: usize, disk: &File) -> io::Result<()> {
         let Entry { to, len, flags, from } = self.entries[entry];
         let mut bytes = vec![0; len as usize];
@@ -83,7 +83,7 @@ impl WriteLog {
     }
 }
 
-/// Four little-endian numbers.
+/// Reads four little-endian numbers.
 fn words(file: &File, at: u64) -> io::Result<[u64; 4]> {
     let mut bytes = [0; 32];
     file.read_exact_at(&mut bytes, at)?;

@@ -1,0 +1,214 @@
+//! Remembers the files that have several names, so that their copies have, too.
+
+use core::ffi::CStr;
+
+use super::super::text::first;
+use super::open_directory;
+use super::vec::MapVec;
+use crate::fd::{AsFd, BorrowedFd, CWD, OwnedFd};
+use crate::syscall::{Errno, OFlags, Result, Stat};
+
+/// A directory of the copy: [`BASE`], or a number that [`HardLinks::directory`] has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirId(u32);
+
+/// The directory to which all copies of the call go.
+pub const BASE: DirId = DirId(0);
+
+/// The place of a copy: a directory, and the name in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub dir: DirId,
+    /// The offset of the name in the texts.
+    name: u32,
+}
+
+/// A hash table from source files to the places of their first copies.
+///
+/// Only files with more than one name are in the table, and it is the only part of a copy whose
+/// memory grows with the number of files: about 50 bytes and the name for each. A place is stored
+/// as a chain of directory names, because no path of the kernel is long enough for a deep tree.
+pub struct HardLinks {
+    table: MapVec<Slot>,
+    used: usize,
+    /// The directories that are in a place, and their parents.
+    dirs: MapVec<Place>,
+    /// The names of files and directories, each with a NUL.
+    names: MapVec<u8>,
+    /// The directory that was opened last, because the next link is often to the same one.
+    opened: Option<(DirId, OwnedFd)>,
+}
+
+/// A slot of the table: the source's device and inode number, and the place of its first copy, or
+/// `None` if the slot is free.
+type Slot = (u64, u64, Option<Place>);
+
+impl HardLinks {
+    pub const fn new() -> HardLinks {
+        HardLinks {
+            table: MapVec::new(),
+            used: 0,
+            dirs: MapVec::new(),
+            names: MapVec::new(),
+            opened: None,
+        }
+    }
+
+    /// Returns the place of the first copy of a file.
+    #[inline(never)]
+    pub fn find(&self, source: &Stat) -> Option<Place> {
+        self.table.get(self.index(source.dev, source.ino))?.2
+    }
+
+    /// Returns the index of a file's slot, or of the free slot that it would take.
+    #[inline(never)]
+    fn index(&self, dev: u64, ino: u64) -> usize {
+        // The table's length is zero or a power of two.
+        let mask = self.table.len().wrapping_sub(1);
+        let hash = (ino ^ dev.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut index = (hash >> 32) as usize & mask;
+        // The table is never full, so the loop ends at a free slot.
+        while let Some(&(own_dev, own_ino, Some(_))) = self.table.get(index)
+            && (own_dev, own_ino) != (dev, ino)
+        {
+            index = (index + 1) & mask;
+        }
+        index
+    }
+
+    /// Records the place of the first copy of a file, or replaces it.
+    #[inline(never)]
+    pub fn insert(&mut self, source: &Stat, dir: DirId, name: &CStr) -> Result<()> {
+        if self.used * 4 >= self.table.len() * 3 {
+            let mut larger = MapVec::new();
+            for _ in 0..(self.table.len() * 2).max(256) {
+                larger.push((0, 0, None))?;
+            }
+            let old = core::mem::replace(&mut self.table, larger);
+            old.iter().for_each(|&slot| self.put(slot));
+        }
+        let place = Place { dir, name: self.keep(name)? };
+        self.used += usize::from(self.find(source).is_none());
+        self.put((source.dev, source.ino, Some(place)));
+        Ok(())
+    }
+
+    /// Puts a slot where it belongs in the table.
+    fn put(&mut self, slot: Slot) {
+        let index = self.index(slot.0, slot.1);
+        if slot.2.is_some()
+            && let Some(own) = self.table.get_mut(index)
+        {
+            *own = slot;
+        }
+    }
+
+    /// Stores a name, and returns its offset.
+    fn keep(&mut self, name: &CStr) -> Result<u32> {
+        let at = u32::try_from(self.names.len()).map_err(|_| Errno::ENOMEM)?;
+        self.names.extend(name.to_bytes_with_nul())?;
+        Ok(at)
+    }
+
+    /// Records a directory of the copy, as a name in another one.
+    pub fn directory(&mut self, parent: DirId, name: &CStr) -> Result<DirId> {
+        let name = self.keep(name)?;
+        self.dirs.push(Place { dir: parent, name })?;
+        u32::try_from(self.dirs.len()).map(DirId).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Returns the name of a place in its directory.
+    pub fn name(&self, place: Place) -> &CStr {
+        first(self.names.get(place.name as usize..).unwrap_or_default())
+    }
+
+    /// Opens the directory of a place, one name after the other from the directory `base` on, so that
+    /// no symbolic link is followed.
+    #[inline(never)]
+    pub fn open(&mut self, base: BorrowedFd<'_>, dir: DirId) -> Result<()> {
+        if self.opened.as_ref().is_some_and(|&(opened, _)| opened == dir) {
+            return Ok(());
+        }
+        let mut chain = MapVec::new();
+        let mut next = dir;
+        while let Some(place) = self.dirs.get((next.0 as usize).wrapping_sub(1)) {
+            chain.push(*place)?;
+            next = place.dir;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let mut fd = open_directory(base, c".", flags)?;
+        for &place in chain.iter().rev() {
+            fd = open_directory(fd.as_fd(), self.name(place), flags)?;
+        }
+        self.opened = Some((dir, fd));
+        Ok(())
+    }
+
+    /// Returns the directory that `open` has opened last.
+    pub fn opened(&self) -> BorrowedFd<'_> {
+        self.opened.as_ref().map_or(CWD, |(_, fd)| fd.as_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscall::{self, Mode};
+    use proptest::prelude::*;
+    use std::{collections::BTreeMap, ffi::CString, format};
+
+    fn stat(dev: u64, ino: u64) -> Stat {
+        let here = syscall::fstatat(crate::fd::CWD, c".", crate::syscall::AtFlags::empty());
+        Stat { dev, ino, ..here.unwrap() }
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_is_a_map(files in proptest::collection::vec((0u64..3, 0u64..2000), 0..3000)) {
+            let mut links = HardLinks::new();
+            let mut model = BTreeMap::new();
+            let here = stat(0, 0);
+            for (number, &(dev, ino)) in files.iter().enumerate() {
+                let stat = Stat { dev, ino, ..here };
+                let name = CString::new(format!("n{number}")).unwrap();
+                links.insert(&stat, BASE, &name).unwrap();
+                model.insert((dev, ino), name);
+            }
+            for dev in 0..3 {
+                for ino in 0..2000 {
+                    let place = links.find(&Stat { dev, ino, ..here });
+                    let name = place.map(|place| links.name(place));
+                    prop_assert_eq!(name, model.get(&(dev, ino)).map(|name| &**name));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_longer_than_any_path_is_opened() {
+        let dir = std::env::temp_dir().join(format!("baremap-links-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let open = |path: &std::path::Path| {
+            let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+            syscall::open(&path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
+        };
+        let mut links = HardLinks::new();
+        let name = CString::new([b'x'; 200]).unwrap();
+        let base = open(&dir);
+        let mut fd = open(&dir);
+        let mut id = BASE;
+        for _ in 0..100 {
+            syscall::mkdirat(fd.as_fd(), &name, Mode::RWXU).unwrap();
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            fd = syscall::openat(fd.as_fd(), &name, flags, Mode::empty()).unwrap();
+            id = links.directory(id, &name).unwrap();
+        }
+        for (id, wanted) in [(id, &fd), (BASE, &base)] {
+            links.open(base.as_fd(), id).unwrap();
+            let flags = crate::syscall::AtFlags::EMPTY_PATH;
+            let found = syscall::fstatat(links.opened(), c"", flags).unwrap();
+            assert!(found.is_same_file(&syscall::fstat(wanted.as_fd()).unwrap()));
+        }
+        let _ = std::process::Command::new("rm").arg("-r").arg(&dir).status();
+    }
+}
