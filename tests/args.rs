@@ -231,22 +231,6 @@ fn set<'a>(
     name: &str,
     value: Option<&'a CStr>,
 ) -> Result<(), UsageError> {
-    let file_options = [
-        "help",
-        "version",
-        "no-clobber",
-        "preserve",
-        "verbose",
-        "quiet",
-        "jobs",
-        "in-place",
-        "atomic",
-        "sync",
-        "sparse",
-        "method",
-        "progress",
-    ];
-    settings.is_tree |= !file_options.contains(&name);
     let bytes = value.map(|value| value.to_bytes().to_vec());
     let word = value.map(|value| value.to_string_lossy());
     let takes = || ("takes", bytes.clone().unwrap_or_default());
@@ -280,7 +264,6 @@ fn set<'a>(
                     _ => return Err(("takes", bytes.to_vec())),
                 };
             }
-            settings.is_tree |= file.preserve.contains(Preserve::LINKS);
         }
         ("jobs", Some(digits)) => {
             let digits = Some(digits).filter(|d| d.chars().all(|c| c.is_ascii_digit()));
@@ -333,7 +316,11 @@ fn fuzz_arguments() {
     fuzz("arguments", arguments, |arguments| {
         let mut operands = Vec::new();
         let mut list = arguments.iter().map(|argument| argument.as_c_str());
-        let found = args::parse(&mut list, &mut |operand| operands.push(operand.to_owned()));
+        let mut settings = args::Settings::default();
+        let found = args::parse(&mut settings, &mut list, &mut |operand: &std::ffi::CStr| {
+            operands.push(operand.to_owned());
+        })
+        .map(|()| settings);
         let mut wanted_operands = Vec::new();
         let wanted = model(arguments, &mut wanted_operands);
         assert_eq!(operands, wanted_operands);
@@ -347,4 +334,28 @@ fn fuzz_arguments() {
             (found, wanted) => panic!("{found:?} is not {wanted:?}"),
         }
     });
+}
+
+/// Which symbolic links are followed, and when existing files are kept, depend on several options.
+#[test]
+fn options_that_depend_on_others_are_those_of_cp() {
+    let cases: [(&[&CStr], Follow, Update); 9] = [
+        (&[], Follow::Always, Update::All),
+        (&[c"-r"], Follow::Never, Update::All),
+        (&[c"-rl"], Follow::Always, Update::All),
+        (&[c"-L", c"-r"], Follow::Always, Update::All),
+        (&[c"-rH"], Follow::Sources, Update::All),
+        (&[c"-a"], Follow::Never, Update::All),
+        (&[c"-d"], Follow::Never, Update::All),
+        (&[c"-n"], Follow::Always, Update::None),
+        (&[c"-un"], Follow::Always, Update::None),
+    ];
+    for (arguments, follow, update) in cases {
+        let mut settings = args::Settings::default();
+        args::parse(&mut settings, &mut arguments.iter().copied(), &mut |_| ()).unwrap();
+        settings.complete();
+        let tree = settings.tree;
+        assert_eq!((tree.follow, tree.update), (follow, update), "{arguments:?}");
+        assert_eq!(tree.file.no_clobber, update == Update::None, "{arguments:?}");
+    }
 }
