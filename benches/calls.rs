@@ -1,7 +1,7 @@
-//! What a system call costs, memory from the kernel, and a process: `cargo bench --bench calls`.
+//! `cargo bench --bench calls` measures system calls, memory from the kernel, and processes.
 //!
-//! The figures are medians of the rounds, and ratios of what was measured in the same round:
-//! how much longer the others take than we do.
+//! The figures are medians of the rounds. The ratios are between figures of the same round: how
+//! many times as long the other libraries take.
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
@@ -30,10 +30,10 @@ const CALLS: u32 = 20_000;
 const MAPS: u32 = 500;
 const PROCESSES: usize = 301;
 
-/// Does something so many times.
+/// Does something a number of times.
 type Way<'a> = &'a dyn Fn(u32);
 
-/// A way: an expression, again and again.
+/// Returns a closure that evaluates an expression repeatedly.
 macro_rules! again {
     ($($what:tt)*) => {
         &|count| {
@@ -44,7 +44,7 @@ macro_rules! again {
     };
 }
 
-/// Prints nanoseconds for one time, and how many times as long the others take.
+/// Prints the nanoseconds of one evaluation, and how many times as long the others take.
 fn row(what: &str, count: u32, ways: &[Way<'_>]) {
     let times = common::turns(ROUNDS, ways.len(), |way| {
         let start = Instant::now();
@@ -59,7 +59,7 @@ fn print_row(what: &str, times: Vec<Vec<f64>>) {
     print!("| {what} |");
     for (way, (times, ratio)) in times.into_iter().zip(ratios).enumerate() {
         let time = common::median(times);
-        // The ratio is our time by theirs.
+        // The ratio is the library's time divided by the other time.
         let ratio = if way == 0 { String::new() } else { format!(" ({:.2})", 1.0 / ratio) };
         print!(" {time:.0}{ratio} |");
     }
@@ -190,7 +190,8 @@ fn processes() {
     ];
     let times = common::turns(PROCESSES, programs.len(), |way| {
         let mut command = Command::new(&programs[way]);
-        // Cargo's environment has directories in which a dynamic program looks for libraries.
+        // Cargo's environment names directories in which a dynamic program would search for
+        // libraries.
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
         let start = Instant::now();
         run(&mut command);

@@ -1,37 +1,35 @@
-//! What a copy costs that survives its file: `cargo bench`.
+//! `cargo bench --bench guarded -- [copies] [reads] [watches]` measures copies that survive the
+//! truncation of their file.
 //!
-//! The figures are medians of the rounds, and ratios of what was measured in the same round.
+//! The figures are medians of the rounds. The ratios are between figures of the same round.
 
 mod common;
 
 use std::{
     fs::{self, File},
     hint::black_box,
-    os::{
-        fd::{AsRawFd, IntoRawFd},
-        unix::fs::FileExt,
-    },
+    os::{fd::AsRawFd, unix::fs::FileExt},
     time::Instant,
 };
 
 use baremap::{
-    fd::{FromRawFd, OwnedFd},
-    map::{FileMap, guard},
+    fd::BorrowedFd,
+    map::{FileMap, GuardedMmap, guard},
 };
 
 use common::median;
 
 const ROUNDS: usize = 9;
-/// How many bytes each way moves in a round, at least.
+/// The least number of bytes that each method copies in a round.
 const BYTES: usize = 32 << 20;
-/// The file's length: more than caches have.
+/// The file's length, which exceeds the processor's caches.
 const SIZE: usize = 256 << 20;
 
-/// One way: moves `len` bytes from an offset to the buffer.
+/// A method: copies `len` bytes from an offset into the buffer.
 type Way<'a> = &'a dyn Fn(&mut [u8], usize);
 
-/// Nanoseconds for one call of each way, and how fast the first way was, measured by each of
-/// them: medians of the rounds.
+/// Returns the nanoseconds of one call of each method, and the speed of the first method relative
+/// to each. The figures are medians of the rounds.
 fn measure(ways: &[Way<'_>], offsets: &[usize], buffer: &mut [u8]) -> (Vec<f64>, Vec<f64>) {
     let times = common::turns(ROUNDS, ways.len(), |way| {
         let start = Instant::now();
@@ -40,11 +38,12 @@ fn measure(ways: &[Way<'_>], offsets: &[usize], buffer: &mut [u8]) -> (Vec<f64>,
         }
         start.elapsed().as_secs_f64() * 1e9 / offsets.len() as f64
     });
-    let ratios = common::ratios(&times);
-    (times.into_iter().map(median).collect(), ratios)
+    // The ratios are of times, and a speed is the inverse.
+    let speeds = common::ratios(&times).into_iter().map(|ratio| 1.0 / ratio).collect();
+    (times.into_iter().map(median).collect(), speeds)
 }
 
-/// Where the reads of a round begin.
+/// Returns the offsets of the reads in a round.
 fn offsets(len: usize, room: usize, random: bool) -> Vec<usize> {
     let count = (BYTES / len).clamp(16, 1 << 17);
     let mut state = 1u64;
@@ -66,9 +65,8 @@ fn name(len: usize) -> String {
     }
 }
 
-/// Where the buffer begins, beyond the start of a page. How the two ends of a copy lie to each
-/// other matters to processors: a way is measured with each, and the ratio is told as the
-/// median of them, and as the worst.
+/// Offsets of the buffer within a page. The relative alignment of source and destination matters to
+/// processors, so a method is measured with each. The result is the median and the worst ratio.
 const SKEWS: [usize; 5] = [0, 16, 100, 1033, 2048];
 
 fn row(what: &str, ways: &[Way<'_>], len: usize, room: usize, random: bool) {
@@ -93,57 +91,123 @@ fn row(what: &str, ways: &[Way<'_>], len: usize, room: usize, random: bool) {
     println!();
 }
 
-fn main() {
-    guard::install().unwrap();
-
+/// Copies of memory, by a guarded copy and by memcpy.
+fn copies() {
     println!("A copy of memory, ns for one call:\n");
     println!("| | size | order | `guard::copy` | memcpy | speed by memcpy's (worst) |");
     println!("|---|---|---|---|---|---|");
     let source = vec![1u8; 64 << 20];
+    let short = [16, 24, 32, 48, 64, 100, 128, 200, 256, 384, 512, 768, 1 << 10];
+    let long = [4 << 10, 16 << 10, 64 << 10, 1 << 20];
     for (what, room) in [("in the caches", 64 << 10), ("in memory", source.len())] {
-        for len in [64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20] {
+        for len in short.into_iter().chain(long) {
             for random in [false, true] {
                 if len > room {
                     continue;
                 }
                 let guarded: Way<'_> = &|buffer, offset| {
-                    let from = source[offset..].as_ptr();
+                    let from = source[offset..][..buffer.len()].as_ptr();
                     // SAFETY: both ends are so long, and the buffer is ours.
                     let copied = unsafe { guard::copy(from, buffer.as_mut_ptr(), buffer.len()) };
                     assert!(copied.is_ok());
+                    black_box(&*buffer); // the program uses the bytes
                 };
-                let memcpy: Way<'_> =
-                    &|buffer, offset| buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                let memcpy: Way<'_> = &|buffer, offset| {
+                    buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                    black_box(&*buffer);
+                };
                 row(what, &[guarded, memcpy], len, room, random);
             }
         }
     }
+}
 
+/// Reads of a file, by a map, by pread(2), and from a slice of another library.
+fn reads() {
     println!("\nA file in the page cache, ns for one read:\n");
     println!(
         "| | size | order | `FileMap::read_at` | pread | slice of memmap2 | \
          speed by pread's (worst) | by memmap2's (worst) |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let path = std::env::temp_dir().join(format!("bench-guarded-{}", std::process::id()));
-    fs::write(&path, vec![7u8; SIZE]).unwrap();
-    let file = File::open(&path).unwrap();
-    fs::remove_file(&path).unwrap();
-    let fd = file.try_clone().unwrap().into_raw_fd();
-    // SAFETY: cloned for this alone.
-    let map = FileMap::new(unsafe { OwnedFd::from_raw_fd(fd) }).unwrap();
+    let file = temporary(&vec![7u8; SIZE]);
+    let map = map(&file);
     // SAFETY: nobody else has the file.
     let slice = unsafe { memmap2::Mmap::map(file.as_raw_fd()).unwrap() };
-    for len in [64, 4 << 10, 1 << 20] {
+    for len in [16, 64, 256, 1 << 10, 4 << 10, 1 << 20] {
         for random in [false, true] {
             let read_at: Way<'_> = &|buffer, offset| {
-                assert_eq!(map.read_at(buffer, offset as u64), Ok(buffer.len()));
+                let len = buffer.len();
+                assert!(map.read_at(buffer, offset as u64).is_ok_and(|count| count == len));
+                black_box(&*buffer); // the program uses the bytes
             };
-            let pread: Way<'_> =
-                &|buffer, offset| file.read_exact_at(buffer, offset as u64).unwrap();
-            let memmap2: Way<'_> =
-                &|buffer, offset| buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+            let pread: Way<'_> = &|buffer, offset| {
+                file.read_exact_at(buffer, offset as u64).unwrap();
+                black_box(&*buffer);
+            };
+            let memmap2: Way<'_> = &|buffer, offset| {
+                buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+                black_box(&*buffer);
+            };
             row("", &[read_at, pread, memmap2], len, SIZE, random);
+        }
+    }
+}
+
+/// What it costs to lend one map as a slice while others are watched, and to watch one more.
+fn watches() {
+    println!("\nWhile so many other maps are watched, ns:\n");
+    println!(
+        "| maps | a `with_slice` that does nothing | `check` | a map made, lent and dropped |"
+    );
+    println!("|---|---|---|---|");
+    let file = temporary(&[7; 100]);
+    let mut others = Vec::new();
+    for count in [0, 1, 1000, 10_000] {
+        // SAFETY: nobody changes the file.
+        others.resize_with(count, || unsafe { GuardedMmap::new(map(&file)) }.unwrap());
+        let lent = map(&file);
+        let lend = |map: &FileMap| {
+            // SAFETY: nobody changes the file.
+            assert_eq!(unsafe { map.with_slice(|bytes| black_box(bytes).len()) }, Ok(100));
+        };
+        let ways: [&dyn Fn(); 3] =
+            [&|| lend(black_box(&lent)), &|| assert_eq!(black_box(&lent).check(), Ok(())), &|| {
+                lend(&map(&file))
+            }];
+        let times = common::turns(ROUNDS, ways.len(), |way| {
+            let times = if way == 2 { 1000 } else { 100_000 };
+            let start = Instant::now();
+            (0..times).for_each(|_| ways[way]());
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(times)
+        });
+        let [lend, check, make] =
+            <[f64; 3]>::try_from(times.into_iter().map(median).collect::<Vec<_>>()).unwrap();
+        println!("| {count} | {lend:.1} | {check:.1} | {make:.0} |");
+    }
+}
+
+fn temporary(contents: &[u8]) -> File {
+    let path = std::env::temp_dir().join(format!("bench-guarded-{}", std::process::id()));
+    fs::write(&path, contents).unwrap();
+    let file = File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    file
+}
+
+fn map(file: &File) -> FileMap {
+    // SAFETY: the file stays open during the call.
+    FileMap::new(unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) }).unwrap()
+}
+
+/// Runs the parts that the arguments name, or all.
+fn main() {
+    guard::install().unwrap();
+    let words: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    for (name, part) in [("copies", copies as fn()), ("reads", reads), ("watches", watches)] {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            part();
         }
     }
 }

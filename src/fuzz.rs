@@ -1,8 +1,8 @@
-//! Random input against plain models, for as long as there is time.
+//! Runs model tests on random input, for a given time.
 //!
-//! `BAREMAP_FUZZ_SECONDS` is how long each target runs, a fifth of a second by default.
-//! Whatever is random comes from a number, the seed of the case: a failure prints it, and with
-//! `BAREMAP_FUZZ_SEED` that case is the first, and those after it the same as before.
+//! `BAREMAP_FUZZ_SECONDS` is the duration of each test, a fifth of a second by default. The input
+//! of a case is computed from a number, the seed, which a failure prints. With `BAREMAP_FUZZ_SEED`,
+//! the test begins with the case of that seed and continues with the same cases as before.
 
 use core::fmt::Debug;
 use std::{
@@ -14,7 +14,7 @@ use std::{
     vec::Vec,
 };
 
-/// Makes input and checks what comes of it, one after another.
+/// Generates inputs and checks them, one after another.
 pub fn fuzz<I: Debug>(target: &str, make: impl Fn(&mut Random) -> I, check: impl Fn(&I)) {
     let setting = |name: &str| env::var(name).ok();
     let seconds = setting("BAREMAP_FUZZ_SECONDS").map_or(0.2, |text| text.parse().unwrap());
@@ -22,7 +22,7 @@ pub fn fuzz<I: Debug>(target: &str, make: impl Fn(&mut Random) -> I, check: impl
         || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
         |text| text.parse().unwrap(),
     );
-    // By itself, lest it is lost with the process.
+    // The seed is printed at once, because the process may not reach its end.
     if setting("BAREMAP_FUZZ_SECONDS").is_some() {
         let _ = writeln!(std::io::stderr(), "{target}: BAREMAP_FUZZ_SEED={first}");
     }
@@ -37,7 +37,7 @@ pub fn fuzz<I: Debug>(target: &str, make: impl Fn(&mut Random) -> I, check: impl
     std::println!("{target}: BAREMAP_FUZZ_SEED={first}, {} cases", seed.wrapping_sub(first));
 }
 
-/// Prints its input if it fails.
+/// A case, whose input is printed if the check panics.
 struct Case<'a, I: Debug> {
     target: &'a str,
     seed: u64,
@@ -53,7 +53,7 @@ impl<I: Debug> Drop for Case<'_, I> {
     }
 }
 
-/// Numbers of which each follows from the one before (splitmix64).
+/// A generator of pseudo-random numbers (splitmix64).
 pub struct Random(u64);
 
 #[allow(dead_code, reason = "no set of features has all targets")]
@@ -69,18 +69,18 @@ impl Random {
         word ^ word >> 31
     }
 
-    /// A number of any size, small ones as often as large ones.
+    /// Returns a number of any size. Every number of bits is equally likely.
     pub fn number(&mut self) -> u64 {
         let bits = self.below(65) as u32;
         self.word().checked_shr(bits).unwrap_or(0)
     }
 
-    /// A number below `end`, which is not zero.
+    /// Returns a number below `end`, which must not be zero.
     pub fn below(&mut self, end: usize) -> usize {
         (self.word() % end as u64) as usize
     }
 
-    /// Whether something is so that is once in `times`.
+    /// Returns true once in `times` calls, on average.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -89,7 +89,7 @@ impl Random {
         list[self.below(list.len())]
     }
 
-    /// Fewer than `most` of what `one` makes.
+    /// Returns fewer than `most` items made by `one`.
     pub fn list<T>(&mut self, most: usize, mut one: impl FnMut(&mut Random) -> T) -> Vec<T> {
         (0..self.below(most)).map(|_| one(self)).collect()
     }
@@ -100,8 +100,8 @@ impl Random {
         }
     }
 
-    /// Bytes of a path or an argument: few different ones, so that those which mean something
-    /// meet; now and then any but NUL.
+    /// Returns the bytes of a path or an argument: mostly those in `common`, so that bytes with a
+    /// meaning occur together, and sometimes any byte but NUL.
     pub fn text(&mut self, most: usize, common: &[u8]) -> Vec<u8> {
         self.list(most, |random| match random.below(8) {
             0 => 1 + random.below(255) as u8,
@@ -109,7 +109,7 @@ impl Random {
         })
     }
 
-    /// Pieces of text one after another.
+    /// Returns some of the words, concatenated.
     pub fn words(&mut self, most: usize, words: &[&str]) -> String {
         self.list(most, |random| random.one_of(words)).concat()
     }

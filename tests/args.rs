@@ -5,7 +5,7 @@ mod args;
 #[path = "../src/fuzz.rs"]
 mod fuzz;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use args::{Settings, When};
 use baremap::copy::{Content, Follow, Method, Preserve, Update};
@@ -310,4 +310,28 @@ fn defaults_that_depend_on_other_options() {
     assert_eq!(complete(&[c"-un"]), (Follow::Always, Update::None, true));
     assert_eq!(complete(&[c"-ni"]), (Follow::Always, Update::All, false));
     assert_eq!(complete(&[c"--update=none-fail"]), (Follow::Always, Update::NoneFail, true));
+}
+
+/// Which symbolic links are followed, and when existing files are kept, depend on several options.
+#[test]
+fn options_that_depend_on_others_are_those_of_cp() {
+    let cases: [(&[&CStr], Follow, Update); 9] = [
+        (&[], Follow::Always, Update::All),
+        (&[c"-r"], Follow::Never, Update::All),
+        (&[c"-rl"], Follow::Always, Update::All),
+        (&[c"-L", c"-r"], Follow::Always, Update::All),
+        (&[c"-rH"], Follow::Sources, Update::All),
+        (&[c"-a"], Follow::Never, Update::All),
+        (&[c"-d"], Follow::Never, Update::All),
+        (&[c"-n"], Follow::Always, Update::None),
+        (&[c"-un"], Follow::Always, Update::None),
+    ];
+    for (arguments, follow, update) in cases {
+        let mut settings = args::Settings::default();
+        args::parse(&mut settings, &mut arguments.iter().copied(), &mut |_| ()).unwrap();
+        settings.complete();
+        let tree = settings.tree;
+        assert_eq!((tree.follow, tree.update), (follow, update), "{arguments:?}");
+        assert_eq!(tree.file.no_clobber, update == Update::None, "{arguments:?}");
+    }
 }

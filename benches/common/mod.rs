@@ -1,7 +1,7 @@
-//! How ways to do the same are compared: in turns, all of them in every round, so that what
-//! else the machine does meets them all.
+//! Compares methods in turns, all of them in every round, so that other load on the machine affects
+//! all of them.
 
-/// Measures so many ways by turns, and gives what each round gave, for each way.
+/// Measures a number of methods in turns. Returns the figures of all rounds for each method.
 pub fn turns(rounds: usize, ways: usize, mut run: impl FnMut(usize) -> f64) -> Vec<Vec<f64>> {
     let mut figures = vec![Vec::new(); ways];
     for round in 0..rounds {
@@ -13,7 +13,8 @@ pub fn turns(rounds: usize, ways: usize, mut run: impl FnMut(usize) -> f64) -> V
     figures
 }
 
-/// How many times the first way's figure was of each way's, in the same round: medians.
+/// Returns the medians of the ratios between the first method's figure and each method's, in the
+/// same round.
 pub fn ratios(figures: &[Vec<f64>]) -> Vec<f64> {
     let first = &figures[0];
     let of = |of_way: &Vec<f64>| {

@@ -1,5 +1,4 @@
-//! A program that uses memmap2 compiles with this crate as it is, and does the same: one source,
-//! compiled with each of the two.
+//! Compiles the source of a program with memmap2 and with this crate, and expects equal behaviour.
 
 #[allow(clippy::duplicate_mod, reason = "that is the point")]
 #[path = "programs"]

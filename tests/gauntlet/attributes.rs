@@ -8,6 +8,7 @@ use std::{
         process::CommandExt,
     },
     path::Path,
+    process::Command,
 };
 
 use rustix::{
@@ -21,11 +22,11 @@ use crate::{
     common::noise,
     fuse::{Fault, Odd},
     not_here,
-    test_fs::TestFs,
+    test_fs::{TestFs, done},
     trial::{Trial, run},
 };
 
-/// The attribute that is a file's access list. Source: acl(5).
+/// The extended attribute that holds a file's access list. Source: acl(5).
 const ACCESS: &str = "system.posix_acl_access";
 
 pub fn rows(rows: &mut Rows) {
@@ -62,6 +63,26 @@ pub fn rows(rows: &mut Rows) {
         }
         fs::remove_dir_all(elsewhere).unwrap();
     });
+    for (name, len, beside) in [
+        ("one that is too large", 60_000, "user.small"),
+        ("one that is too large and whose name is long", 60_000, "user.b"),
+    ] {
+        rows.add(format!("-p: extended attributes, {name}"), move |test_fs| {
+            attribute_too_large(test_fs, len, beside);
+        });
+    }
+    for (flags, what) in [
+        ("A", "no access times"),
+        ("d", "no dump"),
+        ("S", "synchronous"),
+        ("Ad", "two flags"),
+        ("C", "no copy-on-write"),
+        ("m", "no compression"),
+    ] {
+        rows.add(format!("a replaced file keeps its flags: {what}"), move |test_fs| {
+            flags_kept(test_fs, flags);
+        });
+    }
     for unnamed in [true, false] {
         let with = if unnamed { "with" } else { "without" };
         rows.add(format!("chmod ignored, {with} O_TMPFILE"), move |test_fs| {
@@ -70,9 +91,89 @@ pub fn rows(rows: &mut Rows) {
     }
 }
 
-/// The list that lets a number of named users read and write, as the kernel has it: tags and
-/// permissions of the owner, the users, the group, what they may have at most, and others.
-/// Source: `linux/posix_acl_xattr.h`.
+/// The data and the other attributes are copied, and the message names the one that was not.
+fn attribute_too_large(test_fs: &TestFs, len: usize, beside: &str) {
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        setxattr(path.as_os_str().as_bytes(), name, value, XattrFlags::empty())
+    };
+    let mut t = Trial::new(test_fs);
+    t.file("old", "old");
+    let elsewhere = test_fs.elsewhere();
+    let source = elsewhere.join("source");
+    fs::write(&source, noise(100_000)).unwrap();
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o604)).unwrap();
+    let long = format!("user.{}", "x".repeat(if beside == "user.b" { 250 } else { 3 }));
+    let given = set(&source, "user.a", b"first")
+        .and_then(|()| set(&source, &long, &vec![7; len]))
+        .and_then(|()| set(&source, beside, b"last"));
+    if let Err(errno) = given {
+        not_here(format!("no such attributes: {errno}"));
+    }
+    for dest in ["new", "old"] {
+        let mut copy = t.mapcp(["-p"]);
+        let ran = run(copy.arg(&source).arg(dest));
+        let mut value = [0; 100];
+        let path = t.path(dest);
+        let mut get = |name: &str| {
+            let count = getxattr(path.as_os_str().as_bytes(), name, &mut value[..])?;
+            Ok::<_, Errno>(value[..count].to_vec())
+        };
+        let first = get("user.a");
+        let large = getxattr(path.as_os_str().as_bytes(), &*long, &mut vec![0; len][..]);
+        if large.is_ok() {
+            not_here("there is room for the attribute");
+        }
+        if first.is_err() {
+            not_here("the file system has no such attributes");
+        }
+        let said = ["No space left on device (ENOSPC)", "Argument list too long (E2BIG)"]
+            .map(|cause| format!("cannot set the attribute '{long}' of '{dest}': {cause}"));
+        ran.fails_by_one_of(&said.each_ref().map(|line| &**line));
+        assert_eq!(first, Ok(b"first".to_vec()));
+        assert_eq!(get(beside), Ok(b"last".to_vec()));
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o604);
+        assert_eq!(path.metadata().unwrap().mtime(), source.metadata().unwrap().mtime());
+        t.becomes(dest, noise(100_000));
+        t.check();
+    }
+    fs::remove_dir_all(elsewhere).unwrap();
+}
+
+/// The flags of chattr(1) that say how a file is stored or accessed.
+fn flags_kept(test_fs: &TestFs, flags: &str) {
+    let mut t = Trial::new(test_fs);
+    t.file("source", noise(100_000));
+    t.file("dest", "");
+    let list = |name: &str| {
+        let listed = done(Command::new("lsattr").arg(t.path(name)));
+        listed.map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+    };
+    // Those of the dest and of the directory are different flags.
+    let set = done(Command::new("chattr").arg(format!("+{flags}")).arg(t.path("dest")));
+    let before = set.and_then(|_| list("dest")).unwrap_or_else(|reason| not_here(reason));
+    if !flags.chars().all(|flag| before.contains(flag)) {
+        not_here(format!("the file system ignores the flags: {before}"));
+    }
+    for way in [&["--quiet"][..], &["-p"], &["--method=write"], &["--in-place"]] {
+        let ran = t.run(way.iter().chain(&["source", "dest"]));
+        assert!(ran.end == crate::trial::End::Exit(0) && ran.err.is_empty(), "{ran:?}");
+        let now = list("dest").unwrap();
+        assert!(flags.chars().all(|flag| now.contains(flag)), "{way:?}: {before} became {now}");
+    }
+    // A flag that only the directory gives to new files is not one of the old file's.
+    let on_the_directory = done(Command::new("chattr").arg("+A").arg(&t.dir));
+    if on_the_directory.is_ok() && !flags.contains('A') {
+        t.run(["source", "dest"]).copied(100_000);
+        let now = list("dest").unwrap();
+        assert!(!now.contains('A'), "{before} became {now}");
+    }
+    t.becomes_as("dest", "source");
+    t.check();
+}
+
+/// Returns the access list that lets a number of named users read and write, in the kernel's
+/// format: tags and permissions of the owner, the users, the group, the mask, and others. Source:
+/// `linux/posix_acl_xattr.h`.
 fn list(users: u32) -> Vec<u8> {
     let entry = |tag: u8, may: u8, who: u32| [&[tag, 0, may, 0][..], &who.to_le_bytes()].concat();
     let named = (0..users).flat_map(|number| entry(2, 6, 20_000 + number));
@@ -118,7 +219,7 @@ fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
     fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o640)).unwrap();
     let dest = odd.dir.join("dest");
     let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
-    // As the file system makes it; the last number is the umask of the copy.
+    // The file system gives the file its own permissions. The last number is the umask of the copy.
     for (bits, mask) in [(0o644, 0o022), (0o600, 0o077), (0o640, 0), (0o666, 0o022)] {
         for option in ["--method=write", "-p"] {
             let _ = fs::remove_file(&dest);
@@ -150,7 +251,7 @@ fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
             assert_eq!(fs::read_dir(&odd.dir).unwrap().count(), 1);
         }
     }
-    // The file is another user's, whose group is not to be read by that of this process.
+    // The file belongs to another user, and to a group whose members must not read it.
     let _ = chown(&dest, Some(1), Some(2));
     let ran = run(t.mapcp(["source"]).arg(&dest));
     ran.copied(100_000);

@@ -1,7 +1,7 @@
 //! Files that change while they are copied.
 //!
-//! The copy is stopped at each of its system calls, from the one that opens the source on,
-//! or at some of them; there the change is made, and the copy goes on.
+//! The copy is stopped at each of its system calls, or at some of them, from the one that opens the
+//! source on. There the change is made, and the copy continues.
 
 use std::{
     cell::Cell,
@@ -17,7 +17,7 @@ use crate::{
     common::noise,
     disk::native_only,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{End, Ran, Trial, pages, run, start},
     watch::{Call, refuse, watch},
@@ -30,11 +30,11 @@ const SIZE: usize = (9 << 20) + 5;
 const SHRUNK: &str =
     "mapcp: cannot copy 'source': it was truncated or became unreadable during the copy\n";
 
-/// A change, and what of the source it leaves.
+/// A change of the files.
 type Change = fn(&Trial);
 
 pub fn rows(rows: &mut Rows) {
-    for way in WAYS {
+    for way in METHODS {
         let with = if way.is_empty() { String::new() } else { format!(" {}", way.join(" ")) };
         for (what, len) in [("to 0", 0), ("to half", SIZE / 2 + 3), ("by its last byte", SIZE - 1)]
         {
@@ -51,7 +51,7 @@ pub fn rows(rows: &mut Rows) {
         rows.add(format!("destination truncated, --in-place{with}"), move |test_fs| {
             in_place_truncated(test_fs, way);
         });
-        // What follows is the same with one worker.
+        // The following rows would be the same with one worker.
         if way.contains(&"-j1") {
             continue;
         }
@@ -94,8 +94,8 @@ pub fn rows(rows: &mut Rows) {
     }
 }
 
-/// At how many of a copy's calls something is done. All of them is the truth, and takes its
-/// time: on the file system where the program is.
+/// Returns the number of a copy's calls at which a change is made. All calls are tried on the file
+/// system of the program, where it takes the least time.
 fn points(test_fs: &TestFs) -> usize {
     match &*test_fs.kind {
         _ if test_fs.is_here() => 10,
@@ -104,9 +104,9 @@ fn points(test_fs: &TestFs) -> usize {
     }
 }
 
-/// Does one trial for each of some of a copy's calls: `prepare` makes the files, `arguments`
-/// the copy, `change` is done when it is stopped there, and `judge` looks at what became of
-/// it.
+/// Makes a trial for each of some of a copy's calls: `prepare` creates the files, `arguments`
+/// returns the command, `change` is called when the copy is stopped there, and `judge` checks the
+/// result.
 fn at_calls(
     test_fs: &TestFs,
     prepare: impl Fn(&mut Trial),
@@ -134,7 +134,7 @@ fn at_calls(
             }
             number += 1;
         });
-        // (With more than one worker the number differs from one time to the next.)
+        // With several workers, the number of calls varies.
         judge(t, ran, number > at);
     }
 }
@@ -165,7 +165,7 @@ fn truncated(test_fs: &TestFs, way: &[&str], len: usize) {
                     ran.is(End::Exit(1), "", SHRUNK);
                     failed += 1;
                 }
-                // It had all, or there was not more when it began.
+                // The copy had read everything, or the file was truncated before the copy began.
                 _ if ran.out == format!("Copied {len} bytes\n") => {
                     ran.copied(len);
                     t.becomes("dest", &all[..len]);
@@ -181,7 +181,7 @@ fn truncated(test_fs: &TestFs, way: &[&str], len: usize) {
     assert!(failed >= 1, "no copy met it in the middle");
 }
 
-/// In the middle of the processor's work, too.
+/// Truncates the file at random moments, also between system calls.
 fn truncated_at_random(test_fs: &TestFs, way: &[&str]) {
     let size = (48 << 20) + 5;
     let all = pages(size);
@@ -299,7 +299,7 @@ fn harmless_change(test_fs: &TestFs, way: &[&str], what: &str, change: Change) {
                 t.becomes("dest", all.clone());
                 whole += 1;
             } else if let Some(after) = after {
-                // Before it was opened, or before its size was asked for.
+                // The change came before the source was opened, or before its size was read.
                 ran.copied(after.len());
                 t.becomes("dest", after);
             } else {
@@ -325,7 +325,7 @@ fn rewritten(test_fs: &TestFs, way: &[&str]) {
         |mut t, ran, changed| {
             ran.copied(SIZE);
             t.becomes("source", if changed { other.clone() } else { all.clone() });
-            // Every byte is the one or the other.
+            // Every byte is the old or the new one.
             let dest = t.read("dest");
             assert_eq!(dest.len(), SIZE);
             for ((found, old), new) in
@@ -345,8 +345,8 @@ fn rewritten(test_fs: &TestFs, way: &[&str]) {
     );
 }
 
-/// Whatever happens to the destination's name meanwhile, the copy has it in the end; unless
-/// what happens comes later.
+/// The copy has the destination's name in the end, whatever happens to the name during the copy,
+/// unless the change comes later.
 fn destination_changes(test_fs: &TestFs, way: &[&str], change: Change) {
     let all = pages(SIZE);
     let mut copied = 0;
@@ -357,7 +357,7 @@ fn destination_changes(test_fs: &TestFs, way: &[&str], change: Change) {
         |t, _| change(t),
         |mut t, ran, _| {
             if ran.end == End::Exit(1) {
-                // It was looked at, and was there.
+                // The old destination existed when its attributes were read.
                 ran.fails("cannot replace 'dest': No such file or directory (ENOENT)");
                 t.gone("dest");
                 t.check();
@@ -382,8 +382,8 @@ fn in_place_truncated(test_fs: &TestFs, way: &[&str]) {
     let all = pages(SIZE);
     let old = pages(SIZE + 100);
     let mut failed = 0;
-    // Just before the call that gives the file its length, which makes zeros of what was cut
-    // off: nobody can tell, and the documentation says so.
+    // Between the last write and the call that sets the file's length, which extends a truncated
+    // file with zeros. This cannot be detected, and is documented.
     let unseen = Cell::new(false);
     at_calls(
         test_fs,
@@ -405,7 +405,7 @@ fn in_place_truncated(test_fs: &TestFs, way: &[&str]) {
                 t.becomes("dest", dest);
             } else {
                 ran.copied(SIZE);
-                // All of it, or it was cut off when the copy was done.
+                // The destination is complete, or it was truncated after the copy.
                 let contents = match () {
                     () if dest.is_empty() && cut => dest,
                     () if unseen.take() => vec![0; SIZE],
@@ -419,7 +419,8 @@ fn in_place_truncated(test_fs: &TestFs, way: &[&str]) {
     assert!(failed >= 1, "no copy met it in the middle");
 }
 
-/// Its name is given to the source between the look at it and its being opened.
+/// The destination's name is given to the source after the copy has compared the two and before it
+/// opens the destination.
 fn in_place_of_the_source(test_fs: &TestFs) {
     native_only();
     let mut t = Trial::new(test_fs);
@@ -460,7 +461,8 @@ fn two_copies(test_fs: &TestFs, no_names: bool) {
                 refuse(&mut copy, &refused, Errno::OPNOTSUPP);
             }
             run(&mut copy).copied(70_000);
-            // The first has still to take the name, or had it; here it is the second's.
+            // The first copy has not taken the name yet, or had it. The name now belongs to the
+            // second.
             assert!(t.read("dest") == other);
         },
         |mut t, ran, _| {

@@ -12,7 +12,7 @@ use crate::{
     Rows,
     disk::{fill, sync},
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::{TestFs, Volume},
     trial::{End, Trial, fd, pages},
 };
@@ -29,8 +29,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("mapped clone on a full disk", mapped_clone_on_full_disk);
 }
 
-/// What the library says of a store to blocks that two files share, where there is no space for
-/// another.
+/// Checks the library's error for a store to a block that two files share, on a full disk.
 fn mapped_clone_on_full_disk(test_fs: &TestFs) {
     if !test_fs.has_clones() {
         not_here("files share no blocks");
@@ -44,12 +43,12 @@ fn mapped_clone_on_full_disk(test_fs: &TestFs) {
     let file = syscall::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).unwrap();
     let map = FileMap::new(file).unwrap();
     let fault = map.write_at(&pages(3 << 20), 0).unwrap_err();
-    // (btrfs would say so to a write alone.)
+    // btrfs reports the error only to a write.
     let errno = if test_fs.kind == "xfs" { Some(Errno::ENOSPC) } else { None };
     assert_eq!(fault.errno(), errno, "{fault:?}");
 }
 
-/// Makes `base`, and `dest` that shares all its blocks, and fills the disk.
+/// Creates `base`, and `dest` that shares all its blocks, and fills the disk.
 fn clone_of_base(t: &mut Trial, volume: &Volume, size: usize) {
     t.file("base", vec![1; size]);
     sync(volume);
@@ -60,7 +59,7 @@ fn clone_of_base(t: &mut Trial, volume: &Volume, size: usize) {
     sync(volume);
 }
 
-/// Each block that is written to needs space, though the file has some already.
+/// Each write to a block needs new space, although the file has blocks there.
 fn clone_on_full_disk(test_fs: &TestFs, size: usize) {
     if !test_fs.has_clones() {
         not_here("files share no blocks");
@@ -73,7 +72,7 @@ fn clone_on_full_disk(test_fs: &TestFs, size: usize) {
     let source = from.join("source");
     fs::write(&source, pages(size)).unwrap();
     clone_of_base(&mut t, &volume, size);
-    for way in WAYS {
+    for way in METHODS {
         let options = way.iter().map(std::path::Path::new);
         let last = ["--in-place".as_ref(), &*source, "dest".as_ref()];
         let ran = t.run(options.chain(last));

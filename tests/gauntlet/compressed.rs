@@ -14,7 +14,7 @@ use crate::{
     common::noise,
     mounts::Mount,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::{TestFs, done},
     trial::{End, Trial, fd, pages},
 };
@@ -41,7 +41,7 @@ pub fn rows(rows: &mut Rows) {
         file.write_all_at(&contents[..6 << 20], 0).unwrap();
         file.write_all_at(&contents[7 << 20..], 7 << 20).unwrap();
         btrfs.used();
-        // (Of compressed data btrfs counts the blocks that it would have.)
+        // For compressed data, btrfs reports the number of blocks before compression.
         let found = file.metadata().unwrap();
         assert!(found.blocks() * 512 < found.len(), "it has no hole");
         copies(test_fs, &source, &contents);
@@ -69,8 +69,8 @@ pub fn rows(rows: &mut Rows) {
                 .unwrap();
         });
         assert!(by_cp < 4 << 20, "cp takes {by_cp} bytes");
-        // What is mapped to be written to is reserved first, which is what was asked for.
-        for way in WAYS.iter().filter(|way| !way.contains(&"--method=map")) {
+        // A destination that is mapped is preallocated first, as requested by `--method=map`.
+        for way in METHODS.iter().filter(|way| !way.contains(&"--method=map")) {
             let by_us = space("mapcp", &|dest| {
                 let ran = t.run(way.iter().map(Path::new).chain([Path::new("source"), dest]));
                 if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
@@ -85,7 +85,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// Lines that compress well, and no page of zeros.
+/// Returns lines that compress well, without a page of zeros.
 fn text(len: usize) -> Vec<u8> {
     b"a line of text that compresses well\n".iter().copied().cycle().take(len).collect()
 }
@@ -103,13 +103,13 @@ impl Btrfs {
         made.unwrap_or_else(|reason| not_here(reason));
         let options = ["-o", "loop,compress=zstd", image.to_str().unwrap()];
         let mount = Mount::new(test_fs, "compressing", &options);
-        // (The loop device has it open.)
+        // The loop device keeps the image open.
         fs::remove_file(&image).unwrap();
         let dir = File::open(&mount.dir).unwrap();
         Btrfs { mount, dir }
     }
 
-    /// How many bytes are used when all is on the disk.
+    /// Returns the number of used bytes after everything has been written back.
     fn used(&self) -> u64 {
         syncfs(fd(&self.dir)).unwrap();
         let found = fstatvfs(fd(&self.dir)).unwrap();
@@ -117,8 +117,7 @@ impl Btrfs {
     }
 }
 
-/// Copies from a compressed image files with holes of which lseek(2) knows nothing, and one
-/// without.
+/// Copies files from a compressed image: with holes that lseek(2) does not report, and one without.
 fn image(test_fs: &TestFs, kind: &str, make: impl Fn(&Path, &Path) -> Result<String, String>) {
     let dir = test_fs.beside("contents");
     fs::create_dir_all(&dir).unwrap();
@@ -143,7 +142,7 @@ fn image(test_fs: &TestFs, kind: &str, make: impl Fn(&Path, &Path) -> Result<Str
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// Copies a compressed source in each way that leaves zeros out: the copy takes no more space
+/// Copies a compressed source with each method that leaves zeros out. The copy takes no more space
 /// than that of GNU cp.
 fn copies(test_fs: &TestFs, source: &Path, contents: &[u8]) {
     let mut t = Trial::new(test_fs);
@@ -155,7 +154,7 @@ fn copies(test_fs: &TestFs, source: &Path, contents: &[u8]) {
     };
     let by_cp = blocks(&cp);
     fs::remove_file(cp).unwrap();
-    for way in WAYS.iter().filter(|way| !way.contains(&"--method=kernel")) {
+    for way in METHODS.iter().filter(|way| !way.contains(&"--method=kernel")) {
         for old in [false, true] {
             let in_place: &[&str] = if old { &["--in-place"] } else { &[] };
             if old {

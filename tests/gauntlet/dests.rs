@@ -1,4 +1,4 @@
-//! What a destination can be.
+//! Kinds of destinations.
 
 use std::{
     fs::{self, File},
@@ -25,10 +25,10 @@ use crate::{
     trial::{End, Trial, as_another_user, run},
 };
 
-/// The attribute that is a file's access list. Source: acl(5).
+/// The extended attribute that holds a file's access list. Source: acl(5).
 const ACCESS: &str = "system.posix_acl_access";
 
-/// What keeps another way of copying to the same file from being one.
+/// The message for a destination that is the source.
 const SAME: &str = "it is the same file as the source";
 
 pub fn rows(rows: &mut Rows) {
@@ -283,7 +283,7 @@ pub fn rows(rows: &mut Rows) {
         as_another_user(&t, &mut copy);
         run(&mut copy).fails(&format!("cannot create a file beside 'dir/new': {cause}"));
         t.check();
-        // What needs no new file can be.
+        // Without permission to create a file, an existing file can be overwritten in place.
         let mut copy = t.mapcp(["--in-place", "source", "dir/dest"]);
         as_another_user(&t, &mut copy);
         run(&mut copy).copied(8);
@@ -364,8 +364,8 @@ pub fn rows(rows: &mut Rows) {
         let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
         let list = |named: u8| -> Vec<u8> {
-            // Tags and permissions: the owner, a user, the group, what both may have at most, and
-            // others. Source: `linux/posix_acl_xattr.h`.
+            // Tags and permissions: the owner, a user, the group, the mask, and others. Source:
+            // `linux/posix_acl_xattr.h`.
             let entries = [(1, 6, !0), (2, named, 1234), (4, 0, !0), (16, 6, !0), (32, 0, !0u32)];
             let entry = |(tag, may, who): (u8, u8, u32)| {
                 [&[tag, 0, may, 0][..], &who.to_le_bytes()].concat()
@@ -387,7 +387,8 @@ pub fn rows(rows: &mut Rows) {
         if let Err(errno) = give(&t.path("with"), ACCESS, &list(6)) {
             not_here(format!("no access lists: {errno}"));
         }
-        // What a new file gets by itself is not what the old one had.
+        // The access list that a new file inherits from the directory differs from that of the old
+        // file.
         give(&t.dir, "system.posix_acl_default", &list(7)).unwrap();
         for (dest, wanted) in [("with", Ok(list(6))), ("without", Err(Errno::NODATA))] {
             let mode = t.path(dest).metadata().unwrap().mode();
@@ -396,7 +397,8 @@ pub fn rows(rows: &mut Rows) {
             assert_eq!(t.path(dest).metadata().unwrap().mode(), mode, "{dest}");
             t.becomes_as(dest, "source");
         }
-        // With -p it has what the source has: no list, neither the old one nor the directory's.
+        // With -p, the copy has the access list of the source, which is none: neither that of the
+        // old file nor the directory's.
         fs::set_permissions(t.path("source"), fs::Permissions::from_mode(0o660)).unwrap();
         for dest in ["with", "new"] {
             t.run(["-p", "source", dest]).copied(100_000);
@@ -452,7 +454,7 @@ fn from(mut t: Trial, dir: &std::path::Path) {
     let contents = noise((9 << 20) + 7);
     let source = dir.join("source");
     fs::write(&source, &contents).unwrap();
-    for way in crate::sizes::WAYS {
+    for way in crate::sizes::METHODS {
         for old in [false, true] {
             if old {
                 t.file("dest", "old");
@@ -460,7 +462,7 @@ fn from(mut t: Trial, dir: &std::path::Path) {
             let mut copy = t.mapcp(way);
             let ran = run(copy.arg(&source).arg("dest"));
             if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
-                // Between most file systems it does not, and that was asked for.
+                // Between most file systems, a requested clone is not possible.
                 let cause = "Cross-device link (EXDEV)";
                 let path = source.display();
                 ran.fails(&format!("cannot copy within the kernel '{path}': {cause}"));

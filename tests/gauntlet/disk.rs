@@ -1,4 +1,4 @@
-//! Disks that are full, and that lose power.
+//! Disks that are full, and disks that lose power.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use crate::{
     Rows,
     common::{self, noise},
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::{TestFs, Volume},
     trial::{End, Ran, Trial, fd, pages, run, start},
     watch::{Calls, refuse, watch},
@@ -30,13 +30,13 @@ pub fn rows(rows: &mut Rows) {
         [("at the start", 0), ("in the middle", SIZE / 2), ("at the last block", SIZE - PAGE)]
     {
         rows.add(format!("disk full {when}"), move |test_fs| {
-            full(test_fs, SIZE, space, &WAYS[..1], false);
+            full(test_fs, SIZE, space, &METHODS[..1], false);
         });
         rows.add(format!("disk full {when}, every method and -j"), move |test_fs| {
-            full(test_fs, SIZE, space, &WAYS[1..], false);
+            full(test_fs, SIZE, space, &METHODS[1..], false);
         });
         rows.add(format!("disk full {when}, without fallocate"), move |test_fs| {
-            full(test_fs, SIZE, space, &WAYS, true);
+            full(test_fs, SIZE, space, &METHODS, true);
         });
     }
     rows.add("power cut at each step of --sync", power_cut_at_each_call);
@@ -49,14 +49,14 @@ fn full(test_fs: &TestFs, size: usize, space: usize, ways: &[&[&str]], no_falloc
     fs::create_dir(&dir).unwrap();
     let mut t = Trial::in_dir(test_fs, dir);
     let contents = noise(size);
-    // The kernel copies within one file system; but a clone needs no space.
+    // The kernel copies within one file system. A clone would need no space.
     let from = if test_fs.has_clones() { test_fs.elsewhere() } else { volume.dir.clone() };
     let source = from.join("source");
     fs::write(&source, &contents).unwrap();
     t.file("dest", "old");
-    // What xfs keeps back differs by the way it is asked.
+    // xfs reserves an amount of space that depends on the call.
     fill(&volume, if test_fs.kind == "xfs" { space.saturating_sub(16 * PAGE) } else { space });
-    // The row is what it says only if others find it so.
+    // The row applies only if another file finds as little space.
     let probe = t.path("probe");
     match fs::write(&probe, &contents) {
         Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => {}
@@ -89,7 +89,7 @@ fn full(test_fs: &TestFs, size: usize, space: usize, ways: &[&[&str]], no_falloc
     }
 }
 
-/// Fills a file system but for some bytes.
+/// Fills a file system except for some bytes.
 pub fn fill(volume: &Volume, space: usize) {
     let mut filler = File::create(volume.dir.join("filler")).unwrap();
     let part = noise(1 << 20);
@@ -111,7 +111,7 @@ pub fn sync(volume: &Volume) {
     let _ = rustix::fs::syncfs(fd(&File::open(&volume.dir).unwrap()));
 }
 
-/// What a file system does when its disk is gone: nothing more is written, not even its
+/// Shuts a file system down, as if its disk were gone: nothing more is written, not even the
 /// journal.
 fn cut(volume: &Volume) -> Result<(), Errno> {
     const SHUTDOWN: ioctl::Opcode = opcode::read::<u32>(b'X', 125);
@@ -142,8 +142,8 @@ impl Cut {
         cut
     }
 
-    /// One copy, which tells whether it was over before the cut, and what the disk has
-    /// afterwards; tells whether it was the new contents.
+    /// Makes a copy, cuts the power, and checks the disk. `copy` returns whether it was over before
+    /// the cut. Returns whether the destination has the new contents.
     fn round(&self, test_fs: &TestFs, copy: impl FnOnce(&Trial) -> (Ran, bool)) -> bool {
         let dir = self.volume.dir.join("row");
         let _ = fs::remove_dir_all(&dir);
@@ -160,7 +160,7 @@ impl Cut {
         }
         if ran.end == End::Exit(0) {
             ran.copied(self.new.len());
-            // (A program that goes on after a cut may be told that all is well.)
+            // A program that continues after the cut may be told that its calls succeeded.
             assert!(is_new || !over, "success was reported, and it is the old file");
         } else {
             assert!(
@@ -171,7 +171,7 @@ impl Cut {
                 "{ran:?}"
             );
         }
-        // A name of its own is removed by the next copy.
+        // The next copy removes a temporary file.
         let names = t.names();
         let left = names.iter().filter(|name| name.to_string_lossy().starts_with(".mapcp-"));
         if left.count() > 0 {
@@ -202,7 +202,7 @@ fn power_cut_at_each_call(test_fs: &TestFs) {
             (ran, over)
         });
         if number <= at {
-            // The copy was over; and then comes the cut.
+            // The power is cut after the end of the copy.
             assert!(is_new);
             break;
         }
@@ -236,7 +236,8 @@ fn power_cut_at_random(test_fs: &TestFs) {
     }
 }
 
-/// A row that stops a program at each of its system calls: an emulator has its own.
+/// Skips the row under an emulator, which makes system calls of its own, for rows that stop a
+/// program at each call.
 pub fn native_only() {
     if common::runner().is_some() {
         not_here("the system calls would be the emulator's");

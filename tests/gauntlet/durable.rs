@@ -1,4 +1,5 @@
-//! When a copy may report success: what was closed, and what is on the disk by then.
+//! What must have happened before a copy reports success: files are closed without an error, and
+//! with `--sync` they are on the disk.
 
 use std::{
     fs::{self, File},
@@ -84,8 +85,8 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// What has reached the disk by the moment of success is the new file, whatever the file system
-/// still has in memory.
+/// At the moment of success, the new file is on the disk, whatever the file system still has in
+/// memory.
 fn at_success(test_fs: &TestFs, kind: &str, make: &[&str]) {
     if !test_fs.is_here() {
         not_here("it has a file system of its own, which one column shows");
@@ -105,7 +106,7 @@ fn at_success(test_fs: &TestFs, kind: &str, make: &[&str]) {
     let unmount = || {
         done(Command::new("umount").arg(&disk)).unwrap();
         if kind == "btrfs" {
-            // Both images have one identity.
+            // Both images have the same identity.
             done(Command::new("btrfs").args(["device", "scan", "--forget"])).unwrap();
         }
     };
@@ -128,7 +129,7 @@ fn at_success(test_fs: &TestFs, kind: &str, make: &[&str]) {
             ran.copied(bytes.len());
             copied.unwrap();
             if kind.starts_with("ext") {
-                // It tells by its status that it has repaired something.
+                // The exit status of e2fsck reports repairs.
                 let _ = Command::new("e2fsck").arg("-fy").arg(&snapshot).output().unwrap();
             }
             mount(&snapshot).unwrap();
@@ -143,7 +144,7 @@ fn at_success(test_fs: &TestFs, kind: &str, make: &[&str]) {
     }
 }
 
-/// A file is synced when all its data is written, and again whenever its name has changed.
+/// A file is synced after all its data was written, and again after its name has changed.
 fn order(test_fs: &TestFs, existing: bool, no_names: bool) {
     native_only();
     let mut t = Trial::new(test_fs);
@@ -159,7 +160,7 @@ fn order(test_fs: &TestFs, existing: bool, no_names: bool) {
     watch(&mut copy, |call, _| {
         let first = call.arguments[0];
         if call.is(sc::nr::FSYNC) {
-            // The first one is of the file; the directory's descriptor is another.
+            // The first descriptor is that of the file, another is that of the directory.
             let is_file = *file.get_or_insert(first) == first;
             steps.push(if is_file { "fsync file" } else { "fsync directory" });
         } else if call.is(sc::nr::LINKAT) {
@@ -180,20 +181,20 @@ fn order(test_fs: &TestFs, existing: bool, no_names: bool) {
     .copied(SIZE);
     t.becomes_as("dest", "source");
     t.check();
-    // What each kernel and file system needs of this order is in docs/power-cut.md. A file whose
-    // name was another's is synced after the directory only.
+    // docs/power-cut.md explains which kernels and file systems need this order. A file that
+    // replaces another is synced only after the directory.
     let mut wanted = match (named, existing) {
         (true, _) => vec!["fsync file", "rename", "fsync file"],
         (false, false) => vec!["fsync file", "link", "fsync file"],
         (false, true) => vec!["fsync file", "link", "fsync file", "rename"],
     };
     wanted.extend(["fsync directory", "fsync file"]);
-    // (A clone is no data.)
+    // A clone writes no data.
     let start = steps.iter().position(|&step| step != "data").unwrap_or_default();
     assert_eq!(steps[start..], wanted);
 }
 
-/// What is written fits into a cache, and the error comes at close.
+/// The data fits into a cache, and the error is reported at close.
 fn full_at_close(test_fs: &TestFs, unnamed: bool, existing: bool) {
     let odd = Odd::new(test_fs, Fault { unnamed, close: Some(Errno::NOSPC), ..Fault::NONE });
     if unnamed && !has_unnamed_files(&odd.dir) {
@@ -205,11 +206,12 @@ fn full_at_close(test_fs: &TestFs, unnamed: bool, existing: bool) {
     let dest = odd.dir.join("dest");
     if existing {
         fs::write(&dest, "").unwrap();
-        // To write and close it would fail here, too; its mode shows that it is the old one.
+        // Opening the old file for writing would fail at close, too. The mode identifies the old
+        // file.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o741);
         fs::set_permissions(&dest, mode).unwrap();
     }
-    for way in crate::sizes::WAYS {
+    for way in crate::sizes::METHODS {
         let ran = run(t.mapcp(way.iter().chain(&["source"])).arg(&dest));
         if ran.end == End::Exit(1) && ran.err.contains("cannot copy within the kernel") {
             continue; // not to another file system
@@ -225,6 +227,6 @@ fn full_at_close(test_fs: &TestFs, unnamed: bool, existing: bool) {
         }
         t.check();
     }
-    // Nothing was written, so that nothing is lost.
+    // Nothing was written, so nothing is lost.
     run(t.mapcp(["empty"]).arg(&dest)).copied(0);
 }

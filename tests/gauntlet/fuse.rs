@@ -1,7 +1,7 @@
-//! A file system in user space with a fault of its own: one directory of files in memory.
+//! A FUSE file system with a fault: one directory of files in memory.
 //!
-//! It speaks the kernel's protocol on `/dev/fuse` itself, for no library has all of it: files
-//! without a name came with Linux 6.2. Source: fuse(4), `linux/fuse.h`.
+//! It speaks the kernel's protocol on `/dev/fuse` itself, because no library has files without a
+//! name, which came with Linux 6.2. Source: fuse(4), `linux/fuse.h`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,25 +22,44 @@ use crate::{
     test_fs::{TestFs, is_root},
 };
 
-/// What is wrong with the file system.
+/// What a file system cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    Renaming,
+    Links,
+    /// To open a file for reading and writing at once.
+    ReadWrite,
+    /// To write anywhere but at the end of a file.
+    Seeking,
+    /// To change the permissions and the owner of a file.
+    Owners,
+    RemovalOfOpenFiles,
+    /// To change the length of a file, except to zero.
+    Lengths,
+    /// To change the length of a file, except to zero when it is opened.
+    Truncation,
+}
+
+/// The fault of the file system.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    /// Whether it has files without a name.
+    /// Whether the file system has files without a name.
     pub unnamed: bool,
-    /// Closing a file to which something was written loses that, and is this error.
+    /// The error of closing a file that was written to. The written data is lost.
     pub close: Option<Errno>,
-    /// A change of permissions succeeds, and changes nothing.
+    /// Whether a change of permissions succeeds without an effect.
     pub ignores_modes: bool,
-    /// The names that it has no room for, and the error that says so.
+    /// Returns an error for names that the file system cannot store.
     pub refuses: fn(&[u8]) -> Option<Errno>,
+    pub lacks: &'static [Lack],
 }
 
 impl Fault {
     pub const NONE: Fault =
-        Fault { unnamed: true, close: None, ignores_modes: false, refuses: |_| None };
+        Fault { unnamed: true, close: None, ignores_modes: false, refuses: |_| None, lacks: &[] };
 }
 
-/// The mounted file system. It ends with this.
+/// The mounted file system, which is unmounted when the value is dropped.
 pub struct Odd {
     pub dir: PathBuf,
     server: Option<JoinHandle<()>>,
@@ -64,7 +83,7 @@ impl Odd {
         mount("odd", dir.as_os_str().as_bytes(), "fuse", MountFlags::empty(), &*options)
             .unwrap_or_else(|errno| not_here(format!("to mount FUSE: {errno}")));
         let server = thread::spawn(move || Server::new(fault).serve(device));
-        // The kernel asks the server for what it can do first.
+        // The kernel first negotiates the protocol with the server.
         dir.metadata().unwrap();
         Odd { dir, server: Some(server) }
     }
@@ -80,7 +99,7 @@ impl Drop for Odd {
     }
 }
 
-/// Whether the kernel lets a server have files without a name.
+/// Returns whether the kernel supports files without a name on FUSE.
 pub fn has_unnamed_files(dir: &Path) -> bool {
     use rustix::fs::{Mode, OFlags};
     let path = dir.as_os_str().as_bytes();
@@ -89,14 +108,18 @@ pub fn has_unnamed_files(dir: &Path) -> bool {
 
 const ROOT: u64 = 1;
 
+const O_TRUNC: u32 = rustix::fs::OFlags::TRUNC.bits();
+
 #[derive(Default)]
 struct Node {
     mode: u32,
     owner: (u32, u32),
     links: u32,
     bytes: Vec<u8>,
-    /// Whether something was written since it was last closed.
+    /// Whether the file was written to since it was last closed.
     is_dirty: bool,
+    /// How often it is open.
+    opened: u32,
 }
 
 struct Server {
@@ -108,7 +131,7 @@ struct Server {
 
 type Answer = Result<Vec<u8>, Errno>;
 
-/// Numbers at their places in what the kernel sent.
+/// Reads a number from a request.
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
 }
@@ -125,7 +148,7 @@ fn longs(numbers: &[u64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
 }
 
-/// The strings that end with a NUL each.
+/// Splits a request into strings, each of which ends with a NUL.
 fn strings(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect()
 }
@@ -136,7 +159,7 @@ impl Server {
         Server { fault, nodes: [(ROOT, root)].into(), names: BTreeMap::new(), last: ROOT }
     }
 
-    /// Answers until the file system is unmounted.
+    /// Answers requests until the file system is unmounted.
     fn serve(mut self, mut device: File) {
         const HEADER: usize = 40;
         const FORGET: u32 = 2;
@@ -145,7 +168,7 @@ impl Server {
         loop {
             let count = match device.read(&mut buffer) {
                 Ok(count) => count,
-                // A request that was interrupted before it was read.
+                // The request was interrupted before it was read.
                 Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => continue,
                 Err(_) => return,
             };
@@ -168,6 +191,9 @@ impl Server {
     }
 
     fn answer(&mut self, code: u32, node: u64, owner: (u32, u32), body: &[u8]) -> Answer {
+        if let Some(errno) = self.refusal(code, node, body) {
+            return Err(errno);
+        }
         match code {
             // LOOKUP
             1 => self.entry(self.find(&strings(body)[0])?),
@@ -190,12 +216,22 @@ impl Server {
                 self.entry(number)
             }
             // OPEN, OPENDIR, STATFS, RELEASE, FSYNC, RELEASEDIR
-            14 | 27 => Ok(longs(&[0, 0])),
+            14 | 27 => {
+                if code == 14 && self.truncates_at_open() && u32_at(body, 0) & O_TRUNC != 0 {
+                    self.node(node).bytes.clear();
+                }
+                self.node(node).opened += 1;
+                Ok(longs(&[0, 0]))
+            }
             17 => Ok(longs(&[1 << 20, 1 << 19, 1 << 19, 1 << 20, 1 << 19])
                 .into_iter()
                 .chain(words(&[4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0]))
                 .collect()),
-            18 | 20 | 29 => Ok(Vec::new()),
+            18 => {
+                self.node(node).opened -= 1;
+                Ok(Vec::new())
+            }
+            20 | 29 => Ok(Vec::new()),
             // READ, WRITE
             15 => {
                 let bytes = &self.nodes[&node].bytes;
@@ -213,7 +249,7 @@ impl Server {
                 node.is_dirty = true;
                 Ok(words(&[data.len() as u32, 0]))
             }
-            // FLUSH: what each close of a descriptor asks for.
+            // FLUSH, which each close of a descriptor sends.
             25 => {
                 let close = self.fault.close;
                 let node = self.node(node);
@@ -226,9 +262,11 @@ impl Server {
                     _ => Ok(Vec::new()),
                 }
             }
-            // INIT: version 7.31, writes of 128 KiB, times of nanoseconds.
+            // INIT: version 7.31, writes of 128 KiB, and nanoseconds.
             26 => {
-                let mut answer = words(&[7, 31, u32_at(body, 8), 0, 0, 128 << 10, 1, 32]);
+                const ATOMIC_O_TRUNC: u32 = 1 << 3;
+                let flags = if self.truncates_at_open() { ATOMIC_O_TRUNC } else { 0 };
+                let mut answer = words(&[7, 31, u32_at(body, 8), flags, 0, 128 << 10, 1, 32]);
                 answer.resize(64, 0);
                 Ok(answer)
             }
@@ -238,15 +276,46 @@ impl Server {
             35 => {
                 let number = self.make(u32_at(body, 4), owner);
                 self.link(&strings(&body[16..])[0], number)?;
+                self.node(number).opened += 1;
                 Ok([self.entry(number)?, longs(&[0, 0])].concat())
             }
             51 if self.fault.unnamed => {
                 let number = self.make(u32_at(body, 4), owner);
+                self.node(number).opened += 1;
                 Ok([self.entry(number)?, longs(&[0, 0])].concat())
             }
-            // INTERRUPT has no answer, and nothing here takes long.
+            // INTERRUPT needs no answer, because every request is answered at once.
             _ => Err(Errno::NOSYS),
         }
+    }
+
+    fn truncates_at_open(&self) -> bool {
+        self.fault.lacks.contains(&Lack::Truncation)
+    }
+
+    /// What is refused because the file system cannot do it.
+    fn refusal(&self, code: u32, node: u64, body: &[u8]) -> Option<Errno> {
+        let lacks = |lack| self.fault.lacks.contains(&lack);
+        let refused = match code {
+            4 => {
+                let has = |bit: u32| u32_at(body, 0) & 1 << bit != 0;
+                lacks(Lack::Owners) && (has(0) || has(1) || has(2))
+                    || lacks(Lack::Lengths) && has(3) && u64_at(body, 16) != 0
+                    || lacks(Lack::Truncation) && has(3)
+            }
+            10 => {
+                let number = self.names.get(&strings(body)[0]);
+                let is_open = number.is_some_and(|number| self.nodes[number].opened > 0);
+                lacks(Lack::RemovalOfOpenFiles) && is_open
+            }
+            12 | 45 => lacks(Lack::Renaming),
+            13 => lacks(Lack::Links),
+            14 | 35 => lacks(Lack::ReadWrite) && u32_at(body, 0) & 3 == 2,
+            16 => lacks(Lack::Seeking) && u64_at(body, 8) != self.nodes[&node].bytes.len() as u64,
+            _ => false,
+        };
+        let errno = if code == 14 || code == 35 { Errno::INVAL } else { Errno::PERM };
+        refused.then_some(errno)
     }
 
     fn node(&mut self, number: u64) -> &mut Node {
@@ -292,7 +361,7 @@ impl Server {
         Ok(Vec::new())
     }
 
-    /// `struct fuse_attr`.
+    /// Returns a `struct fuse_attr`.
     fn attributes_of(&self, number: u64) -> Vec<u8> {
         let node = &self.nodes[&number];
         let len = node.bytes.len() as u64;
@@ -305,7 +374,7 @@ impl Server {
         Ok([longs(&[0, 0]), self.attributes_of(number)].concat())
     }
 
-    /// `struct fuse_entry_out`.
+    /// Returns a `struct fuse_entry_out`.
     fn entry(&self, number: u64) -> Answer {
         Ok([longs(&[number, 0, 0, 0, 0]), self.attributes_of(number)].concat())
     }
@@ -330,7 +399,7 @@ impl Server {
         self.attributes(number)
     }
 
-    /// `struct fuse_dirent`, for each name from a position on.
+    /// Returns a `struct fuse_dirent` for each name from a position on.
     fn list(&self, from: usize, room: usize) -> Vec<u8> {
         let mut list = Vec::new();
         for (at, (name, number)) in self.names.iter().enumerate().skip(from) {

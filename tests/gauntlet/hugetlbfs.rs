@@ -1,4 +1,4 @@
-//! A destination on hugetlbfs, whose files cannot be written to but by a mapping.
+//! A destination on hugetlbfs, whose files can be written to only by a mapping.
 
 use std::{ffi::CString, fs, os::unix::ffi::OsStrExt};
 
@@ -12,7 +12,7 @@ use crate::{
     Rows, common,
     mounts::Mount,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{Trial, pages},
 };
@@ -38,7 +38,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// The huge pages of the system, which are as many as before when this is dropped.
+/// The system's pool of huge pages, whose size is restored when the value is dropped.
 struct HugePages(String);
 
 impl HugePages {
@@ -77,10 +77,10 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
         line.to_owned()
     };
     let before = free();
-    // None of them is a whole number of huge pages of 2 MiB.
+    // None of these sizes is a multiple of 2 MiB.
     for size in [1, 4096, 300_000, 3_000_000, 5_000_000] {
         fs::write(&from, pages(size)).unwrap();
-        for way in WAYS {
+        for way in METHODS {
             let ran = t.run(way.iter().chain(&[name, "dest"]));
             let invalid = "Invalid argument (EINVAL)";
             ran.fails_by_one_of(&[
@@ -115,7 +115,7 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
     assert_eq!(free(), before);
 }
 
-/// What the library does with a file that ends within a huge page.
+/// Checks the library with a file that ends within a huge page.
 fn mapped(mount: &Mount) {
     let path = mount.path("mapped");
     let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();

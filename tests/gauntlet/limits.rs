@@ -1,4 +1,4 @@
-//! Limits of a process, and what it is started with.
+//! Limits of a process, and its initial state.
 
 use std::{
     fs::File,
@@ -16,13 +16,13 @@ use crate::{
     Rows, common,
     common::noise,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{
         End, Ran, Trial, as_another_user, dies_with_this_process, error, pages, run, start_with,
     },
 };
 
-/// Sets a limit in the process that is to be.
+/// Sets a limit in the process that the command starts.
 fn limit(command: &mut Command, resource: Resource, value: u64) {
     // SAFETY: one system call.
     unsafe {
@@ -33,7 +33,7 @@ fn limit(command: &mut Command, resource: Resource, value: u64) {
     }
 }
 
-/// An emulator needs files, memory and a stack of its own.
+/// Skips the row under an emulator, which needs files, memory and a stack of its own.
 fn native_only() {
     if common::runner().is_some() {
         not_here("the limit would be the emulator's");
@@ -41,7 +41,7 @@ fn native_only() {
 }
 
 pub fn rows(rows: &mut Rows) {
-    for way in WAYS {
+    for way in METHODS {
         let name = way.join(" ");
         rows.add(format!("RLIMIT_FSIZE smaller than the copy {name}"), move |test_fs| {
             let mut t = Trial::new(test_fs);
@@ -71,8 +71,9 @@ pub fn rows(rows: &mut Rows) {
         native_only();
         let mut t = Trial::new(test_fs);
         t.file("source", pages((60 << 20) + 5));
-        for way in WAYS {
-            // 32 MiB are what it says that it needs; with 1 MiB it has to do it some other way.
+        for way in METHODS {
+            // 32 MiB are what the documentation promises. With 1 MiB the copy has to use another
+            // method.
             for bytes in [32 << 20, 1 << 20] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
                 limit(&mut copy, Resource::As, bytes);
@@ -95,7 +96,7 @@ pub fn rows(rows: &mut Rows) {
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         let mut copied = 0;
-        for way in WAYS {
+        for way in METHODS {
             for files in 0..=16 {
                 t.file("dest", "old");
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
@@ -120,22 +121,22 @@ pub fn rows(rows: &mut Rows) {
                 t.check();
             }
         }
-        assert!(copied >= 7 * WAYS.len(), "{copied} copied");
+        assert!(copied >= 7 * METHODS.len(), "{copied} copied");
     });
     rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |test_fs| {
         native_only();
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
-        for way in WAYS {
+        for way in METHODS {
             for kib in [48, 64, 128, 1024] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
-                // An environment is on the stack, and a quarter of it is what it may be.
+                // The environment is on the stack, and may take a quarter of the limit.
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
                 run(&mut copy).copied((9 << 20) + 5);
                 t.becomes_as("dest", "source");
                 t.check();
-                // What is read has a buffer.
+                // Reading needs a buffer.
                 let mut copy = t.mapcp(way.iter().chain(&["/proc/version", "dest"]));
                 copy.env_clear();
                 limit(&mut copy, Resource::Stack, kib << 10);
@@ -149,7 +150,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("RLIMIT_MEMLOCK of 0", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
-        for way in WAYS {
+        for way in METHODS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
             limit(&mut copy, Resource::Memlock, 0);
             run(&mut copy).copied((9 << 20) + 5);
@@ -163,7 +164,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("source", pages((40 << 20) + 5));
         std::fs::set_permissions(&t.dir, std::os::unix::fs::PermissionsExt::from_mode(0o777))
             .unwrap();
-        for way in WAYS {
+        for way in METHODS {
             let mut copy = t.mapcp(way.iter().chain(&["-j4", "source", "dest"]));
             as_another_user(&t, &mut copy);
             limit(&mut copy, Resource::Nproc, 1);
@@ -182,7 +183,7 @@ pub fn rows(rows: &mut Rows) {
             t.file("dest", "old");
             let lost = "mapcp: cannot write to standard output: Bad file number (EBADF)\n";
             let (out, err) = (!closed.contains(&1), !closed.contains(&2));
-            for way in WAYS {
+            for way in METHODS {
                 let ran = with_closed(&mut t.mapcp(way.iter().chain(&["source", "dest"])), closed);
                 let line = if out { "Copied 100000 bytes\n" } else { "" };
                 let message = if !out && err { lost } else { "" };
@@ -190,7 +191,7 @@ pub fn rows(rows: &mut Rows) {
                 t.becomes_as("dest", "source");
                 t.check();
             }
-            // A message goes nowhere, and above all not into a file.
+            // The message must not be written into a file.
             let ran = with_closed(&mut t.mapcp(["none", "dest"]), closed);
             let message = "mapcp: cannot open 'none': No such file or directory (ENOENT)\n";
             ran.is(End::Exit(1), "", if err { message } else { "" });
@@ -210,7 +211,7 @@ pub fn rows(rows: &mut Rows) {
         );
         t.becomes_as("dest", "source");
         t.check();
-        // What prints nothing loses nothing.
+        // A copy without output does not fail.
         let mut copy = t.mapcp(["-q", "source", "dest"]);
         copy.stdout(File::options().write(true).open("/dev/full").unwrap());
         start_with(&mut copy, false, true).end().is(End::Exit(0), "", "");
@@ -288,7 +289,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("an environment of 1 MiB", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
-        for way in WAYS {
+        for way in METHODS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
             for number in 0..9 {
                 copy.env(format!("LARGE{number}"), "x".repeat(120_000));
@@ -329,7 +330,7 @@ pub fn rows(rows: &mut Rows) {
     });
 }
 
-/// Runs a command without some of the three descriptors.
+/// Runs a command with some standard descriptors closed.
 fn with_closed(command: &mut Command, closed: &'static [i32]) -> Ran {
     // SAFETY: system calls alone; the descriptors are those that std put there.
     unsafe {

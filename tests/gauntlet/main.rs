@@ -1,13 +1,13 @@
-//! The gauntlet: every row is a fault made real, on one file system, by one program.
+//! The gauntlet: every row stages a real fault, on one file system, for one program.
 //!
-//! `cargo xtask gauntlet` runs it on every file system that it can have here, and for other
-//! architectures, and puts the columns into one table. `cargo test --test gauntlet` is one
-//! column: that of the directory `target`.
+//! `cargo xtask gauntlet` runs it on every file system that can be made here, and for other
+//! architectures, and prints a table with one column for each. `cargo test --test gauntlet` runs
+//! one column: that of the file system of the directory `target`.
 //!
 //!     gauntlet [--list] [--fs KIND] [WORD...]
 //!
-//! Only rows whose names contain one of the words are run. A file system other than `here`
-//! is made, in a mount namespace of this process: nothing of it outlives the process.
+//! Only rows whose names contain one of the words are run. A file system other than `here` is
+//! mounted in a mount namespace of this process, which ends with the process.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -25,6 +25,9 @@ mod each_call;
 mod fallbacks;
 mod fuse;
 mod hugetlbfs;
+mod kernel_files;
+mod late;
+mod leases;
 mod limits;
 mod mounts;
 mod notify;
@@ -38,7 +41,9 @@ mod several;
 mod signals;
 mod sizes;
 mod sources;
+mod stores;
 mod streams;
+mod temporaries;
 mod test_fs;
 mod tree_races;
 mod trees;
@@ -55,7 +60,7 @@ use std::{
 
 use test_fs::TestFs;
 
-/// A fault, and what it does.
+/// A fault with its name.
 struct Row {
     name: String,
     body: Box<dyn Fn(&TestFs)>,
@@ -65,16 +70,16 @@ struct Row {
 pub struct Rows(Vec<Row>);
 
 impl Rows {
-    /// Adds a row. It fails by panicking.
+    /// Adds a row, which fails by panicking.
     pub fn add(&mut self, name: impl Into<String>, body: impl Fn(&TestFs) + 'static) {
         self.0.push(Row { name: name.into(), body: Box::new(body) });
     }
 }
 
-/// Why a row cannot be on this file system, or for this program.
+/// The reason why a row does not apply to this file system or program.
 struct NotHere(String);
 
-/// Ends a row that cannot be here.
+/// Ends a row that does not apply.
 pub fn not_here(reason: impl Into<String>) -> ! {
     panic::resume_unwind(Box::new(NotHere(reason.into())))
 }
@@ -99,6 +104,11 @@ fn rows() -> Vec<Row> {
     fallbacks::rows(&mut rows);
     each_call::rows(&mut rows);
     streams::rows(&mut rows);
+    temporaries::rows(&mut rows);
+    late::rows(&mut rows);
+    leases::rows(&mut rows);
+    stores::rows(&mut rows);
+    kernel_files::rows(&mut rows);
     notify::rows(&mut rows);
     command_line::rows(&mut rows);
     options::rows(&mut rows);
@@ -111,7 +121,7 @@ fn rows() -> Vec<Row> {
 }
 
 thread_local! {
-    /// Where the last panic was.
+    /// The location of the last panic.
     static WHERE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -125,7 +135,7 @@ fn main() -> ExitCode {
         match &*argument {
             "--list" => list = true,
             "--fs" => kind = arguments.next().expect("--fs KIND"),
-            // What people tell `cargo test`, and it every test.
+            // Options for `cargo test`, which passes them to every test program.
             "--nocapture" | "--show-output" | "--test-threads=1" => {}
             _ => words.push(argument),
         }
@@ -139,7 +149,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
 
-    // The program as people have it: a debug build would need a larger stack than some rows give.
+    // The release build is tested: a debug build would need a larger stack than some rows give.
     if std::env::var_os("BAREMAP_DIR").is_none() {
         let mapcp = common::release("mapcp");
         // SAFETY: no other thread is there yet.
@@ -186,7 +196,7 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// `Ok`: why the row is not here; `Err`: what is wrong.
+/// Returns `Ok` with the reason why a row does not apply, or `Err` with the failure.
 fn reason(payload: &(dyn Any + Send)) -> Result<String, String> {
     if let Some(NotHere(reason)) = payload.downcast_ref() {
         return Ok(reason.clone());

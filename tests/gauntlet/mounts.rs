@@ -18,14 +18,14 @@ use crate::{
     trial::dies_with_this_process,
 };
 
-/// Something that is mounted as long as this lives.
+/// A mounted file system, which is unmounted when the value is dropped.
 pub struct Mount {
     pub dir: PathBuf,
     server: Option<Child>,
 }
 
 impl Mount {
-    /// Mounts by mount(8) with these arguments, to which the directory is added.
+    /// Mounts with mount(8) and these arguments, followed by the directory.
     pub fn new(test_fs: &TestFs, name: &str, arguments: &[&str]) -> Mount {
         let dir = directory(test_fs, name);
         let mounted = done(Command::new("mount").args(arguments).arg(&dir));
@@ -79,7 +79,7 @@ fn directory(test_fs: &TestFs, name: &str) -> PathBuf {
     dir
 }
 
-/// The program made of `odd_fs.c`.
+/// Compiles `odd_fs.c`, and returns the path of the program.
 pub fn odd_fs() -> &'static Path {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
@@ -87,7 +87,7 @@ pub fn odd_fs() -> &'static Path {
         let flags = done(Command::new("pkg-config").args(["--cflags", "--libs", "fuse3"]));
         let flags = flags.map_err(missing)?;
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gauntlet/odd_fs.c");
-        // (Another column may do so at the same time.)
+        // Another column may compile it at the same time.
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let program = tmp.join("odd_fs");
         let new = tmp.join(format!("odd_fs-{}", std::process::id()));

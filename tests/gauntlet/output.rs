@@ -3,7 +3,7 @@
 use crate::{
     Rows,
     common::noise,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{End, Trial, pages},
 };
 
@@ -38,7 +38,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("--progress=always", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", pages(40 << 20));
-        for way in WAYS {
+        for way in METHODS {
             for option in ["--progress", "--progress=always"] {
                 let ran = t.run(way.iter().chain(&[option, "source", "dest"]));
                 assert_eq!(
@@ -46,7 +46,7 @@ pub fn rows(rows: &mut Rows) {
                     (End::Exit(0), "Copied 41943040 bytes\n"),
                     "{ran:?}"
                 );
-                // One line that is drawn again and again, and in the end is gone.
+                // A line that is redrawn, and erased at the end.
                 assert!(ran.err.starts_with('\r') && !ran.err.contains('\n'), "{ran:?}");
                 assert!(
                     ran.err.ends_with("\r\x1b[K") && ran.err.contains(" of 40.0 MiB"),

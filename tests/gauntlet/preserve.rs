@@ -17,11 +17,11 @@ use crate::{
     Rows,
     common::{self, noise},
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{Trial, as_another_user, run},
 };
 
-/// What `-p` keeps.
+/// The attributes that `-p` preserves.
 #[derive(Debug, PartialEq)]
 struct Attributes {
     mode: u32,
@@ -33,8 +33,8 @@ struct Attributes {
 
 const NAMES: [&str; 4] = ["user.short", "user.long", "user.empty", "security.capability"];
 
-/// What a program may do that is run from a file: here to bind small numbers of ports. Giving
-/// a file away takes it. Source: capabilities(7), `struct vfs_cap_data`.
+/// The capability to bind low ports, for a program that is run from the file. Changing the owner
+/// removes it. Source: capabilities(7), `struct vfs_cap_data`.
 const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn attributes(path: &Path) -> Attributes {
@@ -92,7 +92,7 @@ pub fn rows(rows: &mut Rows) {
                             assert!(!["ext4", "xfs", "btrfs"].contains(&&*test_fs.kind), "{errno}");
                         }
                     }
-                    for way in WAYS {
+                    for way in METHODS {
                         if existing {
                             t.file("dest", "old");
                         }

@@ -1,4 +1,4 @@
-//! What concerns whole processes: signals, namespaces, and many copies at once.
+//! Whole processes: signals, namespaces, and many copies at once.
 
 use std::{
     ffi::OsString,
@@ -79,7 +79,8 @@ pub fn rows(rows: &mut Rows) {
         let child = fs::read_to_string(children).unwrap();
         kill(child.trim().parse().unwrap(), 15);
         let ran = running.end();
-        // The kernel does not end such a process by a signal that has its default action.
+        // The kernel does not end the first process of a namespace by a signal with the default
+        // action.
         ran.is(End::Exit(128 + 15), "", "");
         drop(fifo);
         t.check();
@@ -104,14 +105,14 @@ pub fn rows(rows: &mut Rows) {
     rows.add("--in-place, a hard link in an overlay's lower layer", overlay);
 }
 
-/// Sends a signal by its number: the C library keeps some for itself.
+/// Sends a signal by its number, because the C library reserves some signals.
 fn kill(process: u32, signal: u32) {
     // SAFETY: touches no memory.
     let result = unsafe { sc::syscall!(KILL, process, signal) };
     assert_eq!(result, 0, "kill of {process} with {signal}");
 }
 
-/// Waits until a number of copies have a temporary name.
+/// Waits until a number of copies have a temporary file.
 fn until_named(t: &Trial, count: usize) {
     let begin = Instant::now();
     loop {
@@ -126,10 +127,10 @@ fn until_named(t: &Trial, count: usize) {
     }
 }
 
-/// A copy that has a temporary name, and waits for its source, is ended by a signal.
+/// A signal ends a copy that has a temporary file and waits for its source.
 fn ended(test_fs: &TestFs, signal: u32) {
-    // Nobody can handle KILL and STOP; the program blocks PIPE and XFSZ; and the others end
-    // nothing. Source: signal(7).
+    // KILL and STOP cannot be handled, the program blocks PIPE and XFSZ, and the others end no
+    // process. Source: signal(7).
     if [9, 19, 13, 25, 17, 18, 20, 21, 22, 23, 28].contains(&signal) {
         return;
     }
@@ -156,7 +157,7 @@ fn ended(test_fs: &TestFs, signal: u32) {
     t.check();
 }
 
-/// All of them have something ready at the same time, and each takes its place.
+/// All copies are ready at the same time, and each replaces the destination.
 fn many(test_fs: &TestFs, no_names: bool, existing: bool) {
     native_only();
     const COUNT: usize = 64;
@@ -188,7 +189,7 @@ fn many(test_fs: &TestFs, no_names: bool, existing: bool) {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
-    // The reader meets the end when nobody has it open for writing.
+    // The reader sees the end of the file when no process has it open for writing.
     let running: Vec<Running> = copies.into_iter().map(|(running, _)| running).collect();
     for running in running {
         running.end().copied(3000);
@@ -199,7 +200,7 @@ fn many(test_fs: &TestFs, no_names: bool, existing: bool) {
     t.check();
 }
 
-/// What msdos says of other names than it has.
+/// The error of msdos for a name that is not of its form.
 fn short_names(test_fs: &TestFs, unnamed: bool) {
     let refuses = |name: &[u8]| {
         let name = str::from_utf8(name).unwrap();
@@ -225,7 +226,7 @@ fn short_names(test_fs: &TestFs, unnamed: bool) {
     t.check();
 }
 
-/// Opening such a file for writing gives it another inode number.
+/// Opening a file of the lower layer for writing changes its inode number.
 fn overlay(test_fs: &TestFs) {
     if !test_fs.is_here() {
         not_here("it has a file system of its own, which one column shows");

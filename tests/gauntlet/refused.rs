@@ -1,4 +1,4 @@
-//! System calls that the kernel refuses: an older one, another file system, or a filter.
+//! System calls that fail: on an older kernel, on another file system, or under a filter.
 
 use rustix::io::Errno;
 
@@ -6,7 +6,7 @@ use crate::{
     Rows, common,
     common::noise,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{Trial, pages, run},
     watch::{Calls, refuse},
@@ -15,7 +15,7 @@ use crate::{
 const MAP_SHARED: u32 = 1;
 const PROT_WRITE: u32 = 2;
 
-/// What a copy can do without, each by its name.
+/// Returns the calls that a copy can do without, by name.
 fn optional() -> Vec<(&'static str, Vec<Calls>)> {
     use sc::nr::*;
     let all = |numbers: &[usize]| numbers.iter().map(|&number| Calls::all(number)).collect();
@@ -100,7 +100,7 @@ pub fn rows(rows: &mut Rows) {
     }
 }
 
-/// The copy is made by another way: with each method, to nothing and to an existing file,
+/// The copy succeeds with other calls: with each method, to no destination and to an existing one,
 /// small and large, with and without holes, and with the options that need calls of their own.
 fn refused(test_fs: &TestFs, name: &str, calls: &[Calls], errno: Errno) {
     let mut t = Trial::new(test_fs);
@@ -116,8 +116,8 @@ fn refused(test_fs: &TestFs, name: &str, calls: &[Calls], errno: Errno) {
             continue;
         }
         let bytes = t.path(source).metadata().unwrap().len();
-        // Each method once, and each with a second worker but for what the kernel does.
-        for way in [0, 2, 4, 5, 7].map(|number| WAYS[number]) {
+        // Each method once, and each with a second worker, except for copies by the kernel.
+        for way in [0, 2, 4, 5, 7].map(|number| METHODS[number]) {
             for dest in ["new", "dest"] {
                 if dest == "dest" {
                     t.file("dest", "old");
@@ -125,7 +125,7 @@ fn refused(test_fs: &TestFs, name: &str, calls: &[Calls], errno: Errno) {
                 let mut copy = t.mapcp(way.iter().chain(&[source, dest]));
                 refuse(&mut copy, calls, errno);
                 let ran = run(&mut copy);
-                // A way that was asked for and cannot be is an error that says so.
+                // A requested method that is not possible is an error.
                 let kernel = way.contains(&"--method=kernel")
                     && (name.starts_with("copy_file_range") || name == "all");
                 let maps =
@@ -154,7 +154,7 @@ fn refused(test_fs: &TestFs, name: &str, calls: &[Calls], errno: Errno) {
     }
 }
 
-/// An error as it is told.
+/// Returns the text of an error in a message.
 pub fn cause(errno: Errno) -> &'static str {
     match errno {
         Errno::NOSYS => "Invalid system call number (ENOSYS)",

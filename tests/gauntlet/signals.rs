@@ -1,4 +1,4 @@
-//! Copies that are ended, or stopped, from outside.
+//! Copies that are ended or stopped by signals.
 
 use std::{
     cell::Cell,
@@ -19,7 +19,7 @@ use crate::{
     Rows, common,
     disk::native_only,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, pages, start},
     watch::{Calls, refuse, watch},
@@ -27,7 +27,7 @@ use crate::{
 
 const SIZE: usize = (9 << 20) + 5;
 
-/// An open that makes a file without a name.
+/// Returns the calls that open a file without a name.
 pub fn without_names() -> Calls {
     Calls::with(sc::nr::OPENAT, &[(2, rustix::fs::OFlags::TMPFILE.bits())])
 }
@@ -72,7 +72,7 @@ pub fn rows(rows: &mut Rows) {
         let size = (64 << 20) + 5;
         let mut t = Trial::new(test_fs);
         t.file("source", pages(size));
-        for way in WAYS {
+        for way in METHODS {
             let running = start(&mut t.mapcp(way.iter().chain(&["source", "dest"])));
             for _ in 0..5 {
                 thread::sleep(Duration::from_millis(2));
@@ -89,8 +89,8 @@ pub fn rows(rows: &mut Rows) {
     for (name, how) in [("SIGBUS ignored", true), ("SIGBUS blocked", false)] {
         rows.add(format!("{name} at start, source truncated"), move |test_fs| {
             native_only();
-            // Where the kernel copies, it is not this process that would get it.
-            for way in &WAYS[3..7] {
+            // Where the kernel copies, this process gets no such signal.
+            for way in &METHODS[3..7] {
                 let mut t = Trial::new(test_fs);
                 t.file("source", pages(SIZE));
                 t.file("dest", "old");
@@ -116,7 +116,7 @@ pub fn rows(rows: &mut Rows) {
     }
 }
 
-/// A copy that inherits what it can do nothing about.
+/// Returns a copy that inherits ignored or blocked signals.
 fn shell_or_blocked(t: &Trial, way: &[&str], ignored: bool) -> Command {
     let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
     // SAFETY: one system call.
@@ -143,7 +143,7 @@ fn both(t: &mut Trial) {
     t.file("dest", "old");
 }
 
-/// A copy of both files, where there are files without names or not.
+/// Returns a copy of both files, with or without support for files without a name.
 fn copy(t: &Trial, way: &[&str], no_names: bool) -> Command {
     let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
     if no_names {
@@ -152,8 +152,9 @@ fn copy(t: &Trial, way: &[&str], no_names: bool) -> Command {
     copy
 }
 
-/// The destination is the old one or the new one. What a killed copy left is not more than
-/// a file of its own name, which the next copy to that destination removes.
+/// Checks that the destination is the old or the new file. A killed copy leaves at most one
+/// temporary file, which the next copy to that destination removes. Returns whether it is the new
+/// file.
 fn after_a_kill(t: &mut Trial, new: &Arc<Vec<u8>>) -> bool {
     let is_new = fs::metadata(t.path("dest")).unwrap().len() == new.len() as u64;
     if is_new {
@@ -192,7 +193,7 @@ fn killed_at_each_call(test_fs: &TestFs, way: &[&str], no_names: bool) {
                 over += 1;
             }
         }
-        // (The number differs by a few from one time to the next.)
+        // The number of calls varies by a few.
         if over == 3 {
             break;
         }
@@ -201,7 +202,7 @@ fn killed_at_each_call(test_fs: &TestFs, way: &[&str], no_names: bool) {
 }
 
 fn killed_at_random(test_fs: &TestFs, way: &[&str]) {
-    // A clone is over before it can be killed.
+    // A clone ends before it can be killed.
     let slow: &[&str] = if test_fs.has_clones() { &["--method=write"] } else { &[] };
     let arguments: Vec<&str> = way.iter().chain(slow).chain(&["source", "dest"]).copied().collect();
     let size = 200 << 20;
@@ -218,8 +219,8 @@ fn killed_at_random(test_fs: &TestFs, way: &[&str]) {
     let mut time = before.elapsed();
     let (mut killed, mut copies, mut left) = (0, 0, 0);
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    // The speed of a copy varies by several times on a busy machine, so the kills are counted
-    // and not the copies.
+    // The speed of a copy varies by a large factor on a busy machine, so kills are counted and not
+    // copies.
     while killed < wanted {
         assert!(copies < 20 * wanted, "{killed} of {copies} copies were killed");
         copies += 1;
@@ -233,7 +234,7 @@ fn killed_at_random(test_fs: &TestFs, way: &[&str]) {
         match running.end() {
             ran if ran.end == End::Signal(9) => killed += 1,
             ran => {
-                // The moments are to be in it, however long it takes now.
+                // The kills must fall into the copy, however long it takes now.
                 time = time.mul_f64(0.8);
                 ran.copied(size);
             }
@@ -244,8 +245,8 @@ fn killed_at_random(test_fs: &TestFs, way: &[&str]) {
     println!("        ({killed} of {copies} killed; {left} left a name of their own)");
 }
 
-/// A signal that asks to end: the old file, or the new one if it comes too late; and nothing
-/// else is there.
+/// After a signal that ends the copy, the destination is the old file, or the new one if the signal
+/// came too late, and there is no other file.
 fn ended(test_fs: &TestFs, signal: Signal, way: &[&str], no_names: bool, group: bool) {
     native_only();
     let new = Arc::new(pages(SIZE));
@@ -276,7 +277,7 @@ fn ended(test_fs: &TestFs, signal: Signal, way: &[&str], no_names: bool, group: 
             t.becomes_shared("dest", &new);
         }
         if ran.end == End::Signal(signal.as_raw()) {
-            // It may have copied, and even said so.
+            // The copy may have ended, and reported success.
             assert!(ran.err.is_empty(), "{ran:?}");
             by_signal += 1;
         } else {
@@ -287,7 +288,7 @@ fn ended(test_fs: &TestFs, signal: Signal, way: &[&str], no_names: bool, group: 
     assert!(by_signal * 3 >= points, "{by_signal} of {points} ended by the signal");
 }
 
-/// nohup(1) and `trap '' INT` are obeyed.
+/// nohup(1) and `trap '' INT` are respected.
 fn ignored(test_fs: &TestFs, name: &str, signal: Signal) {
     native_only();
     for no_names in [false, true] {
@@ -316,7 +317,7 @@ fn ignored(test_fs: &TestFs, name: &str, signal: Signal) {
     }
 }
 
-/// Who helps may be killed, too (by a lack of memory): that is a failure, and said.
+/// A worker may be killed, for example for lack of memory. The copy then fails with a message.
 fn worker_killed(test_fs: &TestFs) {
     native_only();
     let (mut killed, mut seen) = (0, 0);
@@ -335,7 +336,7 @@ fn worker_killed(test_fs: &TestFs) {
             });
             seen += calls;
             if ran.end == End::Exit(0) {
-                // It was killed before it had taken anything.
+                // The worker was killed before it had taken a window.
                 ran.copied(SIZE);
                 t.becomes_as("dest", "source");
             } else {

@@ -1,4 +1,4 @@
-//! Sizes, and holes.
+//! Sizes and holes.
 
 use std::{
     fs::File,
@@ -17,8 +17,8 @@ use crate::{
     watch::watch,
 };
 
-/// What forces a way, and a number of workers.
-pub const WAYS: [&[&str]; 9] = [
+/// Options that select a method and a number of workers.
+pub const METHODS: [&[&str]; 9] = [
     &[],
     &["--method=auto", "-j1"],
     &["--method=auto", "-j2"],
@@ -55,9 +55,9 @@ pub fn rows(rows: &mut Rows) {
         (16 << 20) - 1,
         (16 << 20) + 1,
     ] {
-        rows.add(format!("size {size}"), move |test_fs| each_way(test_fs, size, &WAYS[..1]));
+        rows.add(format!("size {size}"), move |test_fs| each_way(test_fs, size, &METHODS[..1]));
         rows.add(format!("size {size}, every method and -j"), move |test_fs| {
-            each_way(test_fs, size, &WAYS[1..]);
+            each_way(test_fs, size, &METHODS[1..]);
         });
     }
     for (name, size) in [
@@ -72,8 +72,8 @@ pub fn rows(rows: &mut Rows) {
         rows.add(format!("size {name}, data at both ends"), move |test_fs| {
             let mut t = Trial::new(test_fs);
             let mut marks = vec![(0, &b"the start"[..]), (GIB + 12345, b"between")];
-            // qemu-user 7.2 drops what mmap2's offset has above 32 bits, and maps another
-            // part of the file: there data beyond 4 GiB needs a real kernel.
+            // qemu-user 7.2 truncates the offset of `mmap2` to 32 bits, and maps another part of
+            // the file. 32-bit programs need a real kernel for data beyond 4 GiB.
             if common::runner().is_none() || common::words() == 64 {
                 marks.push((size - 7, b"the end"));
             }
@@ -91,7 +91,7 @@ pub fn rows(rows: &mut Rows) {
         });
     }
     rows.add("size 2 GiB + 1, all of it data", |test_fs| {
-        // Once is enough: where the program is, on a disk, and with both word sizes.
+        // These rows run once: on the file system of the program, and with both word sizes.
         if !test_fs.is_here() {
             not_here("only where the directory target is: it is the same beyond");
         }
@@ -123,14 +123,14 @@ pub fn rows(rows: &mut Rows) {
         assert_eq!(other[0], b'!');
         assert_eq!(t.names(), ["dest", "source"]);
     });
-    // A time is what the issue asks, and calls are what can be counted: those for one hole
-    // are a few dozen, those for 100 GiB of windows would be thousands.
+    // The system calls are counted, because a test must not depend on time. One hole takes a few
+    // dozen calls, and 100 GiB of windows would take thousands.
     rows.add("100 GiB of nothing, in few system calls", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.sparse("source", 100 * GIB, &[]);
         must_have_holes(&t, "source");
         if common::runner().is_some() || common::words() == 32 {
-            // Calls that cannot be counted: see `native_only`.
+            // Under an emulator, the calls cannot be counted: see `native_only`.
             t.run(["source", "dest"]).copied(100 * GIB);
         } else {
             let mut calls = 0;
@@ -168,7 +168,7 @@ pub fn rows(rows: &mut Rows) {
             let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
             must_have_holes(&t, "source");
-            for way in &WAYS[1..] {
+            for way in &METHODS[1..] {
                 t.file("dest", "old");
                 t.run(way.iter().chain(&["source", "dest"])).copied(size);
                 t.becomes_as("dest", "source");
@@ -179,7 +179,7 @@ pub fn rows(rows: &mut Rows) {
         rows.add(format!("holes: {what}, --sparse=never"), move |test_fs| {
             let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
-            for way in WAYS {
+            for way in METHODS {
                 t.file("dest", "old");
                 let never = ["--sparse=never", "source", "dest"];
                 t.run(way.iter().chain(&never)).copied(size);
@@ -209,7 +209,7 @@ pub fn rows(rows: &mut Rows) {
             not_here(format!("fallocate: {errno}"));
         }
         t.becomes_sparse("source", 5 << 20, &[(0, b"start")]);
-        for way in WAYS {
+        for way in METHODS {
             t.file("dest", "old");
             t.run(way.iter().chain(&["source", "dest"])).copied(5 << 20);
             t.becomes_as("dest", "source");
@@ -233,7 +233,7 @@ fn each_way(test_fs: &TestFs, size: usize, ways: &[&[&str]]) {
     }
 }
 
-/// Ends the row where there are no holes, or where they cannot be found.
+/// Ends the row if the file system has no holes, or does not report them.
 fn must_have_holes(t: &Trial, name: &str) {
     let file = File::open(t.path(name)).unwrap();
     let found = file.metadata().unwrap();
@@ -245,8 +245,8 @@ fn must_have_holes(t: &Trial, name: &str) {
     }
 }
 
-/// The copy is as sparse as the source, but for the parts of pages and what a file system
-/// has beside the data.
+/// Checks that the copy is as sparse as the source, apart from partial pages and the file system's
+/// own blocks.
 fn has_no_more_blocks(t: &Trial) {
     let blocks = |name: &str| t.path(name).metadata().unwrap().blocks();
     let mut slack = 8 * (common::page_size() * 2 / 512 + 8);

@@ -1,4 +1,4 @@
-//! What a source can be.
+//! Kinds of sources.
 
 use std::{fs, os::unix::fs::PermissionsExt, thread};
 
@@ -102,7 +102,8 @@ pub fn rows(rows: &mut Rows) {
             let found = t.read("dest");
             ran.copied(found.len());
             if file == "/proc/self/status" {
-                // It differs from one process to the next; its first and last lines tell.
+                // The contents differ from process to process, so only the first and the last line
+                // are compared.
                 let text = String::from_utf8(found.clone()).unwrap();
                 assert!(text.starts_with("Name:\t") && text.contains("ctxt_switches"), "{text}");
             } else {
@@ -182,7 +183,7 @@ pub fn rows(rows: &mut Rows) {
             .fails(&format!("cannot open '{long}': File name too long (ENAMETOOLONG)"));
         t.run(["source", &long])
             .fails(&format!("cannot copy to '{long}': File name too long (ENAMETOOLONG)"));
-        // The longest that can be.
+        // The longest possible path.
         let most = format!("{}source", "./".repeat(2044));
         t.run([&most, "dest"]).copied(8);
         t.becomes("dest", "contents");

@@ -86,7 +86,7 @@ pub fn rows(rows: &mut Rows) {
             shell(&t, &script).is(End::Exit(0), "", "");
             let log = String::from_utf8(t.read("log")).unwrap();
             // Where both are one file, only the data is in it.
-            let said = "'source' -> '/dev/fd/3' (9 bytes, read, in test_fs)\nCopied 9 bytes\n";
+            let said = "'source' -> '/dev/fd/3' (9 bytes, read, in place)\nCopied 9 bytes\n";
             let both = [format!("{said}contents\n"), format!("contents\n{said}")];
             let is_apart = script.contains("3>&1") && both.contains(&log);
             assert!(log == "contents\n" || is_apart, "{script}: {log:?}");

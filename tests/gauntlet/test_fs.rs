@@ -1,4 +1,4 @@
-//! The file systems.
+//! The file systems of the gauntlet.
 
 use std::{
     fs::{self, File},
@@ -20,9 +20,9 @@ use crate::{
     trial::dies_with_this_process,
 };
 
-/// A directory on one file system, in which the rows make theirs.
+/// A directory on the file system under test, in which rows create their directories.
 pub struct TestFs {
-    /// What the file system is called: `ext4`, say. Also of the one that was there.
+    /// The type of the file system, such as `ext4`.
     pub kind: String,
     dir: PathBuf,
     made: Option<Volume>,
@@ -30,12 +30,13 @@ pub struct TestFs {
 }
 
 impl TestFs {
-    /// The directory `target` is on a file system (`here`); others are made.
+    /// Uses the file system of the directory `target` if `kind` is `here`, and makes another
+    /// otherwise.
     pub fn new(kind: &str) -> Result<TestFs, String> {
         let scratch = Scratch::new("gauntlet");
         set_child_subreaper(Some(getpid())).unwrap();
-        // What is mounted from here on nobody else sees, and ends with this process.
-        // SAFETY: no thread of this process is to share what mounts it has.
+        // Mounts from here on are visible only to this process and its children, and end with them.
+        // SAFETY: no thread of this process shares its mounts.
         let own = unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.and_then(|()| {
             mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         });
@@ -67,7 +68,7 @@ impl TestFs {
         }
     }
 
-    /// An empty directory on it.
+    /// Returns an empty directory on the file system.
     pub fn dir(&self) -> PathBuf {
         let dir = self.dir.join("row");
         if dir.exists() {
@@ -77,7 +78,7 @@ impl TestFs {
         dir
     }
 
-    /// A small file system of the same kind.
+    /// Makes a small file system of the same type.
     pub fn volume(&self, bytes: u64) -> Volume {
         if !is_root() {
             crate::not_here("to mount a file system needs root");
@@ -86,12 +87,12 @@ impl TestFs {
         Volume::new(&self.kind, bytes, &dir).unwrap_or_else(|reason| crate::not_here(reason))
     }
 
-    /// A path on the file system of the directory `target`, for images and mounts.
+    /// Returns a path on the file system of the directory `target`, for images and mounts.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.scratch.path(name)
     }
 
-    /// A directory on another file system than this one.
+    /// Creates a directory on another file system.
     pub fn elsewhere(&self) -> PathBuf {
         let shm = Path::new("/dev/shm");
         let parent = if self.kind == "tmpfs" { self.scratch.path("") } else { shm.to_owned() };
@@ -102,17 +103,17 @@ impl TestFs {
         dir
     }
 
-    /// Whether it is where the directory `target` is.
+    /// Returns whether this is the file system of the directory `target`.
     pub fn is_here(&self) -> bool {
         self.made.is_none()
     }
 
-    /// Whether the kernel can make a copy that shares the source's space.
+    /// Returns whether the file system has clones: copies that share the space of their source.
     pub fn has_clones(&self) -> bool {
         ["xfs", "btrfs"].contains(&&*self.kind)
     }
 
-    /// Whether it is one of those that can do all that the rows ask.
+    /// Returns whether the file system supports everything that the rows need.
     pub fn is_whole(&self) -> bool {
         ["ext4", "tmpfs", "xfs", "btrfs"].contains(&&*self.kind)
     }
@@ -128,22 +129,22 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// The name of a directory's file system.
+/// Returns the type of a directory's file system.
 fn type_of(dir: &Path) -> String {
     let output = Command::new("stat").args(["-f", "-c", "%T"]).arg(dir).output().unwrap();
     let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if name == "ext2/ext3" { "ext4".into() } else { name }
 }
 
-/// A file system that was made.
+/// A file system that was made for the tests.
 pub struct Volume {
     pub dir: PathBuf,
     kind: String,
-    /// The loop device, which exists as long as something has it open.
+    /// The loop device, which exists while something has it open.
     device: Option<(PathBuf, File)>,
-    /// The program behind a FUSE file system.
+    /// The server of a FUSE file system.
     server: Option<Child>,
-    /// What that one mirrors.
+    /// The file system that a FUSE file system mirrors.
     behind: Option<Box<Volume>>,
 }
 
@@ -178,7 +179,7 @@ impl Volume {
                 let mount = done(
                     Command::new("mount").args(["-t", kind, "-o", "loop"]).arg(&image).arg(dir),
                 );
-                // The loop device has it open.
+                // The loop device keeps the image open.
                 let _ = fs::remove_file(&image);
                 mount?;
                 let device = done(Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(dir))?;
@@ -190,7 +191,7 @@ impl Volume {
         Ok(volume)
     }
 
-    /// Takes it away and mounts it again, as after a power cut.
+    /// Unmounts the file system and mounts it again, as after a power cut.
     pub fn again(&self) {
         let (device, _) = self.device.as_ref().expect("made on a device");
         done(Command::new("umount").arg(&self.dir)).unwrap();
@@ -218,7 +219,7 @@ impl Drop for Volume {
     }
 }
 
-/// A directory that is mounted somewhere else as well.
+/// A directory that is mounted at a second path.
 pub struct Bind(PathBuf);
 
 impl Bind {
@@ -243,7 +244,7 @@ impl Drop for Bind {
     }
 }
 
-/// A directory seen through FUSE.
+/// A directory that is mirrored through FUSE.
 pub struct Mirror(PathBuf, Child);
 
 impl Mirror {
@@ -293,7 +294,7 @@ fn mirror(dir: &Path, at: &Path, options: &[&str]) -> Result<Child, String> {
     }
 }
 
-/// Runs a command that must succeed, and gives what it printed.
+/// Runs a command that must succeed. Returns its output.
 pub fn done(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("{name}: {error}"))?;

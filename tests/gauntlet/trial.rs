@@ -1,6 +1,7 @@
-//! One trial: a directory of its own, the files in it, and one or more runs of a program.
+//! A trial: a directory of its own, the files in it, and one or more runs of a program.
 //!
-//! After it, everything in the directory is as it was made, but for what the row says.
+//! Afterwards the directory must contain what was created in it, apart from the changes that the
+//! row expects.
 
 use std::{
     collections::BTreeMap,
@@ -35,18 +36,18 @@ use rustix::{
 
 use crate::{common, not_here, test_fs::TestFs};
 
-/// How long a copy may take before it hangs.
+/// The time after which a copy is considered to hang.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What is to be by a name.
+/// The expected file of a name.
 #[derive(Clone)]
 enum Thing {
     File(Arc<Vec<u8>>),
-    /// Zeros, but for what is at some places.
+    /// Zeros, with these bytes at these offsets.
     Sparse(u64, Vec<(u64, Vec<u8>)>),
     Link(PathBuf),
     Directory,
-    /// A FIFO, a socket.
+    /// A FIFO or a socket.
     Special,
 }
 
@@ -61,7 +62,7 @@ impl<'a> Trial<'a> {
         Trial::in_dir(test_fs, test_fs.dir())
     }
 
-    /// In a directory on a file system made for it.
+    /// Uses a directory on a file system that was made for the row.
     pub fn in_dir(test_fs: &'a TestFs, dir: PathBuf) -> Trial<'a> {
         Trial { test_fs, dir, things: BTreeMap::new() }
     }
@@ -70,8 +71,8 @@ impl<'a> Trial<'a> {
         self.dir.join(name)
     }
 
-    /// A file system that cannot have such a thing makes the row not apply; but only one that
-    /// is known to lack something may say so.
+    /// Checks that something could be created. If the file system does not support it, the row does
+    /// not apply, but only on a file system that is known to lack something.
     pub fn made(&self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
             if self.test_fs.is_whole() {
@@ -87,7 +88,7 @@ impl<'a> Trial<'a> {
         self.becomes(name, bytes);
     }
 
-    /// A file that is mostly one hole.
+    /// Creates a file that is mostly a hole.
     pub fn sparse(&mut self, name: &str, len: u64, marks: &[(u64, &[u8])]) {
         let file = File::create(self.path(name)).unwrap();
         self.made("a file with a hole", file.set_len(len));
@@ -123,7 +124,7 @@ impl<'a> Trial<'a> {
     }
 
     pub fn socket(&mut self, name: &str) {
-        // Its address has room for few bytes: by a descriptor of the directory.
+        // A socket's address is short, so the path begins with the directory's descriptor.
         let dir = File::open(&self.dir).unwrap();
         let address = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
         let bound = std::os::unix::net::UnixListener::bind(address);
@@ -131,7 +132,7 @@ impl<'a> Trial<'a> {
         self.things.insert(name.into(), Thing::Special);
     }
 
-    /// What a file is to have in the end.
+    /// Sets the expected contents of a file.
     pub fn becomes(&mut self, name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) {
         self.becomes_shared(name, &Arc::new(bytes.into()));
     }
@@ -145,18 +146,18 @@ impl<'a> Trial<'a> {
         self.things.insert(name.into(), Thing::Sparse(len, marks));
     }
 
-    /// That there is to be a directory.
+    /// Expects a directory.
     pub fn becomes_directory(&mut self, name: &str) {
         self.things.insert(name.into(), Thing::Directory);
     }
 
-    /// What a file is to have is what another has.
+    /// Expects a file to have the contents of another.
     pub fn becomes_as(&mut self, name: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
         let thing = self.things[other.as_ref()].clone();
         self.things.insert(name.as_ref().into(), thing);
     }
 
-    /// That there is to be nothing by a name.
+    /// Expects a name not to exist.
     pub fn gone(&mut self, name: &str) {
         self.things.remove(OsStr::new(name));
     }
@@ -171,7 +172,7 @@ impl<'a> Trial<'a> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// The names in it, with those in its directories.
+    /// Returns the names in the directory and in its subdirectories.
     pub fn names(&self) -> Vec<OsString> {
         let mut names = Vec::new();
         walk(&self.dir, Path::new(""), &mut names);
@@ -179,7 +180,7 @@ impl<'a> Trial<'a> {
         names
     }
 
-    /// `mapcp` in this directory.
+    /// Returns a command for `mapcp` in this directory.
     pub fn mapcp<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = common::program("mapcp");
         command.args(arguments).current_dir(&self.dir);
@@ -192,7 +193,7 @@ impl<'a> Trial<'a> {
         run(&mut self.mapcp(arguments))
     }
 
-    /// Checks that everything is as it is to be, and that nothing else is there.
+    /// Checks that everything is as expected, and that there are no other files.
     #[track_caller]
     pub fn check(&self) {
         let mut wrong = String::new();
@@ -221,7 +222,7 @@ impl<'a> Trial<'a> {
         std::mem::forget(self);
     }
 
-    /// Whether a file is what it is to be.
+    /// Returns whether a file is as expected.
     pub fn is_as_it_should(&self, name: &str) -> bool {
         is(&self.path(name), &self.things[OsStr::new(name)]).is_ok()
     }
@@ -244,7 +245,7 @@ fn walk(dir: &Path, prefix: &Path, names: &mut Vec<OsString>) {
     }
 }
 
-/// Compares what is by a path with what is to be there.
+/// Compares a file with its expected state.
 fn is(path: &Path, thing: &Thing) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let found = fs::symlink_metadata(path).map_err(text)?;
@@ -273,7 +274,7 @@ fn is(path: &Path, thing: &Thing) -> Result<(), String> {
     }
 }
 
-/// Where a file first differs from bytes that are as many.
+/// Returns the offset of the first byte at which a file differs from as many bytes.
 fn differing(path: &Path, bytes: &[u8]) -> io::Result<Option<usize>> {
     let file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
@@ -303,7 +304,7 @@ fn is_sparse(path: &Path, len: u64, marks: &[(u64, Vec<u8>)]) -> io::Result<Opti
             let buffer = &mut buffer[..(end - at).min(1 << 20) as usize];
             file.read_exact_at(buffer, at)?;
             for (offset, bytes) in marks {
-                // What of the mark is in this part is blanked, if it is right.
+                // The bytes of the mark in this part become zero if they are right.
                 for (number, &byte) in bytes.iter().enumerate() {
                     let index = (offset + number as u64).checked_sub(at);
                     if let Some(found) = index.and_then(|index| buffer.get_mut(index as usize)) {
@@ -327,14 +328,14 @@ fn is_sparse(path: &Path, len: u64, marks: &[(u64, Vec<u8>)]) -> io::Result<Opti
     Ok(None)
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Exit(i32),
     Signal(i32),
 }
 
-/// What a process left.
+/// The output and the end of a process.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ran {
     pub end: End,
@@ -355,20 +356,20 @@ impl Ran {
         assert!(*self == expected, "expected {expected:?}\ngot      {self:?}");
     }
 
-    /// It copied one file of so many bytes.
+    /// Asserts that one file of this many bytes was copied.
     #[track_caller]
     pub fn copied(&self, bytes: impl TryInto<u64, Error: fmt::Debug>) {
         let bytes = bytes.try_into().unwrap();
         self.is(End::Exit(0), &format!("Copied {bytes} bytes\n"), "");
     }
 
-    /// It said one line, and copied nothing.
+    /// Asserts that the program failed with this message, and copied nothing.
     #[track_caller]
     pub fn fails(&self, line: &str) {
         self.is(End::Exit(1), "", &format!("mapcp: {line}\n"));
     }
 
-    /// It said one of these lines, and copied nothing.
+    /// Asserts that the program failed with one of these messages, and copied nothing.
     #[track_caller]
     pub fn fails_by_one_of(&self, lines: &[&str]) {
         let said = self.err.strip_prefix("mapcp: ").and_then(|line| line.strip_suffix('\n'));
@@ -380,20 +381,20 @@ impl Ran {
     }
 }
 
-/// A process that was started, what it writes, and that it ends.
+/// A running process, whose output is collected.
 pub struct Running {
     pub child: Child,
     out: Option<File>,
     err: Option<File>,
 }
 
-/// Starts a program. What the row has not said otherwise: standard output and error are
-/// kept, and the input is empty. It has its own process group.
+/// Starts a program in a process group of its own, with an empty input. Keeps standard output and
+/// standard error, unless the row has redirected them.
 pub fn start(command: &mut Command) -> Running {
     start_with(command, true, true)
 }
 
-/// The same, leaving alone what the row has made of standard output or error.
+/// Starts a program without redirecting standard output or standard error, if the row has done so.
 pub fn start_with(command: &mut Command, keep_out: bool, keep_err: bool) -> Running {
     let memory = || file(memfd_create("output", MemfdFlags::CLOEXEC).unwrap());
     let out = keep_out.then(memory);
@@ -414,7 +415,7 @@ impl Running {
         Pid::from_raw(self.child.id() as i32).expect("a process")
     }
 
-    /// Waits for its end; and then nothing that it started is to be left.
+    /// Waits for the end of the process. Checks that it leaves no other processes.
     #[track_caller]
     pub fn end(mut self) -> Ran {
         let pid = self.pid();
@@ -436,7 +437,7 @@ impl Running {
             Some(code) => End::Exit(code),
             None => End::Signal(status.signal().unwrap()),
         };
-        // (An orphan is this process's child, which sees to its end.)
+        // An orphan becomes a child of this process, which waits for it.
         let start = Instant::now();
         while test_kill_process_group(pid).is_ok() {
             let _ = waitpgid(pid, WaitOptions::NOHANG);
@@ -467,7 +468,7 @@ impl Running {
     }
 }
 
-/// Rustix has types of its own for programs without std, one of which is in this package.
+/// Converts a descriptor for rustix, which has types of its own without its feature `std`.
 pub fn fd(file: &impl AsRawFd) -> rustix::fd::BorrowedFd<'_> {
     // SAFETY: it is open as long as it is borrowed.
     unsafe { rustix::fd::BorrowedFd::borrow_raw(file.as_raw_fd()) }
@@ -488,7 +489,7 @@ pub fn run(command: &mut Command) -> Ran {
     start(command).end()
 }
 
-/// The program is killed when this process ends, however it does.
+/// Makes the kernel kill the program when this process ends, however it ends.
 pub fn dies_with_this_process(command: &mut Command) {
     // SAFETY: one system call.
     unsafe {
@@ -497,7 +498,7 @@ pub fn dies_with_this_process(command: &mut Command) {
     }
 }
 
-/// Bytes no page of which is like another, made faster than noise.
+/// Returns bytes of which no two pages are equal, faster than [`noise`].
 pub fn pages(len: usize) -> Vec<u8> {
     let tile = common::noise(1 << 20);
     let mut bytes = Vec::with_capacity(len.next_multiple_of(1 << 20));
@@ -512,7 +513,7 @@ pub fn pages(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A row that a user without privileges is needed for.
+/// Runs the command as a user without privileges.
 pub fn as_another_user(trial: &Trial, command: &mut Command) {
     if !crate::test_fs::is_root() {
         not_here("to run as another user needs root");
@@ -526,7 +527,7 @@ pub fn as_another_user(trial: &Trial, command: &mut Command) {
     command.uid(NOBODY).gid(NOBODY);
 }
 
-/// A path's bytes as a name.
+/// Returns the bytes of a path as a name.
 pub fn name(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }

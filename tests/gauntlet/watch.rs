@@ -1,4 +1,4 @@
-//! System calls that are refused, and those at which a process is stopped.
+//! System calls that are refused, and system calls at which a process is stopped.
 
 use std::{
     collections::BTreeMap,
@@ -29,11 +29,11 @@ use seccompiler::{
 
 use crate::trial::{Ran, Running, error, start};
 
-/// A system call, or those of them in whose arguments all these bits are set.
+/// A system call, or only those calls that have all of these bits set in their arguments.
 #[derive(Clone)]
 pub struct Calls {
     pub number: usize,
-    /// Each is an argument's number and the bits.
+    /// The index of an argument, and its bits.
     pub bits: Vec<(u8, u32)>,
 }
 
@@ -47,7 +47,7 @@ impl Calls {
     }
 }
 
-/// Lets the kernel refuse system calls.
+/// Makes the kernel refuse system calls.
 pub fn refuse(command: &mut Command, calls: &[Calls], errno: Errno) {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for call in calls {
@@ -81,7 +81,7 @@ fn program(
     SeccompFilter::new(rules, others, these, arch).unwrap().try_into().unwrap()
 }
 
-/// A system call at which a process is stopped: the kernel has not begun it.
+/// A system call at which a process is stopped, before the kernel begins it.
 #[derive(Debug)]
 pub struct Call {
     pub number: usize,
@@ -94,7 +94,7 @@ impl Call {
         self.number == number
     }
 
-    /// The thread that makes it; that of a process with one thread is the process.
+    /// Returns the thread that makes the call. In a process with one thread, it is the process.
     pub fn process(&self) -> u32 {
         self.pid
     }
@@ -103,7 +103,7 @@ impl Call {
         Pid::from_raw(self.pid as i32).expect("a process")
     }
 
-    /// The string that an argument leads to.
+    /// Returns the string to which an argument points.
     pub fn string(&self, argument: usize) -> Vec<u8> {
         let mut bytes = vec![0; 4200];
         let memory = File::open(format!("/proc/{}/mem", self.pid)).unwrap();
@@ -123,11 +123,24 @@ impl Call {
     }
 }
 
-/// Runs a program, and tells each of its system calls before the kernel begins it, from the
-/// one that opens the file named `source` on. (What the kernel is not asked for by these
-/// calls: to end, to close, to handle signals.)
+/// Runs a program, and reports each of its system calls before the kernel begins it, from the one
+/// that opens the file named `source` on. Calls to exit, to close descriptors and to handle signals
+/// are not reported.
 #[track_caller]
 pub fn watch(command: &mut Command, mut each: impl FnMut(&Call, &mut Running)) -> Ran {
+    answer(command, |call, running| {
+        each(call, running);
+        None
+    })
+}
+
+/// Runs a program as [`watch`] does, and answers those of its system calls for which `each` returns
+/// a result in place of the kernel.
+#[track_caller]
+pub fn answer(
+    command: &mut Command,
+    mut each: impl FnMut(&Call, &mut Running) -> Option<Result<i64, Errno>>,
+) -> Ran {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     let free = [
@@ -169,7 +182,7 @@ pub fn watch(command: &mut Command, mut each: impl FnMut(&Call, &mut Running)) -
         let mut wait = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
         let (wait, milliseconds) = match ended {
             None => (&mut wait[..], 120_000),
-            // Those that it started may go on a little.
+            // Other processes that the program has started may continue for a moment.
             Some(_) => (&mut wait[..1], 2),
         };
         let ready = poll(wait, Some(&Duration::from_millis(milliseconds).try_into().unwrap()));
@@ -204,11 +217,14 @@ pub fn watch(command: &mut Command, mut each: impl FnMut(&Call, &mut Running)) -
         let call =
             Call { number: notice.number as usize, arguments: notice.arguments, pid: notice.pid };
         begun = begun || call.is(sc::nr::OPENAT) && call.string(1).ends_with(b"source");
-        if begun {
-            each(&call, &mut running);
-        }
+        let result = if begun { each(&call, &mut running) } else { None };
         const CONTINUE: u32 = 1;
-        let mut answer = Answer { id: notice.id, value: 0, error: 0, flags: CONTINUE };
+        let (value, error, flags) = match result {
+            None => (0, 0, CONTINUE),
+            Some(Ok(value)) => (value, 0, 0),
+            Some(Err(errno)) => (0, -errno.raw_os_error(), 0),
+        };
+        let mut answer = Answer { id: notice.id, value, error, flags };
         // SAFETY: that is what the kernel reads for this request.
         let _ = unsafe {
             const SEND: ioctl::Opcode = opcode::read_write::<Answer>(b'!', 1);
@@ -218,7 +234,7 @@ pub fn watch(command: &mut Command, mut each: impl FnMut(&Call, &mut Running)) -
     running.end()
 }
 
-/// Has this process's system calls told to who has the descriptor.
+/// Reports this process's system calls to the owner of the returned descriptor.
 fn listen(filter: &BpfProgram) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Program {

@@ -1,7 +1,7 @@
 //! `cargo xtask adopters` runs the tests of crates that use memmap2, with baremap in its place.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -46,10 +46,11 @@ pub fn adopters(names: &[&str], update: bool) -> Result<ExitCode, String> {
     Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// How many tests passed and failed.
 #[derive(Default, PartialEq)]
-struct Counts {
-    passed: u32,
-    failed: u32,
+pub struct Counts {
+    pub passed: u32,
+    pub failed: u32,
 }
 
 impl std::fmt::Display for Counts {
@@ -61,12 +62,12 @@ impl std::fmt::Display for Counts {
     }
 }
 
-fn dir() -> PathBuf {
+pub fn dir() -> PathBuf {
     root().join("target/adopters")
 }
 
 /// Downloads a crate with cargo, and copies it to a directory where it can be built.
-fn source(name: &str, version: &str) -> Result<PathBuf, String> {
+pub fn source(name: &str, version: &str) -> Result<PathBuf, String> {
     let copy = dir().join(format!("{name}-{version}"));
     if copy.exists() {
         return Ok(copy);
@@ -76,23 +77,28 @@ fn source(name: &str, version: &str) -> Result<PathBuf, String> {
     let dependency = format!("[dependencies]\n{name} = \"={version}\"\n");
     let package = "[package]\nname = \"fetch\"\nedition = \"2024\"\n\n[workspace]\n\n";
     write(&fetcher.join("Cargo.toml"), &format!("{package}{dependency}"))?;
-    let mut metadata = cargo(&["metadata", "--format-version", "1"]);
-    let metadata = metadata.current_dir(&fetcher).stderr(Stdio::inherit()).output();
-    let metadata = metadata.map_err(|error| format!("cargo metadata: {error}"))?;
-    let metadata = String::from_utf8_lossy(&metadata.stdout);
-    let end = metadata.find(&format!("/{name}-{version}/Cargo.toml\""));
-    let end = end.ok_or_else(|| format!("cargo did not fetch {name} {version}"))?;
-    let start = metadata[..end].rfind('"').unwrap_or(0) + 1;
-    let source = format!("{}/{name}-{version}", &metadata[start..end]);
-    run(Command::new("cp").args(["-r", &source]).arg(&copy))?;
+    run(cargo(&["fetch", "--quiet"]).current_dir(&fetcher))?;
+    let source = unpacked(&format!("{name}-{version}"));
+    let source = source.ok_or_else(|| format!("cargo did not fetch {name} {version}"))?;
+    run(Command::new("cp").arg("-r").arg(&source).arg(&copy))?;
     // Makes the crate a workspace of its own, outside of the one around it.
     let manifest = copy.join("Cargo.toml");
-    let text = fs::read_to_string(&manifest).map_err(|error| format!("{source}: {error}"))?;
+    let text =
+        fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", source.display()))?;
     write(&manifest, &format!("{text}\n[workspace]\n"))?;
     Ok(copy)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), String> {
+/// Returns the directory of a package that cargo has fetched. `cargo metadata` lists only those with
+/// a library.
+fn unpacked(package: &str) -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))?;
+    let indexes = fs::read_dir(home.join("registry/src")).ok()?.flatten();
+    indexes.map(|index| index.path().join(package)).find(|path| path.is_dir())
+}
+
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
     let parent = path.parent().unwrap_or(path);
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, text))
@@ -126,6 +132,14 @@ fn tests(dir: &Path, arguments: &[&str], patched: bool) -> Result<Counts, String
     let output = test.args(arguments).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("cargo test: {error}"))?;
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let counts = count(&output);
+    let name = if patched { "tests-with-baremap.txt" } else { "tests-with-memmap2.txt" };
+    write(&dir.join(name), &output)?;
+    Ok(counts)
+}
+
+/// Counts the tests in what `cargo test` has printed.
+pub fn count(output: &str) -> Counts {
     let mut counts = Counts::default();
     for line in output.lines().filter(|line| line.starts_with("test result: ")) {
         let mut words = line.split([' ', ';']);
@@ -139,7 +153,5 @@ fn tests(dir: &Path, arguments: &[&str], patched: bool) -> Result<Counts, String
             before = word;
         }
     }
-    let name = if patched { "tests-with-baremap.txt" } else { "tests-with-memmap2.txt" };
-    write(&dir.join(name), &output)?;
-    Ok(counts)
+    counts
 }

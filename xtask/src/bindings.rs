@@ -23,7 +23,7 @@ pub fn bindings() -> Result<ExitCode, String> {
 
 /// Installs the compilers and the programs that the tests run.
 pub fn install() -> Result<(), String> {
-    install_programs(["gcc", "ld", "musl-gcc", "valgrind"])?;
+    install_programs(["g++", "gcc", "ld", "musl-gcc", "pkg-config", "valgrind"])?;
     if !has_venv() {
         python_packages()?;
     }
@@ -66,7 +66,7 @@ fn python() -> Result<Command, String> {
 }
 
 /// Makes an environment with pytest, unless it exists, and returns its Python.
-fn environment(dir: &Path) -> Result<PathBuf, String> {
+pub fn environment(dir: &Path) -> Result<PathBuf, String> {
     let python = dir.join("bin/python");
     let works = || {
         let mut pytest = Command::new(&python);

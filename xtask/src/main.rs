@@ -1,6 +1,7 @@
 //! `cargo xtask` runs every test, for every architecture, and installs what the tests need.
 
 mod adopters;
+mod adoption;
 #[path = "../../tests/common/bars.rs"]
 mod bars;
 mod bench;
@@ -42,6 +43,8 @@ Usage: cargo xtask test [--update]               every test
        --update writes the matrix in docs/architectures.md instead of comparing it
        cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2
        --update writes the table in docs/coming-from-memmap2.md
+       cargo xtask adoption [--update] [NAME...] crates that a patch makes survive a truncated file
+       --update writes the table in docs/adoption.md
        cargo xtask bindings                      the libraries for C and Python
        cargo xtask libbaremap [--update]         the header of the library for C
        --update writes it instead of comparing it
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
         ["adopters", ref names @ ..] => adopters::adopters(names, update),
+        ["adoption", ref names @ ..] => adoption::adoption(names, update),
         ["bindings"] if !update => bindings::bindings(),
         ["libbaremap", ref words @ ..] => libbaremap::libbaremap(words, update),
         ["manual"] => manual::manual(update),

@@ -1,4 +1,4 @@
-//! What memmap2 does, case by case: what its users rely on, beside names and types.
+//! Behaviour of memmap2 on which its users rely, apart from names and types.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each test maps a file of its own")]
 
@@ -14,7 +14,7 @@ use baremap::syscall::{self, MemfdFlags, Seals, page_size};
 
 use super::memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice};
 
-/// A file in memory with this contents, which can be sealed.
+/// Returns a file in memory with these contents, which can be sealed.
 fn file(contents: &[u8]) -> File {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = File::from(syscall::memfd_create(c"behaviours", flags).unwrap());
@@ -110,7 +110,7 @@ fn a_copy_is_private() -> io::Result<()> {
     copy[..10].fill(255);
     assert_eq!((&copy[..10], &copy[10..]), (&[255; 10][..], &wanted[10..]));
     assert_eq!(contents(&file), wanted);
-    // Also one of a file that is open for reading alone.
+    // A descriptor that is open for reading only suffices.
     let read_only = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let copy = unsafe { MmapOptions::new().map_copy_read_only(&read_only)? };
     let mut copy = copy.make_mut()?;
@@ -173,7 +173,7 @@ fn advice_is_taken() -> io::Result<()> {
         map.advise_range(advice, 5_000, 10)?;
         assert_eq!(map[..], counted(10_000));
     }
-    // What is private is given up, by whole pages.
+    // Whole pages of private memory are discarded.
     let page = page_size();
     let mut map = MmapMut::map_anon(3 * page)?;
     map.fill(1);
@@ -184,7 +184,7 @@ fn advice_is_taken() -> io::Result<()> {
     Ok(())
 }
 
-/// The kibibytes of a mapping that are locked.
+/// Returns the locked kibibytes of the mapping at an address.
 fn locked(at: *const u8) -> u64 {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
     let start = |line: &str| usize::from_str_radix(line.split_once('-')?.0, 16).ok();
@@ -195,7 +195,7 @@ fn locked(at: *const u8) -> u64 {
 
 #[test]
 fn a_locked_map_is_in_memory() -> io::Result<()> {
-    // Of a file, which the kernel does not join with the mappings beside it.
+    // The kernel does not merge a map of a file with its neighbours.
     let map = unsafe { Mmap::map(&file(&counted(page_size())))? };
     assert_eq!(locked(map.as_ptr()), 0);
     map.lock()?;
@@ -221,7 +221,7 @@ fn a_map_grows_and_shrinks() -> io::Result<()> {
         unsafe { map.remap(10, RemapOptions::new())? };
         assert_eq!((map.as_ptr(), &map[..]), (start, &wanted[offset..offset + 10]));
     }
-    // There is something behind it.
+    // Another mapping follows the memory.
     let mut memory = MmapMut::map_anon(page)?;
     let len = 1 << 46;
     let error = unsafe { memory.remap(len, RemapOptions::new()) }.unwrap_err();

@@ -1,5 +1,4 @@
-//! What memmap2's documentation shows, page by page, in programs of its kind; and all of
-//! its names with their types.
+//! Programs like those in memmap2's documentation, and all of its names with their types.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "each test maps a file of its own")]
 
@@ -29,7 +28,7 @@ fn contents(path: &str) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// A new file of zeros, for one test of one crate.
+/// Creates a file of zeros, for one test of one crate.
 fn new_file(name: &str, len: u64) -> io::Result<File> {
     let name = format!("{}-{name}-{}", module_path!().replace("::", "-"), std::process::id());
     let path: PathBuf = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -62,7 +61,7 @@ fn a_builder_in_a_variable() -> io::Result<()> {
     let mut map: MmapMut = options.len(30).map_anon()?;
     map.copy_from_slice(b"some bytes, as many as it has.");
     assert_eq!(map.last(), Some(&b'.'));
-    // It is used again, and again.
+    // The options can be used again.
     let map: MmapMut = options.len(31).map_anon()?;
     assert_eq!(map.len(), 31);
     Ok(())
@@ -160,7 +159,7 @@ fn pointers() -> io::Result<()> {
     Ok(())
 }
 
-/// An error that is handed on, in each of the ways in which programs do it.
+/// An error is propagated in each of the usual ways.
 #[test]
 fn errors_are_those_of_std() {
     #[derive(Debug)]
@@ -192,7 +191,7 @@ fn errors_are_those_of_std() {
     );
 }
 
-/// Something of a program's own that can be mapped.
+/// A user's type that can be mapped.
 struct Log {
     file: File,
 }
@@ -301,7 +300,7 @@ fn names_and_types() {
 
     let _: fn(Advice) -> bool = Advice::is_supported;
     let _: fn(UncheckedAdvice) -> bool = UncheckedAdvice::is_supported;
-    // A `match` that has all of them needs no other arm.
+    // A `match` with all variants needs no other arm.
     fn all(advice: Advice, unchecked: UncheckedAdvice) {
         use Advice::*;
         match advice {
@@ -314,7 +313,7 @@ fn names_and_types() {
         }
     }
     all(Advice::Normal, UncheckedAdvice::DontNeed);
-    // madvise(2)'s numbers, the same on all architectures that memmap2 is tested with here.
+    // The numbers of madvise(2), which are equal on all architectures that run these tests.
     let numbers = [
         (Advice::Normal as i32, 0),
         (Advice::Random as i32, 1),

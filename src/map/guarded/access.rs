@@ -22,26 +22,50 @@ impl FileMap {
     /// A [`Fault`] if a page is missing. The [`done`](Fault::done) bytes before it have been read.
     #[inline]
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
-        let (at, len) = self.clip(offset, buffer.len());
-        // SAFETY: the buffer has `len` bytes, to which `&mut` excludes other references. References
-        // to the map exist only in slices, whose makers exclude conflicting accesses. The map was
-        // made after the handler was installed.
-        let copied = unsafe { guard::copy_installed(self.at(at), buffer.as_mut_ptr(), len) };
-        match copied {
-            Ok(()) if self.watch.lost() == NOTHING_LOST => Ok(len),
-            copied => self.read_missing(&mut buffer[..len], at, copied.err().unwrap_or(0)),
+        let (map_len, len) = (self.len(), buffer.len());
+        let slow = match usize::try_from(offset) {
+            Ok(at) if at <= map_len && len <= map_len - at => {
+                // SAFETY: the buffer has `len` bytes, to which `&mut` excludes other references.
+                // References to the map exist only in slices, whose makers exclude conflicting
+                // accesses. The map was made after the handler was installed.
+                let copied =
+                    unsafe { guard::copy_installed(self.at(at), buffer.as_mut_ptr(), len) };
+                match copied {
+                    Ok(()) if self.watch.lost() == NOTHING_LOST => return Ok(len),
+                    copied => self.read_missing(buffer, offset, copied.err().unwrap_or(0)),
+                }
+            }
+            _ => self.read_missing(buffer, offset, len),
+        };
+        match slow {
+            (count, None) => Ok(count),
+            (_, Some(fault)) => Err(fault),
         }
     }
 
-    /// Finishes a read of which `left` bytes were not copied.
+    /// Finishes a read of which the last `left` bytes have not been copied, or are not inside the
+    /// map. Returns the number of bytes, or a fault.
+    ///
+    /// (The result is not a `Result`, so that [`read_at`](FileMap::read_at) can keep its own one in
+    /// registers.)
     #[cold]
     #[inline(never)]
-    fn read_missing(&self, buffer: &mut [u8], at: usize, left: usize) -> Result<usize, Fault> {
-        let (copied, intact) = (buffer.len() - left, self.intact_len(at));
-        if copied < cmp::min(buffer.len(), intact) {
-            return self.read_file(buffer, at, copied);
-        }
-        self.check_intact(at, buffer.len(), Err(left), false)
+    fn read_missing(&self, buffer: &mut [u8], offset: u64, left: usize) -> (usize, Option<Fault>) {
+        let done = buffer.len() - left;
+        let (at, len) = self.clip(offset, buffer.len());
+        let buffer = &mut buffer[..len];
+        let done = cmp::min(done, len);
+        let (from, to) = (self.at(at + done), buffer[done..].as_mut_ptr());
+        // SAFETY: the buffer has so many bytes after those that were copied. References to the map
+        // exist only in slices, whose makers exclude conflicting accesses.
+        let copied = unsafe { guard::copy_installed(from, to, len - done) };
+        let done = len - copied.err().unwrap_or(0);
+        let result = if done < cmp::min(len, self.intact_len(at)) {
+            self.read_file(buffer, at, done)
+        } else {
+            self.check_intact(at, len, Err(len - done), false)
+        };
+        (result.unwrap_or(0), result.err())
     }
 
     /// Reads the bytes from `at + done` on by pread(2), after `done` bytes that have been read.
@@ -276,9 +300,11 @@ impl FileMap {
     }
 
     /// Returns the offset and the length of the part of a range that is inside the map.
+    #[inline]
     fn clip(&self, offset: u64, len: usize) -> (usize, usize) {
-        let at = usize::try_from(offset).map_or(self.len(), |offset| cmp::min(offset, self.len()));
-        (at, cmp::min(len, self.len() - at))
+        let map_len = self.len();
+        let at = usize::try_from(offset).map_or(map_len, |offset| cmp::min(offset, map_len));
+        (at, cmp::min(len, map_len - at))
     }
 
     /// Returns the address of a byte of the map.

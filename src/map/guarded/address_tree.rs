@@ -181,7 +181,7 @@ mod tests {
         let mut edges = Vec::new();
         for _ in 0..3000 {
             let pages = 1 + (1 << below(16)) + below(100);
-            let start = (0x7f00_0000 + below(1 << 14)) * PAGE & (usize::MAX >> 2);
+            let start = ((0x7f00_0000 + below(1 << 14)) * PAGE) & (usize::MAX >> 2);
             let range = start..start + pages * PAGE;
             let overlaps = model
                 .range(..range.end)

@@ -47,8 +47,8 @@ fn mincore() -> Outcome {
 /// Only pages that were accessed are resident.
 fn mincore_of_untouched() -> Outcome {
     let pages = Pages::zeros(3)?;
-    // If huge pages are always used, one would make all three pages resident. SAFETY: changes no
-    // contents.
+    // If huge pages are always used, one would make all three pages resident.
+    // SAFETY: changes no contents.
     let _ = unsafe { syscall::madvise(pages.addr, pages.length, Advice::NOHUGEPAGE) };
     pages.set(page(), 1);
     let mut present = [0xaa; PRESENT];
