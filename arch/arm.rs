@@ -84,9 +84,6 @@ macro_rules! __start {
 /// The relocation type `R_ARM_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
 guarded_copy! {
     blocks: {
         "eor r3, r0, r1",
@@ -128,8 +125,6 @@ guarded_copy! {
         "bx lr",
     }
 }
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.arm_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 92;

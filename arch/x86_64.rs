@@ -17,7 +17,10 @@
 //! `arch/x86/entry/entry_64.S`, `arch/x86/kernel/signal_64.c`; syscall(2).
 
 use core::{
-    arch::{asm, x86_64::__cpuid},
+    arch::{
+        asm,
+        x86_64::{__cpuid, __cpuid_count},
+    },
     ptr,
     sync::atomic::{
         AtomicPtr,
@@ -25,7 +28,9 @@ use core::{
     },
 };
 
-use super::common::{self, kernel_sigaction, nr};
+use linux_raw_sys::general::SA_RESTORER;
+
+use super::common::{self, nr};
 
 syscalls! {
     |number, result, a, b, c, d, e, f|
@@ -67,9 +72,6 @@ macro_rules! __start {
 
 /// The relocation type `R_X86_64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
-
-/// The flag that tells the kernel that `sa_restorer` is set.
-pub use linux_raw_sys::general::SA_RESTORER;
 
 /// Sets the code that a signal handler returns to, because the kernel provides none on x86_64.
 pub fn set_restorer(action: &mut kernel_sigaction) {
@@ -118,32 +120,71 @@ unsafe extern "C" fn restore() {
 /// The address of the copy for this processor, or null before [`prepare_copy`].
 static COPY: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Selects the instructions of the guarded copy: those for 32 bytes (AVX) if the processor has them
-/// and the kernel saves their registers, and otherwise those of all processors.
+/// Selects the instructions of the guarded copy.
 pub fn prepare_copy() {
     if !COPY.load(Relaxed).is_null() {
         return;
     }
-    let table = fixups_and_copy as *const ();
-    // SAFETY: the function's address is that of a table of three offsets, which is constant.
-    let [_, _, wide] = unsafe { table.cast::<[u32; 3]>().read_unaligned() };
-    let offset = if has_avx() { wide as usize } else { size_of::<[u32; 3]>() };
-    COPY.store(table.wrapping_byte_add(offset).cast_mut(), Release);
+    COPY.store(copy_with(vectors()).cast_mut(), Release);
 }
 
-fn has_avx() -> bool {
+/// Returns the address of the copy that uses these registers.
+fn copy_with(vectors: Vectors) -> *const () {
+    type Offsets = [u32; 4];
+    let table = fixups_and_copy as *const ();
+    // SAFETY: the function's address is that of a table of four offsets, which is constant.
+    let [_, _, avx, avx512] = unsafe { table.cast::<Offsets>().read_unaligned() };
+    table.wrapping_byte_add(match vectors {
+        Vectors::Sse => size_of::<Offsets>(),
+        Vectors::Avx => avx as usize,
+        Vectors::Avx512 => avx512 as usize,
+    })
+}
+
+/// The vector registers that the guarded copy uses.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Vectors {
+    /// Of 16 bytes, which every processor has.
+    Sse,
+    /// Of 32 bytes.
+    Avx,
+    /// Of 32 bytes, and more of them. Using the additional ones does not make later instructions
+    /// for 16 bytes slow.
+    Avx512,
+}
+
+/// Returns the registers that the processor has and the kernel saves.
+fn vectors() -> Vectors {
     const AVX_AND_OSXSAVE: u32 = 1 << 28 | 1 << 27;
-    const XMM_AND_YMM: u32 = 1 << 2 | 1 << 1;
-    __cpuid(1).ecx & AVX_AND_OSXSAVE == AVX_AND_OSXSAVE && {
-        let enabled: u32;
-        // SAFETY: the processor has the instruction, because the kernel has enabled it (OSXSAVE).
-        unsafe {
-            asm!(
-                "xgetbv", in("ecx") 0, out("eax") enabled, out("edx") _,
-                options(nomem, nostack, preserves_flags)
-            )
-        };
-        enabled & XMM_AND_YMM == XMM_AND_YMM
+    const AVX512F_AND_VL: u32 = 1 << 31 | 1 << 16;
+    const AVX_STATE: u32 = 1 << 2 | 1 << 1;
+    const AVX512_STATE: u32 = 1 << 7 | 1 << 6 | 1 << 5 | AVX_STATE;
+    #[allow(unused_unsafe, reason = "Rust 1.88 declares it as unsafe")]
+    // SAFETY: all processors of x86_64 have the instruction.
+    let features = unsafe { __cpuid(1) }.ecx;
+    if features & AVX_AND_OSXSAVE != AVX_AND_OSXSAVE {
+        return Vectors::Sse;
+    }
+    let saved: u32;
+    // SAFETY: the processor has the instruction, because the kernel has enabled it (OSXSAVE).
+    unsafe {
+        asm!(
+            "xgetbv", in("ecx") 0, out("eax") saved, out("edx") _,
+            options(nomem, nostack, preserves_flags)
+        )
+    };
+    #[allow(unused_unsafe, reason = "Rust 1.88 declares them as unsafe")]
+    let has_avx512 = || {
+        // SAFETY: all processors of x86_64 have the instruction.
+        let features = |leaf| unsafe { __cpuid_count(leaf, 0) };
+        features(0).eax >= 7 && features(7).ebx & AVX512F_AND_VL == AVX512F_AND_VL
+    };
+    if saved & AVX512_STATE == AVX512_STATE && has_avx512() {
+        Vectors::Avx512
+    } else if saved & AVX_STATE == AVX_STATE {
+        Vectors::Avx
+    } else {
+        Vectors::Sse
     }
 }
 
@@ -174,9 +215,87 @@ pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
             lateout("xmm4") _, lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _,
             lateout("xmm8") _, lateout("xmm9") _, lateout("xmm10") _, lateout("xmm11") _,
             lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _, lateout("xmm15") _,
+            lateout("xmm16") _, lateout("xmm17") _, lateout("xmm18") _, lateout("xmm19") _,
+            lateout("xmm20") _, lateout("xmm21") _, lateout("xmm22") _, lateout("xmm23") _,
         );
     }
     left
+}
+
+/// Expands to a copy by 32 bytes, with eight registers, and an instruction for the end: `vzeroupper`
+/// after the registers of AVX, or later instructions for 16 bytes are slow on Intel's processors.
+macro_rules! copy_by_32_bytes {
+    (
+        $a:literal, $b:literal, $c:literal, $d:literal, $e:literal, $f:literal, $g:literal, $h:literal,
+        $end:literal
+    ) => {
+        concat!(
+            "lea r8, [rdi + rdx]\n",
+            "cmp rdx, 32\n",
+            "jbe 1b\n",
+            "cmp rdx, 64\n",
+            "ja 16f\n",
+            copy_by_32_bytes!(@load $a, "[rsi]", $b, "[rsi + rdx - 32]"), // 33 to 64 bytes
+            copy_by_32_bytes!(@store "[rdi]", $a, "[r8 - 32]", $b),
+            $end, "\nxor eax, eax\nret\n",
+            "16:\n",
+            "cmp rdx, 128\n",
+            "ja 17f\n",
+            copy_by_32_bytes!(@load $a, "[rsi]", $b, "[rsi + 32]"), // to 128 bytes
+            copy_by_32_bytes!(@load $c, "[rsi + rdx - 64]", $d, "[rsi + rdx - 32]"),
+            copy_by_32_bytes!(@store "[rdi]", $a, "[rdi + 32]", $b),
+            copy_by_32_bytes!(@store "[r8 - 64]", $c, "[r8 - 32]", $d),
+            $end, "\nxor eax, eax\nret\n",
+            "17:\n",
+            "cmp rdx, 256\n",
+            "ja 18f\n",
+            copy_by_32_bytes!(@load $a, "[rsi]", $b, "[rsi + 32]"), // to 256 bytes
+            copy_by_32_bytes!(@load $c, "[rsi + 64]", $d, "[rsi + 96]"),
+            copy_by_32_bytes!(@load $e, "[rsi + rdx - 128]", $f, "[rsi + rdx - 96]"),
+            copy_by_32_bytes!(@load $g, "[rsi + rdx - 64]", $h, "[rsi + rdx - 32]"),
+            copy_by_32_bytes!(@store "[rdi]", $a, "[rdi + 32]", $b),
+            copy_by_32_bytes!(@store "[rdi + 64]", $c, "[rdi + 96]", $d),
+            copy_by_32_bytes!(@store "[r8 - 128]", $e, "[r8 - 96]", $f),
+            copy_by_32_bytes!(@store "[r8 - 64]", $g, "[r8 - 32]", $h),
+            $end, "\nxor eax, eax\nret\n",
+            "18:\n",
+            "cmp rdx, 2048\n",
+            "jae 6b\n",
+            "lea r9, [rsi + rdx]\n", // the end of the source
+            "vmovups ", $a, ", [rsi]\n", // up to 32 bytes, after which the destination is aligned
+            "vmovups [rdi], ", $a, "\n",
+            "mov rax, rdi\n",
+            "and eax, 31\n",
+            "sub rax, 32\n",
+            "sub rsi, rax\n",
+            "sub rdi, rax\n",
+            "lea rcx, [r8 - 128]\n",
+            "19:\n",
+            copy_by_32_bytes!(@load $a, "[rsi]", $b, "[rsi + 32]"), // 128 bytes
+            copy_by_32_bytes!(@load $c, "[rsi + 64]", $d, "[rsi + 96]"),
+            copy_by_32_bytes!(@store "[rdi]", $a, "[rdi + 32]", $b),
+            copy_by_32_bytes!(@store "[rdi + 64]", $c, "[rdi + 96]", $d),
+            "sub rsi, -128\n", // shorter than an addition of 128
+            "sub rdi, -128\n",
+            "cmp rdi, rcx\n",
+            "jb 19b\n",
+            copy_by_32_bytes!(@load $a, "[r9 - 128]", $b, "[r9 - 96]"), // the last 128 bytes
+            copy_by_32_bytes!(@load $c, "[r9 - 64]", $d, "[r9 - 32]"),
+            copy_by_32_bytes!(@store "[rcx]", $a, "[rcx + 32]", $b),
+            copy_by_32_bytes!(@store "[rcx + 64]", $c, "[rcx + 96]", $d),
+            "mov rdi, r8\n",
+            "sub rdi, rdx\n",
+            "mov rsi, r9\n",
+            "sub rsi, rdx\n",
+            $end, "\nxor eax, eax\nret\n",
+        )
+    };
+    (@load $a:literal, $from_a:literal, $b:literal, $from_b:literal) => {
+        concat!("vmovups ", $a, ", ", $from_a, "\nvmovups ", $b, ", ", $from_b, "\n")
+    };
+    (@store $to_a:literal, $a:literal, $to_b:literal, $b:literal) => {
+        concat!("vmovups ", $to_a, ", ", $a, "\nvmovups ", $to_b, ", ", $b, "\n")
+    };
 }
 
 // The destination is in rdi, the source in rsi, and the length in rdx. All three have their values
@@ -187,11 +306,12 @@ pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
 // its last load and store overlap the others.
 guarded_copy! {
     blocks: {
-        ".long 10f - 40b",              // the offset of the copy for AVX
+        ".long 41f - 40b",              // the offset of the copy with AVX
+        ".long 42f - 40b",              // and with AVX-512
         "lea r8, [rdi + rdx]",          // the end of the destination, to which rdi grows
         "cmp rdx, 32",
         "ja 2f",
-        "1:",
+        "17:",
         "cmp edx, 16",
         "jb 8f",
         "movups xmm0, [rsi]",           // 16 to 32 bytes
@@ -278,95 +398,10 @@ guarded_copy! {
         "mov [r8 - 4], ecx",
         "xor eax, eax",
         "ret",
-        "10:",                          // with AVX
-        "lea r8, [rdi + rdx]",
-        "cmp rdx, 32",
-        "jbe 1b",
-        "cmp rdx, 64",
-        "ja 11f",
-        "vmovups ymm0, [rsi]",          // to 64 bytes
-        "vmovups ymm1, [rsi + rdx - 32]",
-        "vmovups [rdi], ymm0",
-        "vmovups [r8 - 32], ymm1",
-        "vzeroupper",                   // or instructions for 16 bytes are slow on Intel
-        "xor eax, eax",
-        "ret",
-        "11:",
-        "cmp rdx, 128",
-        "ja 12f",
-        "vmovups ymm0, [rsi]",          // to 128 bytes
-        "vmovups ymm1, [rsi + 32]",
-        "vmovups ymm2, [rsi + rdx - 64]",
-        "vmovups ymm3, [rsi + rdx - 32]",
-        "vmovups [rdi], ymm0",
-        "vmovups [rdi + 32], ymm1",
-        "vmovups [r8 - 64], ymm2",
-        "vmovups [r8 - 32], ymm3",
-        "vzeroupper",
-        "xor eax, eax",
-        "ret",
-        "12:",
-        "cmp rdx, 256",
-        "ja 13f",
-        "vmovups ymm0, [rsi]",          // to 256 bytes
-        "vmovups ymm1, [rsi + 32]",
-        "vmovups ymm2, [rsi + 64]",
-        "vmovups ymm3, [rsi + 96]",
-        "vmovups ymm4, [rsi + rdx - 128]",
-        "vmovups ymm5, [rsi + rdx - 96]",
-        "vmovups ymm6, [rsi + rdx - 64]",
-        "vmovups ymm7, [rsi + rdx - 32]",
-        "vmovups [rdi], ymm0",
-        "vmovups [rdi + 32], ymm1",
-        "vmovups [rdi + 64], ymm2",
-        "vmovups [rdi + 96], ymm3",
-        "vmovups [r8 - 128], ymm4",
-        "vmovups [r8 - 96], ymm5",
-        "vmovups [r8 - 64], ymm6",
-        "vmovups [r8 - 32], ymm7",
-        "vzeroupper",
-        "xor eax, eax",
-        "ret",
-        "13:",
-        "cmp rdx, 2048",
-        "jae 6b",
-        "lea r9, [rsi + rdx]",          // the end of the source
-        "vmovups ymm0, [rsi]",          // up to 32 bytes, after which
-        "vmovups [rdi], ymm0",
-        "mov rax, rdi",
-        "and eax, 31",
-        "sub rax, 32",
-        "sub rsi, rax",
-        "sub rdi, rax",                 //   the destination is aligned
-        "lea rcx, [r8 - 128]",
-        "14:",
-        "vmovups ymm0, [rsi]",          // 128 bytes
-        "vmovups ymm1, [rsi + 32]",
-        "vmovups ymm2, [rsi + 64]",
-        "vmovups ymm3, [rsi + 96]",
-        "vmovaps [rdi], ymm0",
-        "vmovaps [rdi + 32], ymm1",
-        "vmovaps [rdi + 64], ymm2",
-        "vmovaps [rdi + 96], ymm3",
-        "sub rsi, -128",                // shorter than an addition of 128
-        "sub rdi, -128",
-        "cmp rdi, rcx",
-        "jb 14b",
-        "vmovups ymm0, [r9 - 128]",     // the last 128 bytes
-        "vmovups ymm1, [r9 - 96]",
-        "vmovups ymm2, [r9 - 64]",
-        "vmovups ymm3, [r9 - 32]",
-        "vmovups [rcx], ymm0",
-        "vmovups [rcx + 32], ymm1",
-        "vmovups [rcx + 64], ymm2",
-        "vmovups [rcx + 96], ymm3",
-        "mov rdi, r8",
-        "sub rdi, rdx",
-        "mov rsi, r9",
-        "sub rsi, rdx",
-        "vzeroupper",
-        "xor eax, eax",
-        "ret",
+        "41:",
+        copy_by_32_bytes!("ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "vzeroupper"),
+        "42:",
+        copy_by_32_bytes!("ymm16", "ymm17", "ymm18", "ymm19", "ymm20", "ymm21", "ymm22", "ymm23", ""),
     }
     bytes: {
         "cmp rdi, r8",
@@ -394,3 +429,79 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 168;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 296;
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+    use crate::{
+        map::guard,
+        syscall::{self, MapFlags, ProtFlags, page_size},
+    };
+
+    /// Pages after which one is missing.
+    fn pages(count: usize) -> *mut u8 {
+        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
+        let (size, prot) = (page_size(), ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: the mapping is new, and its last page belongs to this function.
+        unsafe {
+            let map =
+                syscall::mmap(ptr::null_mut(), (count + 1) * size, prot, flags, None, 0).unwrap();
+            syscall::mprotect(map.add(count * size), size, ProtFlags::empty()).unwrap();
+            map
+        }
+    }
+
+    /// Copies from `from` to `to`, whose mappings have `before` and `after` bytes at these places,
+    /// and compares every byte around.
+    fn check(from: *mut u8, to: *mut u8, len: usize, there: usize, what: Vectors) {
+        const AROUND: usize = 70;
+        for index in 0..there {
+            // SAFETY: the bytes are there.
+            unsafe { from.add(index).write(index as u8 | 1) };
+        }
+        let around = to.wrapping_sub(AROUND);
+        // SAFETY: the bytes are there, and those after them as far as they are.
+        unsafe { around.write_bytes(0xee, AROUND + there) };
+        // SAFETY: nothing refers to the memory.
+        let left = unsafe { guarded_copy(to, from, len) };
+        assert_eq!(left, len - there, "{what:?}: {len} bytes, {there} there, {from:?} to {to:?}");
+        for index in 0..AROUND + there {
+            // SAFETY: the bytes are there.
+            let byte = unsafe { around.add(index).read() };
+            let wanted = if index < AROUND { 0xee } else { (index - AROUND) as u8 | 1 };
+            assert_eq!(byte, wanted, "{what:?}: byte {index}, {len} bytes, {from:?} to {to:?}");
+        }
+    }
+
+    #[test]
+    fn each_copy_stops_at_the_byte_that_is_missing() {
+        guard::install().unwrap();
+        let (room, size) = (2 * page_size(), page_size());
+        let (from, to) = (pages(2), pages(2));
+        let best = vectors();
+        for vectors in [Vectors::Sse, Vectors::Avx, Vectors::Avx512] {
+            if vectors > best {
+                continue; // the processor does not have them
+            }
+            // Other threads of this test may use either copy.
+            COPY.store(copy_with(vectors).cast_mut(), Release);
+            let mut lens = vec![255, 256, 257, 300, 383, 384, 385, 511, 600, 1023, 2047, 2048, 3000];
+            lens.extend(0..200);
+            for &len in &lens {
+                for skew in [0, 1, 7, 16, 31] {
+                    let (from, to) = (from.wrapping_add(skew), to.wrapping_add(size / 2 + skew / 2));
+                    check(from, to, len, len, vectors);
+                }
+                for there in [0, 1, len / 3, len / 2, len.saturating_sub(1)] {
+                    let there = there.min(len);
+                    let end = room - there;
+                    check(from.wrapping_add(end), to.wrapping_add(size / 2 + 3), len, there, vectors);
+                    check(from.wrapping_add(5), to.wrapping_add(end), len, there, vectors);
+                }
+            }
+        }
+        COPY.store(copy_with(best).cast_mut(), Release);
+    }
+}

@@ -110,9 +110,12 @@ fn copies() {
                     // SAFETY: both ends are so long, and the buffer is ours.
                     let copied = unsafe { guard::copy(from, buffer.as_mut_ptr(), buffer.len()) };
                     assert!(copied.is_ok());
+                    black_box(&*buffer); // the program uses the bytes
                 };
-                let memcpy: Way<'_> =
-                    &|buffer, offset| buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                let memcpy: Way<'_> = &|buffer, offset| {
+                    buffer.copy_from_slice(&source[offset..][..buffer.len()]);
+                    black_box(&*buffer);
+                };
                 row(what, &[guarded, memcpy], len, room, random);
             }
         }
@@ -134,12 +137,18 @@ fn reads() {
     for len in [16, 64, 256, 1 << 10, 4 << 10, 1 << 20] {
         for random in [false, true] {
             let read_at: Way<'_> = &|buffer, offset| {
-                assert_eq!(map.read_at(buffer, offset as u64), Ok(buffer.len()));
+                let len = buffer.len();
+                assert!(map.read_at(buffer, offset as u64).is_ok_and(|count| count == len));
+                black_box(&*buffer); // the program uses the bytes
             };
-            let pread: Way<'_> =
-                &|buffer, offset| file.read_exact_at(buffer, offset as u64).unwrap();
-            let memmap2: Way<'_> =
-                &|buffer, offset| buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+            let pread: Way<'_> = &|buffer, offset| {
+                file.read_exact_at(buffer, offset as u64).unwrap();
+                black_box(&*buffer);
+            };
+            let memmap2: Way<'_> = &|buffer, offset| {
+                buffer.copy_from_slice(&slice[offset..][..buffer.len()]);
+                black_box(&*buffer);
+            };
             row("", &[read_at, pread, memmap2], len, SIZE, random);
         }
     }

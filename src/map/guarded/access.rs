@@ -23,7 +23,7 @@ impl FileMap {
     #[inline]
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
         let (map_len, len) = (self.len(), buffer.len());
-        match usize::try_from(offset) {
+        let slow = match usize::try_from(offset) {
             Ok(at) if at <= map_len && len <= map_len - at => {
                 // SAFETY: the buffer has `len` bytes, to which `&mut` excludes other references.
                 // References to the map exist only in slices, whose makers exclude conflicting
@@ -31,35 +31,41 @@ impl FileMap {
                 let copied =
                     unsafe { guard::copy_installed(self.at(at), buffer.as_mut_ptr(), len) };
                 match copied {
-                    Ok(()) if self.watch.lost() == NOTHING_LOST => {}
-                    copied => self.read_missing(buffer, at, copied.err().unwrap_or(0))?,
+                    Ok(()) if self.watch.lost() == NOTHING_LOST => return Ok(len),
+                    copied => self.read_missing(buffer, offset, copied.err().unwrap_or(0)),
                 }
-                Ok(len)
             }
-            _ => {
-                let (at, len) = self.clip(offset, len);
-                self.read_missing(&mut buffer[..len], at, len)?;
-                Ok(len)
-            }
+            _ => self.read_missing(buffer, offset, len),
+        };
+        match slow {
+            (count, None) => Ok(count),
+            (_, Some(fault)) => Err(fault),
         }
     }
 
-    /// Finishes a read of which `left` bytes have not been copied. The range is inside the map.
+    /// Finishes a read of which the last `left` bytes have not been copied, or are not inside the
+    /// map. Returns the number of bytes, or a fault.
+    ///
+    /// (The result is not a `Result`, so that [`read_at`](FileMap::read_at) can keep its own one in
+    /// registers.)
     #[cold]
     #[inline(never)]
-    fn read_missing(&self, buffer: &mut [u8], at: usize, left: usize) -> Result<(), Fault> {
-        let len = buffer.len();
-        let done = len - left;
+    fn read_missing(&self, buffer: &mut [u8], offset: u64, left: usize) -> (usize, Option<Fault>) {
+        let done = buffer.len() - left;
+        let (at, len) = self.clip(offset, buffer.len());
+        let buffer = &mut buffer[..len];
+        let done = cmp::min(done, len);
         let (from, to) = (self.at(at + done), buffer[done..].as_mut_ptr());
-        // A page that was missing may be there by now.
-        // SAFETY: the buffer has `left` bytes after those that were copied. References to the map
+        // SAFETY: the buffer has so many bytes after those that were copied. References to the map
         // exist only in slices, whose makers exclude conflicting accesses.
-        let copied = unsafe { guard::copy_installed(from, to, left) };
+        let copied = unsafe { guard::copy_installed(from, to, len - done) };
         let done = len - copied.err().unwrap_or(0);
-        if done < cmp::min(len, self.intact_len(at)) {
-            return self.read_file(buffer, at, done).map(drop);
-        }
-        self.check_intact(at, len, Err(len - done), false).map(drop)
+        let result = if done < cmp::min(len, self.intact_len(at)) {
+            self.read_file(buffer, at, done)
+        } else {
+            self.check_intact(at, len, Err(len - done), false)
+        };
+        (result.unwrap_or(0), result.err())
     }
 
     /// Reads the bytes from `at + done` on by pread(2), after `done` bytes that have been read.

@@ -208,7 +208,23 @@ pub fn set_policy(policy: Policy) -> crate::map::Result<()> {
 /// The ranges need not be mapped.
 #[inline]
 pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> Result<(), usize> {
-    if ready().is_err() {
+    if STATE.load(Acquire) < DELEGATED {
+        // SAFETY: the caller has no conflicting references.
+        return unsafe { install_and_copy(from, to, len) };
+    }
+    // SAFETY: the caller has no conflicting references, and the handler is installed.
+    unsafe { copy_installed(from, to, len) }
+}
+
+/// Copies like [`copy`], after installing the handler.
+///
+/// # Safety
+///
+/// * The caller meets the requirements of [`copy`].
+#[cold]
+#[inline(never)]
+unsafe fn install_and_copy(from: *const u8, to: *mut u8, len: usize) -> Result<(), usize> {
+    if install_once().is_err() {
         return Err(len);
     }
     // SAFETY: the caller has no conflicting references, and the handler is installed.

@@ -1,0 +1,1 @@
+//! Measures `GuardedMmap` beside memmap2's `Mmap`: `cargo bench -p baremap-bench-owned`.
