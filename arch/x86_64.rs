@@ -232,7 +232,7 @@ macro_rules! copy_by_32_bytes {
         concat!(
             "lea r8, [rdi + rdx]\n",
             "cmp rdx, 32\n",
-            "jbe 1b\n",
+            "jbe 43b\n",
             "cmp rdx, 64\n",
             "ja 16f\n",
             copy_by_32_bytes!(@load $a, "[rsi]", $b, "[rsi + rdx - 32]"), // 33 to 64 bytes
@@ -311,7 +311,7 @@ guarded_copy! {
         "lea r8, [rdi + rdx]",          // the end of the destination, to which rdi grows
         "cmp rdx, 32",
         "ja 2f",
-        "17:",
+        "43:",
         "cmp edx, 16",
         "jb 8f",
         "movups xmm0, [rsi]",           // 16 to 32 bytes

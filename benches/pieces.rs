@@ -56,7 +56,7 @@ impl Way {
             }
             Way::Write(piece) => copy(source, dest, len, |from, to, start, len| {
                 // SAFETY: no other process writes to the file of this bench.
-                let map = unsafe { MmapOptions::new().offset(start as u64).len(len).map(&from) };
+                let map = unsafe { MmapOptions::new().offset(start as u64).len(len).map(from) };
                 let map = map.map_err(|_| Errno::ENOMEM)?;
                 // SAFETY: the advice does not change the contents of memory.
                 let _ = unsafe {

@@ -5,7 +5,7 @@ mod args;
 #[path = "../src/fuzz.rs"]
 mod fuzz;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use args::{Settings, When};
 use baremap::copy::{Content, Follow, Method, Preserve, Update};
