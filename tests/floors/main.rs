@@ -78,7 +78,6 @@ const DIRECTORIES: &[(&str, &str, &[&str])] = &[
     ("baremap-build/src", "baremap-build/src", &[]),
     ("memmap2/src", "memmap2/src", &[]),
     ("examples", "examples", &[]),
-    ("libbaremap/src", "libbaremap/src", &[]),
     ("template/src", "template/src", &[]),
     ("tests/programs/conformance", "tests/programs/conformance", &[]),
     ("libbaremap/src", "libbaremap/src", &[]),
