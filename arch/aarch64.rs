@@ -18,48 +18,42 @@
 
 use super::common;
 
-/// Defines the raw calls. The arguments are registers that a call changes in addition to those that
-/// it always changes.
-macro_rules! calls {
-    ($($vectors:tt)*) => {
-        syscalls! {
-            |number, result, a, b, c, d, e, f|
-            text: ("svc 0"),
-            options: (nostack),
-            always: {
-                in("x8") number,
-                lateout("p0") _, lateout("p1") _, lateout("p2") _, lateout("p3") _,
-                lateout("p4") _, lateout("p5") _, lateout("p6") _, lateout("p7") _,
-                lateout("p8") _, lateout("p9") _, lateout("p10") _, lateout("p11") _,
-                lateout("p12") _, lateout("p13") _, lateout("p14") _, lateout("p15") _,
-                lateout("ffr") _,
-                $($vectors)*
-            },
-            arguments: {
-                { inlateout("x0") a => result, } else { lateout("x0") result, }
-                { in("x1") b, } { in("x2") c, }
-                { in("x3") d, } { in("x4") e, } { in("x5") f, }
-            },
+/// Defines a raw call and the function that makes it, from the name of the register that contains the
+/// number. The arguments are where the kernel expects them.
+macro_rules! call {
+    ($what:literal, $name:ident($($argument:ident),*), $number:literal) => {
+        #[doc = concat!("Makes a system call with ", $what, ", and returns the kernel's register.")]
+        ///
+        /// A result of −4095 to −1, seen as a signed number, is an errno.
+        ///
+        /// # Safety
+        ///
+        /// * `number` and the arguments are those of a system call of this architecture.
+        /// * All other code allows what the call does to memory, descriptors and the process.
+        #[inline]
+        pub unsafe fn $name(number: usize, $($argument: usize),*) -> usize {
+            #[unsafe(naked)]
+            unsafe extern "C" fn enter($($argument: usize,)* number: usize) -> usize {
+                core::arch::naked_asm!(concat!("mov x8, ", $number), "svc 0", "ret")
+            }
+            // SAFETY: the caller meets the requirements of the call.
+            unsafe { enter($($argument,)* number) }
         }
     };
 }
 
-#[cfg(not(target_feature = "sve"))]
-calls! {}
-
-// Linux discards the bits of a vector register beyond the first 128. The compiler has one name for
-// the whole register, and saving the first 128 bits, which do not change, is slow. So the registers
-// are declared as changed only if the compiler may use SVE.
-#[cfg(target_feature = "sve")]
-calls! {
-    lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _, lateout("v4") _,
-    lateout("v5") _, lateout("v6") _, lateout("v7") _, lateout("v8") _, lateout("v9") _,
-    lateout("v10") _, lateout("v11") _, lateout("v12") _, lateout("v13") _, lateout("v14") _,
-    lateout("v15") _, lateout("v16") _, lateout("v17") _, lateout("v18") _, lateout("v19") _,
-    lateout("v20") _, lateout("v21") _, lateout("v22") _, lateout("v23") _, lateout("v24") _,
-    lateout("v25") _, lateout("v26") _, lateout("v27") _, lateout("v28") _, lateout("v29") _,
-    lateout("v30") _, lateout("v31") _,
-}
+// Linux discards the bits of a vector register beyond the first 128, and the predicates. Inline
+// assembly could declare that only for a whole register, and then the compiler would save the first
+// 128 bits, which do not change; and it could not declare it for a function with
+// `#[target_feature(enable = "sve")]` alone. A function of the C convention changes exactly what a
+// system call changes, wherever it is called from.
+call!("no arguments", syscall0(), "x0");
+call!("one argument", syscall1(a), "x1");
+call!("two arguments", syscall2(a, b), "x2");
+call!("three arguments", syscall3(a, b, c), "x3");
+call!("four arguments", syscall4(a, b, c, d), "x4");
+call!("five arguments", syscall5(a, b, c, d, e), "x5");
+call!("six arguments", syscall6(a, b, c, d, e, f), "x6");
 
 /// Makes the processors fetch the instructions that were written to a range as data.
 ///
@@ -130,9 +124,6 @@ macro_rules! __start {
 /// The relocation type `R_AARCH64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
 guarded_copy! {
     blocks: {
         "2:",
@@ -174,8 +165,6 @@ guarded_copy! {
         "ret",
     }
 }
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 440;

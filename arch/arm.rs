@@ -84,9 +84,6 @@ macro_rules! __start {
 /// The relocation type `R_ARM_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
 /// Expands to a loop that copies 48 bytes to an aligned destination, from a source that is a number
 /// of bytes behind an aligned word: each word that is stored is made of parts of two that are
 /// loaded. Both have bytes that are wanted, so that no other page is touched.
@@ -190,8 +187,6 @@ guarded_copy! {
         "bx lr",
     }
 }
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.arm_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 92;

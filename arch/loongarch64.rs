@@ -58,6 +58,10 @@ pub unsafe fn flush_icache(_: usize, _: usize) -> usize {
 
 pub use common::{clone_tls_last as clone, lp64::*};
 
+/// Whether metadata is read by `statx` rather than by `fstat`, which kernels before Linux 6.11 do not
+/// have on loongarch64.
+pub const STATX_FIRST: bool = true;
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -79,8 +83,6 @@ macro_rules! __start {
 
 /// The relocation type `R_LARCH_RELATIVE`.
 pub const R_RELATIVE: u32 = 3;
-
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
 
 guarded_copy! {
     blocks: {
@@ -127,8 +129,6 @@ guarded_copy! {
         "ret",
     }
 }
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.sc_pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;

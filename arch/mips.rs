@@ -62,7 +62,13 @@ syscalls! {
 /// Pairs are aligned: a 64-bit argument begins at an even argument.
 pub const PAIRS_ALIGNED: bool = true;
 
-pub use common::{clone_tls_first as clone, ilp32::*, mips::*};
+#[path = "common/mips.rs"]
+mod family;
+
+pub use common::{clone_tls_first as clone, ilp32::*};
+pub use family::*;
+// Hides the usual structure.
+pub use family::kernel_sigaction;
 
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
@@ -89,10 +95,6 @@ macro_rules! __start {
         )
     };
 }
-
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset in bytes of the lower half of `uc_mcontext.pc`, which has 64 bits.
 pub const PROGRAM_COUNTER: usize = if cfg!(target_endian = "big") { 36 } else { 32 };

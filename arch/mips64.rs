@@ -54,7 +54,16 @@ syscalls! {
     },
 }
 
-pub use common::{clone_tls_first as clone, lp64::*, mips::*};
+#[path = "common/mips.rs"]
+mod family;
+
+pub use common::{clone_tls_first as clone, lp64::*};
+pub use family::*;
+// Hides the usual structure.
+pub use family::kernel_sigaction;
+
+/// Whether metadata is read by `statx` rather than by `fstat`, which has times of 32 bits on mips64.
+pub const STATX_FIRST: bool = true;
 
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
@@ -88,10 +97,6 @@ macro_rules! __start {
         )
     };
 }
-
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 616;

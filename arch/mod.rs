@@ -11,21 +11,23 @@
 //!
 //! 1. The table of the calling convention, with its sources.
 //! 2. The raw calls (`syscall0` to `syscall6`). The macro `syscalls!` makes them from the
-//!    assembly of one call and the names of the registers.
+//!    assembly of one call and the names of the registers. On aarch64, they are calls of functions.
 //! 3. The function that makes instructions visible after they were written as data
 //!    (`flush_icache`). It is `coherent_icache` of [`common`] where the hardware does this.
 //! 4. With 32-bit registers, whether a 64-bit argument begins at an even register
 //!    (`PAIRS_ALIGNED`).
 //! 5. The calls whose convention differs between architectures (`mmap`, `ftruncate`,
 //!    `fallocate`, `sync_file_range`, `pread64`, `pwrite64`, `lseek`, `fstat`, `newfstatat`,
-//!    `fstatfs`, `clone`), the structures that they fill (`kernel_stat`, `kernel_statfs`), and
-//!    whether `statx` is tried before `fstat` (`STATX_FIRST`). Most files take all of them from
-//!    `common::lp64` or `common::ilp32`, and `clone` from `common`.
+//!    `fstatfs`, `clone`, `rt_sigaction`), the structures that they read and fill (`kernel_stat`,
+//!    `kernel_statfs`, `kernel_sigaction`), and whether `statx` is tried before `fstat`
+//!    (`STATX_FIRST`). All but `clone` come with `common::lp64::*` or `common::ilp32::*`; a
+//!    definition in the file hides the one that it imports. `clone` is `clone_tls_first` or
+//!    `clone_tls_last` of `common`, or a function of the architecture's own.
 //! 6. The entry point of a program (`__start!`).
 //! 7. The type of the only relocation that a static position-independent program contains
 //!    (`R_RELATIVE`).
-//! 8. The function that sets how a signal handler returns (`set_restorer`), and the flag that
-//!    tells the kernel that the program has set it (`SA_RESTORER`).
+//! 8. Only if the program has to bring the code that a signal handler returns to: that code, and
+//!    the function that sets it (`set_restorer`).
 //! 9. The guarded copy (`fixups_and_copy`), which the macro `guarded_copy!` makes from three
 //!    pieces of assembly, the function that calls it (`guarded_copy`), and the one that selects its
 //!    instructions (`prepare_copy`). Both functions are those of [`common`] unless an architecture
@@ -33,8 +35,11 @@
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
 //!
-//! What a family of architectures shares is in a file of its own in `common`, and their files
-//! take it from there.
+//! The compiler checks the names and types of all of these below.
+//!
+//! What a family of architectures shares is in a file of its own in `common`, which their files
+//! include as the module `family`. What the kernel's headers tell about an architecture, such as
+//! whether it has a system call, is found by `kernel_constant!` and is written nowhere.
 //!
 //! # Rules
 //!
@@ -84,5 +89,41 @@ architectures! {
     "x86_64" => x86_64,
 }
 
+pub(crate) use common::kernel_constant;
+
+/// The contract, as the compiler checks it: a file that lacks something, or has it with another
+/// type, fails to compile here.
+const _: () = {
+    let _: unsafe fn(usize) -> usize = syscall0;
+    let _: unsafe fn(usize, usize) -> usize = syscall1;
+    let _: unsafe fn(usize, usize, usize) -> usize = syscall2;
+    let _: unsafe fn(usize, usize, usize, usize) -> usize = syscall3;
+    let _: unsafe fn(usize, usize, usize, usize, usize) -> usize = syscall4;
+    let _: unsafe fn(usize, usize, usize, usize, usize, usize) -> usize = syscall5;
+    let _: unsafe fn(usize, usize, usize, usize, usize, usize, usize) -> usize = syscall6;
+    let _: unsafe fn(usize, usize) -> usize = flush_icache;
+    #[cfg(target_pointer_width = "32")]
+    let _: bool = PAIRS_ALIGNED;
+    let _: unsafe fn(usize, usize, usize, usize, usize, u64) -> usize = mmap;
+    let _: unsafe fn(usize, u64) -> usize = ftruncate;
+    let _: unsafe fn(usize, usize, u64, u64) -> usize = fallocate;
+    let _: unsafe fn(usize, u64, u64, usize) -> usize = sync_file_range;
+    let _: unsafe fn(usize, usize, usize, u64) -> usize = pread64;
+    let _: unsafe fn(usize, usize, usize, u64) -> usize = pwrite64;
+    let _: unsafe fn(usize, u64, &mut u64, usize) -> usize = lseek;
+    let _: unsafe fn(usize, *mut kernel_stat) -> usize = fstat;
+    let _: unsafe fn(usize, usize, *mut kernel_stat, usize) -> usize = newfstatat;
+    let _: unsafe fn(usize, *mut kernel_statfs) -> usize = fstatfs;
+    let _: unsafe fn(usize, usize, usize, usize, usize) -> usize = clone;
+    let _: unsafe fn(usize, usize, usize, usize) -> usize = rt_sigaction;
+    let _: bool = STATX_FIRST;
+    let _: u32 = R_RELATIVE;
+    let _: fn(&mut kernel_sigaction) = set_restorer;
+    let _: unsafe extern "C" fn() = fixups_and_copy;
+    let _: fn() = prepare_copy;
+    let _: unsafe fn(*mut u8, *const u8, usize) -> usize = guarded_copy;
+    let _: [usize; 2] = [PROGRAM_COUNTER, SIGNAL_MASK];
+};
+
 #[doc(hidden)]
-pub use common::{context_link, fixup_address, kernel_sigaction, nr, program_counter, signal_mask};
+pub use common::{SA_RESTORER, context_link, fixup_address, nr, program_counter, signal_mask};

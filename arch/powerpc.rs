@@ -22,7 +22,11 @@ use super::common;
 /// Pairs are aligned: a 64-bit argument begins at `r3`, `r5` or `r7`.
 pub const PAIRS_ALIGNED: bool = true;
 
-pub use common::{clone_tls_first as clone, ilp32::*, powerpc::*};
+#[path = "common/powerpc.rs"]
+mod family;
+
+pub use common::{clone_tls_first as clone, ilp32::*};
+pub use family::*;
 
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
@@ -43,11 +47,6 @@ macro_rules! __start {
         )
     };
 }
-
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.mc_gregs[PT_NIP]` in bytes.
 pub const PROGRAM_COUNTER: usize = 320;

@@ -19,7 +19,11 @@
 
 use super::common;
 
-pub use common::{clone_tls_first as clone, lp64::*, powerpc::*};
+#[path = "common/powerpc.rs"]
+mod family;
+
+pub use common::{clone_tls_first as clone, lp64::*};
+pub use family::*;
 
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
@@ -45,11 +49,6 @@ macro_rules! __start {
         )
     };
 }
-
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.gp_regs[PT_NIP]` in bytes.
 pub const PROGRAM_COUNTER: usize = 488;

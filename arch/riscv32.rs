@@ -18,30 +18,16 @@
 //! Sources: RISC-V ELF psABI, chapters 2 and 8; kernel
 //! `arch/riscv/kernel/entry.S`, `arch/riscv/kernel/signal.c`; syscall(2).
 
-use linux_raw_sys::errno::ENOSYS;
-
 use super::common;
 
 /// Pairs are not aligned: a 64-bit argument begins at any register.
 pub const PAIRS_ALIGNED: bool = false;
 
-pub use common::{clone_tls_first as clone, ilp32::*, riscv::*};
+#[path = "common/riscv.rs"]
+mod family;
 
-/// Returns `ENOSYS`, because riscv32 does not have the call; `statx` is called first.
-#[inline]
-pub unsafe fn fstat(_: usize, _: *mut kernel_stat) -> usize {
-    common::failure(ENOSYS)
-}
-
-/// Returns `ENOSYS`, because riscv32 does not have the call; `statx` is called first.
-#[inline]
-pub unsafe fn newfstatat(_: usize, _: usize, _: *mut kernel_stat, _: usize) -> usize {
-    common::failure(ENOSYS)
-}
-
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
-
-pub use common::{guarded_copy, prepare_copy};
+pub use common::{clone_tls_first as clone, ilp32::*};
+pub use family::*;
 
 /// The offset of `uc_mcontext.gregs.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 160;

@@ -18,11 +18,11 @@
 
 use super::common;
 
-pub use common::{clone_tls_first as clone, lp64::*, riscv::*};
+#[path = "common/riscv.rs"]
+mod family;
 
-pub use common::{NO_SA_RESTORER as SA_RESTORER, kernel_restorer as set_restorer};
-
-pub use common::{guarded_copy, prepare_copy};
+pub use common::{clone_tls_first as clone, lp64::*};
+pub use family::*;
 
 /// The offset of `uc_mcontext.gregs.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;

@@ -33,10 +33,7 @@ syscalls! {
 
 pub use common::coherent_icache as flush_icache;
 
-pub use common::lp64::{
-    STATX_FIRST, fallocate, fstat, fstatfs, ftruncate, kernel_stat, kernel_statfs, lseek,
-    newfstatat, pread64, pwrite64, sync_file_range,
-};
+pub use common::lp64::*;
 
 /// Calls `mmap`, which takes one pointer to its six arguments on s390x.
 #[inline]
@@ -95,9 +92,6 @@ macro_rules! __start {
 /// The relocation type `R_390_RELATIVE`.
 pub const R_RELATIVE: u32 = 12;
 
-pub use common::kernel_restorer as set_restorer;
-pub use linux_raw_sys::general::SA_RESTORER;
-
 guarded_copy! {
     blocks: {
         "2:",
@@ -124,8 +118,6 @@ guarded_copy! {
         "br %r14",
     }
 }
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.regs.psw.addr` in bytes.
 pub const PROGRAM_COUNTER: usize = 48;

@@ -21,9 +21,9 @@
 //! Sources: System V ABI, Intel386 supplement; kernel `arch/x86/entry/entry_32.S`,
 //! `arch/x86/kernel/signal_32.c`; syscall(2).
 
-use linux_raw_sys::general::SA_SIGINFO;
+use linux_raw_sys::general::{__NR_sigreturn, SA_RESTORER, SA_SIGINFO};
 
-use super::common::{self, kernel_sigaction, nr};
+use super::common::{self, nr};
 
 syscalls!(@call "no arguments", syscall0(number), result, ("int 0x80"), (nostack), {
     inlateout("eax") number => result,
@@ -137,9 +137,6 @@ macro_rules! __start {
 /// The relocation type `R_386_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
-/// The flag that tells the kernel that `sa_restorer` is set.
-pub use linux_raw_sys::general::SA_RESTORER;
-
 /// Sets the code that a signal handler returns to.
 ///
 /// The kernel's code in the vDSO would suffice, but qemu-user 7.2 looks for its code at a wrong
@@ -207,7 +204,7 @@ unsafe extern "C" fn restore_plain() {
         "int 0x80",
         "9:",
         ".cfi_endproc",
-        number = const nr::sigreturn,
+        number = const __NR_sigreturn,
     )
 }
 
@@ -228,8 +225,6 @@ guarded_copy! {
         "ret",
     }
 }
-
-pub use common::{guarded_copy, prepare_copy};
 
 /// The offset of `uc_mcontext.eip` in bytes.
 pub const PROGRAM_COUNTER: usize = 76;

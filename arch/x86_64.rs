@@ -28,7 +28,9 @@ use core::{
     },
 };
 
-use super::common::{self, kernel_sigaction, nr};
+use linux_raw_sys::general::SA_RESTORER;
+
+use super::common::{self, nr};
 
 syscalls! {
     |number, result, a, b, c, d, e, f|
@@ -70,9 +72,6 @@ macro_rules! __start {
 
 /// The relocation type `R_X86_64_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
-
-/// The flag that tells the kernel that `sa_restorer` is set.
-pub use linux_raw_sys::general::SA_RESTORER;
 
 /// Sets the code that a signal handler returns to, because the kernel provides none on x86_64.
 pub fn set_restorer(action: &mut kernel_sigaction) {
@@ -160,7 +159,10 @@ fn vectors() -> Vectors {
     const AVX512F_AND_VL: u32 = 1 << 31 | 1 << 16;
     const AVX_STATE: u32 = 1 << 2 | 1 << 1;
     const AVX512_STATE: u32 = 1 << 7 | 1 << 6 | 1 << 5 | AVX_STATE;
-    if __cpuid(1).ecx & AVX_AND_OSXSAVE != AVX_AND_OSXSAVE {
+    #[allow(unused_unsafe, reason = "Rust 1.88 declares it as unsafe")]
+    // SAFETY: all processors of x86_64 have the instruction.
+    let features = unsafe { __cpuid(1) }.ecx;
+    if features & AVX_AND_OSXSAVE != AVX_AND_OSXSAVE {
         return Vectors::Sse;
     }
     let saved: u32;
@@ -171,8 +173,11 @@ fn vectors() -> Vectors {
             options(nomem, nostack, preserves_flags)
         )
     };
+    #[allow(unused_unsafe, reason = "Rust 1.88 declares them as unsafe")]
     let has_avx512 = || {
-        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & AVX512F_AND_VL == AVX512F_AND_VL
+        // SAFETY: all processors of x86_64 have the instruction.
+        let features = |leaf| unsafe { __cpuid_count(leaf, 0) };
+        features(0).eax >= 7 && features(7).ebx & AVX512F_AND_VL == AVX512F_AND_VL
     };
     if saved & AVX512_STATE == AVX512_STATE && has_avx512() {
         Vectors::Avx512
@@ -227,7 +232,7 @@ macro_rules! copy_by_32_bytes {
         concat!(
             "lea r8, [rdi + rdx]\n",
             "cmp rdx, 32\n",
-            "jbe 1b\n",
+            "jbe 43b\n",
             "cmp rdx, 64\n",
             "ja 16f\n",
             copy_by_32_bytes!(@load $a, "[rsi]", $b, "[rsi + rdx - 32]"), // 33 to 64 bytes
@@ -301,12 +306,12 @@ macro_rules! copy_by_32_bytes {
 // its last load and store overlap the others.
 guarded_copy! {
     blocks: {
-        ".long 10f - 40b",              // the offset of the copy with AVX
-        ".long 11f - 40b",              // and with AVX-512
+        ".long 41f - 40b",              // the offset of the copy with AVX
+        ".long 42f - 40b",              // and with AVX-512
         "lea r8, [rdi + rdx]",          // the end of the destination, to which rdi grows
         "cmp rdx, 32",
         "ja 2f",
-        "1:",
+        "43:",
         "cmp edx, 16",
         "jb 8f",
         "movups xmm0, [rsi]",           // 16 to 32 bytes
@@ -393,9 +398,9 @@ guarded_copy! {
         "mov [r8 - 4], ecx",
         "xor eax, eax",
         "ret",
-        "10:",
+        "41:",
         copy_by_32_bytes!("ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "vzeroupper"),
-        "11:",
+        "42:",
         copy_by_32_bytes!("ymm16", "ymm17", "ymm18", "ymm19", "ymm20", "ymm21", "ymm22", "ymm23", ""),
     }
     bytes: {

@@ -2,7 +2,7 @@
 
 #![no_std]
 #![no_main]
-#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+#![cfg_attr(baremap_unstable_asm, feature(asm_experimental_arch))]
 
 use core::{ffi::CStr, ptr};
 

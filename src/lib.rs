@@ -53,8 +53,8 @@
 //! * `mapcp` (default): the program `mapcp`. The feature does not change the library.
 
 #![no_std]
-// Inline assembly is not yet stable on mips.
-#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+// Inline assembly is not yet stable on every architecture: `baremap-build` lists them.
+#![cfg_attr(baremap_unstable_asm, feature(asm_experimental_arch))]
 #![warn(
     missing_debug_implementations,
     missing_docs,

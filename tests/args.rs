@@ -11,45 +11,50 @@ use args::{Settings, When};
 use baremap::copy::{Content, Follow, Method, Preserve, Update};
 use fuzz::{Random, fuzz};
 
+/// Whether an option takes a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Value {
+    None,
+    Required,
+    /// After `=` only.
+    Optional,
+}
+
+/// The options: the letter, the name, and the value.
+const OPTIONS: &[(&str, &str, Value)] = &[
+    ("h", "help", Value::None),
+    ("V", "version", Value::None),
+    ("n", "no-clobber", Value::None),
+    ("p", "preserve", Value::Optional),
+    ("v", "verbose", Value::None),
+    ("q", "quiet", Value::None),
+    ("j", "jobs", Value::Required),
+    ("", "in-place", Value::None),
+    ("", "atomic", Value::None),
+    ("", "sync", Value::None),
+    ("", "sparse", Value::Required),
+    ("", "method", Value::Required),
+    ("", "progress", Value::Optional),
+    ("a", "archive", Value::None),
+    ("rR", "recursive", Value::None),
+    ("P", "no-dereference", Value::None),
+    ("L", "dereference", Value::None),
+    ("H", "", Value::None),
+    ("d", "", Value::None),
+    ("f", "force", Value::None),
+    ("i", "interactive", Value::None),
+    ("u", "update", Value::Optional),
+    ("T", "no-target-directory", Value::None),
+    ("t", "target-directory", Value::Required),
+    ("x", "one-file-system", Value::None),
+    ("l", "link", Value::None),
+    ("s", "symbolic-link", Value::None),
+];
+
 /// Returns arguments, most of which are valid or nearly so.
 fn arguments(random: &mut Random) -> Vec<CString> {
-    const NAMES: &[&str] = &[
-        "help",
-        "version",
-        "no-clobber",
-        "preserve",
-        "in-place",
-        "sync",
-        "sparse",
-        "method",
-        "jobs",
-        "progress",
-        "verbose",
-        "quiet",
-        "",
-        "atomic",
-        "archive",
-        "recursive",
-        "no-dereference",
-        "dereference",
-        "force",
-        "interactive",
-        "update",
-        "no-target-directory",
-        "target-directory",
-        "one-file-system",
-        "link",
-        "symbolic-link",
-        "pre",
-        "pr",
-        "no-",
-        "s",
-        "up",
-        "hhelp",
-        "1in-place",
-        "help jobs",
-        "wrong",
-    ];
+    const WRONG: &[&str] =
+        &["", "hhelp", "1in-place", "help jobs", "wrong", "s", "no-", "preservex"];
     const VALUES: &[&str] = &[
         "auto",
         "never",
@@ -59,14 +64,17 @@ fn arguments(random: &mut Random) -> Vec<CString> {
         "map",
         "write",
         "read",
-        "older",
+        "all",
         "none",
         "none-fail",
-        "all",
-        "mode,xattr",
-        "links",
-        "ownership,,timestamps",
-        "context,wrong",
+        "older",
+        "mode",
+        "mode,links",
+        "xattr,timestamps,ownership",
+        "links,",
+        ",",
+        "mode,wrong",
+        "context",
         "1",
         "64",
         "65",
@@ -85,9 +93,15 @@ fn arguments(random: &mut Random) -> Vec<CString> {
         "=",
         "1=2",
     ];
+    const LETTERS: &[u8] = b"hVnpvqjarRPLHdfiuTtxls15=";
     let mut arguments = random.list(7, |random| match random.below(8) {
-        0 | 1 => {
-            let name = random.one_of(NAMES);
+        0..=2 => {
+            let all = OPTIONS.iter().map(|option| option.1).chain(WRONG.iter().copied());
+            let all: Vec<&str> = all.collect();
+            let mut name: &str = random.one_of(&all);
+            if random.once_in(3) {
+                name = &name[..random.below(name.len() + 1)];
+            }
             let value = if random.once_in(2) {
                 format!("={}", random.one_of(VALUES))
             } else {
@@ -95,13 +109,13 @@ fn arguments(random: &mut Random) -> Vec<CString> {
             };
             format!("--{name}{value}").into_bytes()
         }
-        2 | 3 => {
-            let letters = random.text(4, b"hVnpvqjarRdPLHfiuTtxls15=");
+        3 | 4 => {
+            let letters = random.text(4, LETTERS);
             [b"-", &letters[..], random.one_of(VALUES).as_bytes()].concat()
         }
-        4 | 5 => random.one_of(VALUES).as_bytes().to_vec(),
-        6 => [b"-", &random.text(3, b"hVnpvqjarRdPLHfiuTtxls")[..]].concat(),
-        _ => random.text(8, b"-=jn"),
+        5 => random.one_of(VALUES).as_bytes().to_vec(),
+        6 => [b"-", &random.text(3, LETTERS)[..]].concat(),
+        _ => random.text(8, b"-=jnt"),
     });
     // Inserts a byte.
     if random.once_in(4)
@@ -116,197 +130,142 @@ fn arguments(random: &mut Random) -> Vec<CString> {
 /// A word of the message, and the text that the message is about.
 type UsageError = (&'static str, Vec<u8>);
 
-/// Whether an option takes a value.
-#[derive(Clone, Copy, PartialEq)]
-enum Value {
-    None,
-    Required,
-    /// The value follows the long name and an equals sign, or is missing.
-    Optional,
-}
-
-/// The letters of options, their long names, and their values. A hyphen stands for a missing one.
-const OPTIONS: &[(char, &str, Value)] = &[
-    ('h', "help", Value::None),
-    ('V', "version", Value::None),
-    ('n', "no-clobber", Value::None),
-    ('p', "preserve", Value::Optional),
-    ('v', "verbose", Value::None),
-    ('q', "quiet", Value::None),
-    ('j', "jobs", Value::Required),
-    ('-', "in-place", Value::None),
-    ('-', "atomic", Value::None),
-    ('-', "sync", Value::None),
-    ('-', "sparse", Value::Required),
-    ('-', "method", Value::Required),
-    ('-', "progress", Value::Optional),
-    ('a', "archive", Value::None),
-    ('r', "recursive", Value::None),
-    ('R', "recursive", Value::None),
-    ('d', "-", Value::None),
-    ('P', "no-dereference", Value::None),
-    ('L', "dereference", Value::None),
-    ('H', "-", Value::None),
-    ('f', "force", Value::None),
-    ('i', "interactive", Value::None),
-    ('u', "update", Value::Optional),
-    ('T', "no-target-directory", Value::None),
-    ('t', "target-directory", Value::Required),
-    ('x', "one-file-system", Value::None),
-    ('l', "link", Value::None),
-    ('s', "symbolic-link", Value::None),
-];
-
-/// Finds a long name, or the only one that begins so.
-fn long_option(name: &str) -> Option<(&'static str, Value)> {
-    let mut found: Vec<_> = OPTIONS
-        .iter()
-        .filter(|(.., long, _)| *long != "-" && long.starts_with(name))
-        .map(|&(_, long, value)| (long, value))
-        .collect();
-    found.dedup();
-    let exact = found.iter().copied().find(|(long, _)| *long == name);
-    exact.or(if found.len() == 1 { found.pop() } else { None })
-}
-
-/// Returns the end of a string, from an offset on.
-fn tail(string: &CStr, from: usize) -> &CStr {
-    CStr::from_bytes_with_nul(&string.to_bytes_with_nul()[from..]).unwrap()
-}
-
 /// Parses by the rules of getopt_long(3).
 fn model<'a>(
+    settings: &mut Settings<'a>,
     arguments: &'a [CString],
     operands: &mut Vec<CString>,
-) -> Result<Settings<'a>, UsageError> {
-    let mut settings = Settings::default();
+) -> Result<(), UsageError> {
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let text = argument.to_bytes();
-        let unknown = || ("unknown", text.to_vec());
-        let missing = || ("missing", text.to_vec());
         if text == b"--" {
             operands.extend(rest.by_ref().cloned());
         } else if !text.starts_with(b"-") || text == b"-" {
             operands.push(argument.clone());
         } else if let Some(long) = text.strip_prefix(b"--") {
             let equals = long.iter().position(|&byte| byte == b'=');
-            let name = str::from_utf8(&long[..equals.unwrap_or(long.len())]);
-            let (name, takes) = name.ok().and_then(long_option).ok_or_else(unknown)?;
-            let mut value = equals.map(|at| tail(argument, 2 + at + 1));
-            match takes {
-                Value::None if value.is_some() => return Err(("unexpected value", text.to_vec())),
-                Value::Required if value.is_none() => {
-                    value = Some(rest.next().ok_or_else(missing)?);
-                }
-                _ => {}
-            }
-            set(&mut settings, name, value)?;
+            let name = &long[..equals.unwrap_or(long.len())];
+            let named = |option: &&(&str, &str, Value)| !option.1.is_empty();
+            let all: Vec<_> = OPTIONS.iter().filter(named).collect();
+            let exact = all.iter().find(|option| option.1.as_bytes() == name);
+            let mut begin = all.iter().filter(|option| option.1.as_bytes().starts_with(name));
+            let only = begin.next().filter(|_| begin.next().is_none());
+            let option = exact.or(only).ok_or(("unknown", text.to_vec()))?;
+            let at = equals.map(|at| at + 3);
+            set(settings, option, at, argument, &mut rest)?;
         } else {
             let mut at = 1;
             while at < text.len() {
                 let letter = char::from(text[at]);
-                let option = OPTIONS.iter().find(|option| option.0 == letter && letter != '-');
-                let &(_, name, takes) = option.ok_or_else(unknown)?;
+                let option = OPTIONS.iter().find(|option| option.0.contains(letter));
+                let option = option.ok_or(("unknown", text.to_vec()))?;
                 at += 1;
                 let mut value = None;
-                if takes == Value::Required {
-                    value = Some(if at < text.len() {
-                        tail(argument, at)
-                    } else {
-                        rest.next().ok_or_else(missing)?
-                    });
+                if option.2 == Value::Required && at < text.len() {
+                    value = Some(at);
                     at = text.len();
                 }
-                let letter = letter.to_string();
-                set(&mut settings, if name == "-" { &letter } else { name }, value)?;
+                // A letter that is an alias without another effect.
+                let option = if letter == 'R' { &("r", option.1, option.2) } else { option };
+                set(settings, option, value, argument, &mut rest)?;
             }
         }
     }
-    Ok(settings)
+    Ok(())
 }
 
+/// Sets an option. Its value is the part of `argument` from `at` on, or the next argument.
 fn set<'a>(
     settings: &mut Settings<'a>,
-    name: &str,
-    value: Option<&'a CStr>,
+    &(letter, name, kind): &(&str, &str, Value),
+    at: Option<usize>,
+    argument: &'a CString,
+    rest: &mut std::slice::Iter<'a, CString>,
 ) -> Result<(), UsageError> {
-    let bytes = value.map(|value| value.to_bytes().to_vec());
-    let word = value.map(|value| value.to_string_lossy());
-    let takes = || ("takes", bytes.clone().unwrap_or_default());
-    let tree = &mut settings.tree;
-    let file = &mut tree.file;
-    match (name, word.as_deref()) {
-        ("help", _) => settings.help = true,
-        ("version", _) => settings.version = true,
-        ("verbose", _) => settings.verbose = true,
-        ("quiet", _) => settings.quiet = true,
-        ("no-clobber", _) => file.no_clobber = true,
-        ("sync", _) => file.sync = true,
-        ("in-place", _) => (file.in_place, file.atomic) = (true, false),
-        ("atomic", _) => (file.in_place, file.atomic) = (false, true),
-        ("preserve", None) => {
-            // Hard links are preserved on request only.
-            file.preserve |= Preserve::all() - Preserve::LINKS;
+    let text = argument.to_bytes();
+    let mut value = at.map(|at| {
+        let tail = &argument.as_bytes_with_nul()[at..];
+        std::ffi::CStr::from_bytes_with_nul(tail).unwrap()
+    });
+    if kind == Value::Required && value.is_none() {
+        value = rest.next().map(|next| next.as_c_str());
+        value.ok_or(("missing", text.to_vec()))?;
+    }
+    if kind == Value::None && value.is_some() {
+        return Err(("unexpected value", text.to_vec()));
+    }
+    let word = value.map(|value| value.to_string_lossy().into_owned());
+    let (tree, follow) = (&mut settings.tree, &mut settings.follow);
+    let wrong = || Err(("takes", value.unwrap().to_bytes().to_vec()));
+    match (name, letter, word.as_deref()) {
+        ("help", ..) => settings.help = true,
+        ("version", ..) => settings.version = true,
+        ("no-clobber", ..) => tree.file.no_clobber = true,
+        ("verbose", ..) => settings.verbose = true,
+        ("quiet", ..) => settings.quiet = true,
+        ("in-place", ..) => (tree.file.in_place, tree.file.atomic) = (true, false),
+        ("atomic", ..) => (tree.file.atomic, tree.file.in_place) = (true, false),
+        ("sync", ..) => tree.file.sync = true,
+        ("archive", ..) => {
+            (tree.recursive, tree.file.preserve) = (true, Preserve::all());
+            *follow = Some(Follow::Never);
         }
-        ("preserve", Some(list)) => {
-            // The first wrong word is reported, as it was written.
-            for (word, bytes) in
-                list.split(',').zip(value.unwrap().to_bytes().split(|&b| b == b','))
-            {
-                file.preserve |= match word {
-                    "mode" => Preserve::MODE,
-                    "ownership" => Preserve::OWNERSHIP,
-                    "timestamps" => Preserve::TIMESTAMPS,
-                    "links" => Preserve::LINKS,
-                    "context" | "xattr" => Preserve::XATTR,
-                    "all" => Preserve::all(),
-                    _ => return Err(("takes", bytes.to_vec())),
+        ("recursive", ..) => tree.recursive = true,
+        ("no-dereference", ..) => *follow = Some(Follow::Never),
+        ("dereference", ..) => *follow = Some(Follow::Always),
+        ("", "H", _) => *follow = Some(Follow::Sources),
+        ("", "d", _) => {
+            tree.file.preserve |= Preserve::LINKS;
+            *follow = Some(Follow::Never);
+        }
+        ("force", ..) => tree.force = true,
+        ("interactive", ..) => (tree.ask, tree.file.no_clobber) = (true, false),
+        ("no-target-directory", ..) => settings.no_target = true,
+        ("target-directory", ..) => settings.target = value,
+        ("one-file-system", ..) => tree.one_file_system = true,
+        ("link", ..) => tree.content = Content::HardLink,
+        ("symbolic-link", ..) => tree.content = Content::Symlink,
+        ("preserve", _, None) => tree.file.preserve |= Preserve::all() - Preserve::LINKS,
+        ("preserve", _, Some(_)) => {
+            for word in value.unwrap().to_bytes().split(|&byte| byte == b',') {
+                tree.file.preserve |= match word {
+                    b"mode" => Preserve::MODE,
+                    b"ownership" => Preserve::OWNERSHIP,
+                    b"timestamps" => Preserve::TIMESTAMPS,
+                    b"links" => Preserve::LINKS,
+                    b"xattr" | b"context" => Preserve::XATTR,
+                    b"all" => Preserve::all(),
+                    _ => return Err(("takes", word.to_vec())),
                 };
             }
         }
-        ("jobs", Some(digits)) => {
-            let digits = Some(digits).filter(|d| d.chars().all(|c| c.is_ascii_digit()));
-            match digits.and_then(|digits| digits.parse().ok()) {
-                Some(jobs @ 1..=64) => file.jobs = jobs,
-                _ => return Err(takes()),
+        ("update", _, None | Some("older")) => tree.update = Update::Older,
+        ("update", _, Some("all")) => tree.update = Update::All,
+        ("update", _, Some("none")) => tree.update = Update::None,
+        ("update", _, Some("none-fail")) => tree.update = Update::NoneFail,
+        ("progress", _, None | Some("always")) => settings.progress = When::Always,
+        ("progress", _, Some("auto")) => settings.progress = When::Auto,
+        ("progress", _, Some("never")) => settings.progress = When::Never,
+        ("sparse", _, Some("auto")) => tree.file.fill_holes = false,
+        ("sparse", _, Some("never")) => tree.file.fill_holes = true,
+        ("method", _, Some(word)) => {
+            tree.file.method = match word {
+                "auto" => None,
+                "clone" => Some(Method::Clone),
+                "kernel" => Some(Method::Kernel),
+                "map" => Some(Method::Map),
+                "write" => Some(Method::Write),
+                _ => return wrong(),
             }
         }
-        ("sparse", Some("auto")) => file.fill_holes = false,
-        ("sparse", Some("never")) => file.fill_holes = true,
-        ("method", Some("auto")) => file.method = None,
-        ("method", Some("clone")) => file.method = Some(Method::Clone),
-        ("method", Some("kernel")) => file.method = Some(Method::Kernel),
-        ("method", Some("map")) => file.method = Some(Method::Map),
-        ("method", Some("write")) => file.method = Some(Method::Write),
-        ("progress", None | Some("always")) => settings.progress = When::Always,
-        ("progress", Some("auto")) => settings.progress = When::Auto,
-        ("progress", Some("never")) => settings.progress = When::Never,
-        ("archive", _) => {
-            file.preserve = Preserve::all();
-            tree.recursive = true;
-            settings.follow = Some(Follow::Never);
+        ("jobs", _, Some(digits)) if digits.chars().all(|char| char.is_ascii_digit()) => {
+            match digits.parse() {
+                Ok(jobs @ 1..=64) => tree.file.jobs = jobs,
+                _ => return wrong(),
+            }
         }
-        ("recursive", _) => tree.recursive = true,
-        ("d", _) => {
-            file.preserve |= Preserve::LINKS;
-            settings.follow = Some(Follow::Never);
-        }
-        ("no-dereference", _) => settings.follow = Some(Follow::Never),
-        ("dereference", _) => settings.follow = Some(Follow::Always),
-        ("H", _) => settings.follow = Some(Follow::Sources),
-        ("force", _) => tree.force = true,
-        ("interactive", _) => (file.no_clobber, tree.ask) = (false, true),
-        ("update", None | Some("older")) => tree.update = Update::Older,
-        ("update", Some("all")) => tree.update = Update::All,
-        ("update", Some("none")) => tree.update = Update::None,
-        ("update", Some("none-fail")) => tree.update = Update::NoneFail,
-        ("no-target-directory", _) => settings.no_target = true,
-        ("target-directory", _) => settings.target = value,
-        ("one-file-system", _) => tree.one_file_system = true,
-        ("link", _) => tree.content = Content::HardLink,
-        ("symbolic-link", _) => tree.content = Content::Symlink,
-        _ => return Err(takes()),
+        _ => return wrong(),
     }
     Ok(())
 }
@@ -314,18 +273,15 @@ fn set<'a>(
 #[test]
 fn fuzz_arguments() {
     fuzz("arguments", arguments, |arguments| {
-        let mut operands = Vec::new();
+        let (mut found, mut operands) = (Settings::default(), Vec::new());
         let mut list = arguments.iter().map(|argument| argument.as_c_str());
-        let mut settings = args::Settings::default();
-        let found = args::parse(&mut settings, &mut list, &mut |operand: &std::ffi::CStr| {
-            operands.push(operand.to_owned());
-        })
-        .map(|()| settings);
-        let mut wanted_operands = Vec::new();
-        let wanted = model(arguments, &mut wanted_operands);
+        let mut operand = |operand: &std::ffi::CStr| operands.push(operand.to_owned());
+        let result = args::parse(&mut found, &mut list, &mut operand);
+        let (mut wanted, mut wanted_operands) = (Settings::default(), Vec::new());
+        let wanted_result = model(&mut wanted, arguments, &mut wanted_operands);
         assert_eq!(operands, wanted_operands);
-        match (found, wanted) {
-            (Ok(found), Ok(wanted)) => assert_eq!(format!("{found:?}"), format!("{wanted:?}")),
+        match (result, wanted_result) {
+            (Ok(()), Ok(())) => assert_eq!(format!("{found:?}"), format!("{wanted:?}")),
             (Err(found), Err((what, text))) => {
                 let line = found.to_string();
                 assert!(found.text == text && line.contains(what), "{found:?}: {what} {text:?}");
@@ -334,6 +290,26 @@ fn fuzz_arguments() {
             (found, wanted) => panic!("{found:?} is not {wanted:?}"),
         }
     });
+}
+
+/// The options that depend on others are those of GNU cp.
+#[test]
+fn defaults_that_depend_on_other_options() {
+    let complete = |arguments: &[&std::ffi::CStr]| {
+        let mut settings = Settings::default();
+        let parsed = args::parse(&mut settings, &mut arguments.iter().copied(), &mut |_| {});
+        parsed.unwrap();
+        settings.complete();
+        (settings.tree.follow, settings.tree.update, settings.tree.file.no_clobber)
+    };
+    assert_eq!(complete(&[]), (Follow::Always, Update::All, false));
+    assert_eq!(complete(&[c"-r"]), (Follow::Never, Update::All, false));
+    assert_eq!(complete(&[c"-rl"]), (Follow::Always, Update::All, false));
+    assert_eq!(complete(&[c"-rH"]), (Follow::Sources, Update::All, false));
+    assert_eq!(complete(&[c"-aL"]), (Follow::Always, Update::All, false));
+    assert_eq!(complete(&[c"-un"]), (Follow::Always, Update::None, true));
+    assert_eq!(complete(&[c"-ni"]), (Follow::Always, Update::All, false));
+    assert_eq!(complete(&[c"--update=none-fail"]), (Follow::Always, Update::NoneFail, true));
 }
 
 /// Which symbolic links are followed, and when existing files are kept, depend on several options.

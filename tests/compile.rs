@@ -4,7 +4,7 @@
 //! differently, and show both texts.
 
 #[test]
-fn what_must_not_compile_does_not() {
+fn programs_that_must_not_compile_do_not() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/compile/*.rs");
     // With the standard library's `File`, the message names the missing feature.

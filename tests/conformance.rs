@@ -158,7 +158,7 @@ fn sync_file_range_has_its_arguments_in_order() {
 
 /// The program receives its arguments and its environment byte for byte.
 #[test]
-fn arguments_and_environment_arrive() {
+fn the_program_receives_its_arguments_and_environment() {
     let words: [&[u8]; 6] = [b"--", b"", b"two words", b"\xff\xfe\x80", b"--wrong", b""];
     let (report, ..) = outcome(&run("conformance-start", &words));
     let told = |kind: &str| -> Vec<String> {

@@ -39,7 +39,7 @@ fn a_duplicate_shares_the_position_and_is_closed_on_exec() {
 }
 
 #[test]
-fn a_mutable_reference_lends_the_descriptor_as_a_shared_one_does() {
+fn a_mutable_reference_lends_the_descriptor() {
     fn number(fd: impl AsFd) -> i32 {
         fd.as_fd().as_raw_fd()
     }

@@ -90,7 +90,7 @@ impl<'a, H: FileHeader> Program<'a, H> {
 }
 
 #[test]
-fn nothing_has_to_be_loaded_beside_them() {
+fn programs_need_no_shared_library() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let name = program.name;
         assert_eq!(program.segments(elf::PT_INTERP).count(), 0, "{name}: an interpreter");
@@ -113,7 +113,7 @@ fn nothing_has_to_be_loaded_beside_them() {
 
 /// Every libc contains its own name.
 #[test]
-fn there_is_no_libc_in_them() {
+fn programs_contain_no_libc() {
     for name in PROGRAMS {
         let data = fs::read(common::path(name)).unwrap();
         for trace in ["__libc_start", "GLIBC", "GNU C Library", "musl", "libc.so", "ld-linux"] {
@@ -145,7 +145,7 @@ fn no_memory_is_writable_and_executable() {
 }
 
 #[test]
-fn they_are_position_independent() {
+fn programs_are_position_independent() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let (name, endian) = (program.name, program.endian);
         let kind = program.file.elf_header().e_type(endian);
@@ -168,7 +168,7 @@ fn they_are_position_independent() {
 /// Relocated data is not written afterwards, and the runtime can make the kernel protect it: in
 /// whole pages that contain nothing else, even with the largest pages.
 #[test]
-fn what_is_relocated_can_be_made_read_only() {
+fn relocated_data_can_be_made_read_only() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let (name, endian) = (program.name, program.endian);
         let relro: Vec<_> = program.segments(elf::PT_GNU_RELRO).collect();
@@ -216,7 +216,7 @@ fn what_is_relocated_can_be_made_read_only() {
 
 /// The runtime handles no other type of relocation.
 #[test]
-fn their_relocations_are_relative_and_of_writable_words() {
+fn relocations_are_relative_and_of_writable_words() {
     fn check<H: FileHeader>(program: &Program<'_, H>) {
         let (name, endian) = (program.name, program.endian);
         let rel: &[H::Rel] = program.table(elf::DT_REL, elf::DT_RELSZ);

@@ -183,7 +183,7 @@ fn conversions_of_nothing_are_kept() {
 
 /// A file that cannot be mapped is rejected with a length of zero as with any other length.
 #[test]
-fn nothing_of_what_cannot_be_mapped_is_refused() {
+fn empty_maps_of_unmappable_files_are_rejected() {
     let (reader, _writer) = io::pipe().unwrap();
     for (file, wanted) in [(reader.as_raw_fd(), Errno::ENODEV), (i32::MAX, Errno::EBADF)] {
         let _case = case!(file, wanted);
@@ -251,7 +251,7 @@ fn no_mapping_is_left() {
 
 /// Huge pages do not grow (mremap(2): `EINVAL`), and an empty map of them has no mapping.
 #[test]
-fn no_huge_pages() {
+fn an_empty_map_of_huge_pages_has_no_mapping() {
     let mut map = MmapOptions::new().huge(None).populate().map_anon().unwrap();
     assert!(map.is_empty() && mapping(map.as_ptr()).is_none());
     // SAFETY: nothing points into it.

@@ -17,7 +17,7 @@ use common::{
 use object::Architecture;
 
 #[test]
-fn the_seeds_programs() {
+fn the_example_programs_print_what_they_document() {
     let dir = Scratch::new("seed");
     let text = dir.file("text", "line\n");
     assert_eq!(run(program("cat").arg(&text)), ("line\n".into(), String::new(), Some(0)));
@@ -62,7 +62,7 @@ fn code_that_a_program_writes_runs() {
 
 /// The addresses differ from run to run, the parts do not.
 #[test]
-fn the_layout_has_every_part_once_from_the_highest_to_the_lowest() {
+fn the_layout_program_prints_every_part_from_high_to_low() {
     let (out, err, status) = run(&mut program("layout"));
     assert_eq!((err.as_str(), status), ("", Some(0)));
     let rows: Vec<(&str, &str)> =
@@ -75,7 +75,7 @@ fn the_layout_has_every_part_once_from_the_highest_to_the_lowest() {
 }
 
 #[test]
-fn the_layout_tells_sizes() {
+fn the_layout_program_prints_sizes() {
     let (out, ..) = run(&mut program("layout"));
     for line in out.lines() {
         let size = line.split_once(" KiB").unwrap().0.rsplit(' ').next().unwrap();
@@ -88,7 +88,7 @@ fn the_layout_tells_sizes() {
 }
 
 #[test]
-fn words_are_found_on_their_lines() {
+fn the_words_program_finds_words_on_their_lines() {
     let dir = Scratch::new("words");
     let text = dir.file("text", b"Two words.\nTwo more words, words\xff!\n\n\xc3\x84rger");
     let index = "more 2\ntwo 1 2\nwords 1 2\n\u{e4}rger 4\n";

@@ -21,7 +21,7 @@ mod glob {
     use baremap::*;
 
     #[test]
-    fn a_glob_import_leaves_the_macros_of_std_alone() {
+    fn a_glob_import_does_not_shadow_macros_of_std() {
         print!("");
         println!();
         eprint!("");

@@ -146,7 +146,7 @@ fn every_page_of_the_program_is_what_it_should_be() {
 }
 
 #[test]
-fn its_address_is_another_in_every_run() {
+fn the_load_address_differs_in_every_run() {
     if told_wrongly() {
         return;
     }

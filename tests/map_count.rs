@@ -82,12 +82,12 @@ fn map(dir: &Path, name: &str) -> (File, FileMap) {
 
 /// A fault in a slice is an error, whether or not the zero page can be mapped separately.
 #[test]
-fn a_slice_with_no_mapping_left() {
+fn slices_fail_at_the_limit_on_mappings() {
     if let Some(dir) = again_in() {
         return [0, 1].into_iter().for_each(|left| faults_with_no_mapping_left(&dir, left));
     }
     let scratch = Scratch::new("crowd");
-    let output = again("a_slice_with_no_mapping_left", &[], &scratch);
+    let output = again("slices_fail_at_the_limit_on_mappings", &[], &scratch);
     assert!(output.status.success(), "{output:?}");
 }
 

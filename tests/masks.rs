@@ -150,7 +150,7 @@ fn masks_of_a_fault(case: usize, guarded: bool) {
 
 /// The previous handler runs with the mask that the kernel would have given it.
 #[test]
-fn the_handler_before_has_the_mask_it_asked_for() {
+fn the_previous_handler_runs_with_its_own_mask() {
     if let Some(dir) = again_in() {
         let case = std::fs::read_to_string(dir.join("case")).unwrap();
         let (case, guarded) = case.split_once(' ').unwrap();
@@ -161,7 +161,7 @@ fn the_handler_before_has_the_mask_it_asked_for() {
     for case in 0..CASES {
         let masks = |guarded: bool| {
             scratch.file("case", format!("{case} {guarded}"));
-            let output = again("the_handler_before_has_the_mask_it_asked_for", &[], &scratch);
+            let output = again("the_previous_handler_runs_with_its_own_mask", &[], &scratch);
             assert!(output.status.success(), "case {case}, guarded {guarded}: {output:?}");
             let text = String::from_utf8(output.stdout).unwrap();
             text.lines().filter(|line| line.starts_with("mask ")).collect::<Vec<_>>().join("\n")

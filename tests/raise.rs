@@ -87,13 +87,13 @@ fn storm(raise: Raise) -> u32 {
 }
 
 #[test]
-fn a_copy_made_within_raise_has_its_own_signal() {
+fn raise_in_a_forked_child_signals_the_child() {
     let status = child::child(|| i32::from(storm(raise) != 0));
     assert_eq!(status, WaitStatus::Exited(0), "a signal was lost, or went to another process");
 }
 
 #[test]
-fn a_copy_made_within_rt_tgsigqueueinfo_has_its_own_signal() {
+fn rt_tgsigqueueinfo_in_a_forked_child_signals_the_child() {
     let status = child::child(|| i32::from(storm(queue) != 0));
     assert_eq!(status, WaitStatus::Exited(0), "a signal was lost, or went to another process");
 }

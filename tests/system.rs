@@ -17,7 +17,7 @@ fn ours<T>(result: syscall::Result<T>) -> Option<i32> {
 
 /// As root, each call returns another error. Without its privileges, each returns `EPERM`.
 #[test]
-fn mounts_that_fail_fail_as_rustixs_do() {
+fn failing_mounts_have_the_same_errors_as_rustixs() {
     for (source, target, kind) in [
         (c"none", c"/proc", c"no-such-file-system"),
         (c"none", c"/no/such/directory", c"tmpfs"),

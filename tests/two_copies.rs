@@ -195,7 +195,7 @@ fn link_and_run(name: &str, libraries: &[&str]) {
 }
 
 #[test]
-fn two_versions_in_one_program() {
+fn two_versions_in_one_program_handle_their_own_faults() {
     in_both_orders(&built().join("target/debug/both"));
     // With link-time optimisation, the compiler assembles all of a program's assembly at once.
     cargo(built(), &["--release", "--package", "both"], "fat");
@@ -203,11 +203,11 @@ fn two_versions_in_one_program() {
 }
 
 #[test]
-fn two_static_libraries() {
+fn two_static_libraries_handle_their_own_faults() {
     link_and_run("with-static", &["libone.a", "libtwo.a"]);
 }
 
 #[test]
-fn two_shared_libraries() {
+fn two_shared_libraries_handle_their_own_faults() {
     link_and_run("with-shared", &["libone.so", "libtwo.so"]);
 }

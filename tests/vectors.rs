@@ -2,17 +2,15 @@
 //! on request: RISC-V's vector registers, and aarch64's scalable ones. A user-mode emulator
 //! preserves them, so the compiled code is examined.
 
-mod common;
-
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use common::run;
-
-/// A value that the compiler would like to keep in a vector register between two loops.
+/// A value that the compiler would like to keep in a vector register between two loops, in a function
+/// with `ATTRIBUTE`.
 const PROBE: &str = "
 #![no_std]
 
 #[unsafe(no_mangle)]
+ATTRIBUTE
 pub fn fill_around_a_call(a: &mut [u32; 256], b: &mut [u32; 256], value: u32) -> i32 {
     a.fill(value);
     let pid = baremap::syscall::getpid();
@@ -21,17 +19,30 @@ pub fn fill_around_a_call(a: &mut [u32; 256], b: &mut [u32; 256], value: u32) ->
 }
 ";
 
+/// What a feature of the target is enabled for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum For {
+    Program,
+    Function,
+}
+
 /// Returns the instructions of the function, compiled with this feature.
-fn instructions(target: &str, feature: &str) -> Vec<String> {
+fn instructions(target: &str, feature: &str, enabled: For) -> Vec<String> {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
     let sysroot = String::from_utf8(sysroot.stdout).unwrap();
     let library = Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib");
     assert!(library.is_dir(), "there is no core for it: rustup target add {target}");
 
     let root = env!("CARGO_MANIFEST_DIR");
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors").join(feature);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("vectors")
+        .join(format!("{feature}-{enabled:?}"));
     fs::create_dir_all(dir.join("src")).unwrap();
-    fs::write(dir.join("src/lib.rs"), PROBE).unwrap();
+    let (attribute, flags) = match enabled {
+        For::Program => (String::new(), format!("-Ctarget-feature=+{feature}")),
+        For::Function => (format!("#[target_feature(enable = \"{feature}\")]"), String::new()),
+    };
+    fs::write(dir.join("src/lib.rs"), PROBE.replace("ATTRIBUTE", &attribute)).unwrap();
     let manifest = format!(
         "[package]\nname = \"probe\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n\
          [dependencies]\nbaremap = {{ path = {root:?}, default-features = false }}\n"
@@ -43,8 +54,9 @@ fn instructions(target: &str, feature: &str) -> Vec<String> {
     cargo.args(["rustc", "--quiet", "--offline", "--release", "--target", target]);
     cargo.args(["--target-dir", "target", "--", "--emit"]);
     cargo.arg(format!("asm={}", assembly.display())).env("RUSTC", "rustc");
-    cargo.env("RUSTFLAGS", format!("-Ctarget-feature=+{feature}"));
-    run(cargo.current_dir(&dir));
+    let output = cargo.env("RUSTFLAGS", flags).current_dir(&dir).output().unwrap();
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !messages.contains("clobber"), "{messages}");
 
     let text = fs::read_to_string(assembly).unwrap();
     let lines = text.lines().skip_while(|line| *line != "fill_around_a_call:");
@@ -61,8 +73,8 @@ fn registers<'a>(instruction: &'a str, kinds: &'a [char]) -> impl Iterator<Item 
 }
 
 /// After the call, each register is written before it is read.
-fn nothing_is_kept(target: &str, feature: &str, call: &str, kinds: &[char]) {
-    let instructions = instructions(target, feature);
+fn nothing_is_kept(target: &str, feature: &str, enabled: For, call: &str, kinds: &[char]) {
+    let instructions = instructions(target, feature, enabled);
     let at = instructions.iter().position(|line| line.starts_with(call));
     let (before, after) = instructions.split_at(at.expect("no call"));
     let uses = |part: &[String]| part.iter().any(|line| registers(line, kinds).next().is_some());
@@ -85,10 +97,15 @@ fn nothing_is_kept(target: &str, feature: &str, call: &str, kinds: &[char]) {
 
 #[test]
 fn no_vector_is_kept_on_riscv64() {
-    nothing_is_kept("riscv64gc-unknown-linux-gnu", "v", "ecall", &['v']);
+    nothing_is_kept("riscv64gc-unknown-linux-gnu", "v", For::Program, "ecall", &['v']);
 }
 
 #[test]
 fn no_scalable_vector_is_kept_on_aarch64() {
-    nothing_is_kept("aarch64-unknown-linux-gnu", "sve", "svc", &['z', 'p']);
+    nothing_is_kept("aarch64-unknown-linux-gnu", "sve", For::Program, "bl", &['z', 'p']);
+}
+
+#[test]
+fn no_scalable_vector_is_kept_on_aarch64_in_a_function_with_vectors() {
+    nothing_is_kept("aarch64-unknown-linux-gnu", "sve", For::Function, "bl", &['z', 'p']);
 }

@@ -8,15 +8,18 @@
 //! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
 //! its manual page requires of pointers and descriptors.
 
+#![allow(dead_code, reason = "some architectures have functions of their own")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "each function passes its caller's requirements on"
 )]
 
-use linux_raw_sys::errno::{EINVAL, EOVERFLOW};
+use linux_raw_sys::errno::{EINVAL, ENOSYS, EOVERFLOW};
 
-use super::super::{PAIRS_ALIGNED, syscall3, syscall4, syscall5, syscall6};
 use super::{failure, nr};
+use crate::arch::{PAIRS_ALIGNED, syscall2, syscall3, syscall4, syscall5, syscall6};
+
+pub use super::usual::*;
 
 /// The structure that `fstat` and `newfstatat` fill, with sizes of 64 bits and times of 32 bits.
 pub use linux_raw_sys::general::stat64 as kernel_stat;
@@ -74,22 +77,18 @@ pub unsafe fn fallocate(fd: usize, mode: usize, offset: u64, length: u64) -> usi
     unsafe { syscall6(nr::fallocate, fd, mode, a, b, c, d) }
 }
 
-#[cfg(any(target_arch = "arm", target_arch = "powerpc"))]
+/// Makes the call whose flags come second, if the architecture has it. Where pairs are aligned, the
+/// other one takes seven arguments, as on mips: then returns `ENOSYS`.
 #[inline]
 pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
     let ([a, b], [c, d]) = (pair(offset), pair(length));
-    unsafe { syscall6(nr::sync_file_range2, fd, flags, a, b, c, d) }
-}
-
-/// Returns `ENOSYS` on mips, where the call takes seven arguments.
-#[cfg(not(any(target_arch = "arm", target_arch = "powerpc")))]
-#[inline]
-pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
-    if PAIRS_ALIGNED {
-        return failure(linux_raw_sys::errno::ENOSYS);
+    match (nr::sync_file_range, nr::sync_file_range2) {
+        (_, Some(number)) => unsafe { syscall6(number, fd, flags, a, b, c, d) },
+        (Some(number), None) if !PAIRS_ALIGNED => unsafe {
+            syscall6(number, fd, a, b, c, d, flags)
+        },
+        _ => failure(ENOSYS),
     }
-    let ([a, b], [c, d]) = (pair(offset), pair(length));
-    unsafe { syscall6(nr::sync_file_range, fd, a, b, c, d, flags) }
 }
 
 #[inline]
@@ -123,16 +122,22 @@ pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -
     }
 }
 
-#[cfg(not(target_arch = "riscv32"))]
+/// Returns `ENOSYS` on riscv32, which has only `statx`.
 #[inline]
 pub unsafe fn fstat(fd: usize, stat: *mut kernel_stat) -> usize {
-    unsafe { super::super::syscall2(nr::fstat64, fd, stat.expose_provenance()) }
+    match nr::fstat64 {
+        Some(number) => unsafe { syscall2(number, fd, stat.expose_provenance()) },
+        None => failure(ENOSYS),
+    }
 }
 
-#[cfg(not(target_arch = "riscv32"))]
+/// Returns `ENOSYS` on riscv32, which has only `statx`.
 #[inline]
 pub unsafe fn newfstatat(dir: usize, path: usize, stat: *mut kernel_stat, flags: usize) -> usize {
-    unsafe { syscall4(nr::fstatat64, dir, path, stat.expose_provenance(), flags) }
+    match nr::fstatat64 {
+        Some(number) => unsafe { syscall4(number, dir, path, stat.expose_provenance(), flags) },
+        None => failure(ENOSYS),
+    }
 }
 
 /// Calls `fstatfs64`, which also takes the size of the structure.

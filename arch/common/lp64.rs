@@ -4,24 +4,27 @@
 //! All functions follow the raw convention: −4095 to −1 is an errno. Each is `unsafe` for what
 //! its manual page requires of pointers and descriptors.
 
+#![allow(dead_code, reason = "some architectures have functions of their own")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "each function passes its caller's requirements on"
 )]
 
-use super::super::{syscall2, syscall3, syscall4, syscall6};
-use super::nr;
+use linux_raw_sys::errno::ENOSYS;
+
+use super::{failure, nr};
+use crate::arch::{syscall2, syscall3, syscall4, syscall6};
+
+pub use super::usual::*;
 
 /// The structure that `fstat` and `newfstatat` fill.
 pub use linux_raw_sys::general::stat as kernel_stat;
 /// The structure that `fstatfs` fills.
 pub use linux_raw_sys::general::statfs as kernel_statfs;
 
-/// Whether metadata is read by `statx` rather than by `fstat`: on loongarch64, whose kernels
-/// before Linux 6.11 do not have `fstat`, and on mips64, whose `fstat` has times of 32 bits.
-pub const STATX_FIRST: bool = cfg!(any(target_arch = "loongarch64", target_arch = "mips64"));
+/// Whether metadata is read by `statx` rather than by `fstat`.
+pub const STATX_FIRST: bool = false;
 
-#[allow(dead_code, reason = "s390x has a function of its own")]
 #[inline]
 pub unsafe fn mmap(
     addr: usize,
@@ -47,11 +50,10 @@ pub unsafe fn fallocate(fd: usize, mode: usize, offset: u64, length: u64) -> usi
 #[inline]
 pub unsafe fn sync_file_range(fd: usize, offset: u64, length: u64, flags: usize) -> usize {
     let (offset, length) = (offset as usize, length as usize);
-    #[cfg(target_arch = "powerpc64")]
-    return unsafe { syscall4(nr::sync_file_range2, fd, flags, offset, length) };
-    #[cfg(not(target_arch = "powerpc64"))]
-    unsafe {
-        syscall4(nr::sync_file_range, fd, offset, length, flags)
+    match (nr::sync_file_range, nr::sync_file_range2) {
+        (_, Some(number)) => unsafe { syscall4(number, fd, flags, offset, length) },
+        (Some(number), None) => unsafe { syscall4(number, fd, offset, length, flags) },
+        (None, None) => failure(ENOSYS),
     }
 }
 
@@ -69,7 +71,7 @@ pub unsafe fn pwrite64(fd: usize, buf: usize, count: usize, offset: u64) -> usiz
 #[inline]
 pub unsafe fn lseek(fd: usize, offset: u64, position: &mut u64, whence: usize) -> usize {
     let result = unsafe { syscall3(nr::lseek, fd, offset as usize, whence) };
-    if result > super::failure(4096) {
+    if result > failure(4096) {
         return result;
     }
     *position = result as u64;

@@ -1,14 +1,12 @@
 //! What mips and mips64 share.
 //!
 //! Their inline assembly is unstable: it needs the compiler's feature `asm_experimental_arch`,
-//! in the library and in each program.
+//! in the library and in each program, for which `baremap-build` sets `cfg(baremap_unstable_asm)`.
 
 use core::mem::offset_of;
 
-use linux_raw_sys::general::{__kernel_sighandler_t, kernel_sigset_t, sigaction};
+use linux_raw_sys::general::{__NR_cacheflush, __kernel_sighandler_t, kernel_sigset_t, sigaction};
 use static_assertions::{assert_eq_size, const_assert_eq};
-
-use super::nr;
 
 /// The kernel's `struct sigaction`, whose flags come first on mips.
 #[allow(non_camel_case_types, reason = "as in linux-raw-sys")]
@@ -40,7 +38,7 @@ pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
     /// Selects both caches (`BCACHE` of `asm/cachectl.h`).
     const BOTH: usize = 3;
     // SAFETY: the call does not change memory.
-    unsafe { crate::arch::syscall3(nr::cacheflush, start, length, BOTH) }
+    unsafe { crate::arch::syscall3(__NR_cacheflush as usize, start, length, BOTH) }
 }
 
 /// The relocation type `R_MIPS_REL32`, which no program contains: programs are linked at a fixed

@@ -5,12 +5,34 @@ use core::{ffi::c_void, mem};
 
 use linux_raw_sys::general::kernel_sigset_t;
 
+/// Evaluates to a constant of the kernel's headers, or to `None` if the headers of this architecture
+/// do not have it.
+///
+/// A name that comes from a glob import hides the name of an outer block, so the outer constant is
+/// used only if the headers do not define the name.
+macro_rules! kernel_constant {
+    ($name:ident) => {{
+        /// No constant has this value.
+        const ABSENT: u32 = u32::MAX;
+        #[allow(dead_code, reason = "the headers of this architecture define the constant")]
+        const $name: u32 = ABSENT;
+        const FOUND: u32 = {
+            #[allow(unused_imports, reason = "the headers do not define the constant")]
+            use ::linux_raw_sys::general::*;
+            $name
+        };
+        if FOUND == ABSENT { None } else { Some(FOUND) }
+    }};
+}
+pub(crate) use kernel_constant;
+
 pub mod nr;
 
 #[cfg(target_pointer_width = "32")]
 pub mod ilp32;
 #[cfg(target_pointer_width = "64")]
 pub mod lp64;
+pub mod usual;
 
 /// Defines `syscall0` to `syscall6` from the operands of one `asm!`.
 ///
@@ -68,6 +90,7 @@ pub mod lp64;
 ///
 /// An architecture that needs another assembly for some of the calls, because it has too few
 /// registers, defines each function by itself with `@call`, as x86 does.
+#[allow(unused_macros, reason = "aarch64 makes its calls by functions")]
 macro_rules! syscalls {
     (
         |$number:ident, $result:ident, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident|
@@ -194,14 +217,6 @@ macro_rules! guarded_copy {
     };
 }
 
-// The families come after the macros, because they use them.
-#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-pub mod mips;
-#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
-pub mod powerpc;
-#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
-pub mod riscv;
-
 /// Does nothing, because the processors fetch instructions that were written as data without help.
 ///
 /// # Safety
@@ -212,35 +227,22 @@ pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
 }
 
-/// Does nothing, because the guarded copy uses instructions that all processors have.
-#[allow(dead_code, reason = "x86_64 has a function of its own")]
-pub fn prepare_copy() {}
-
 /// Returns an errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {
     (errno as usize).wrapping_neg()
 }
 
-/// The value of `SA_RESTORER` where the kernel's headers do not have this flag.
-#[allow(dead_code, reason = "most architectures have the flag")]
-pub const NO_SA_RESTORER: u32 = 0;
-
-/// The structure that `rt_sigaction` takes.
-#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-pub use linux_raw_sys::general::kernel_sigaction;
-#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-pub use mips::kernel_sigaction;
-
-/// Leaves the action unchanged, because a signal handler returns through code that the kernel
-/// provides, in the vDSO or beside the signal frame.
-#[allow(dead_code, reason = "x86 and x86_64 have a function of their own")]
-pub fn kernel_restorer(_: &mut kernel_sigaction) {}
+/// The flag that tells the kernel that `sa_restorer` is set, or no flag on architectures without it.
+pub const SA_RESTORER: u32 = match kernel_constant!(SA_RESTORER) {
+    Some(flag) => flag,
+    None => 0,
+};
 
 /// Defines a local symbol for the code from here to label 9.
 ///
 /// It is the C library's name of such code, by which debuggers recognize a signal frame. If
 /// several copies of this crate are assembled as one file, the first copy defines the symbol.
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[allow(unused_macros, reason = "on most architectures the kernel has this code")]
 macro_rules! restorer_name {
     ($name:literal) => {
         concat!(
@@ -266,7 +268,7 @@ macro_rules! restorer_name {
 ///
 /// An unwinder looks up the address before a return address, because for a call that is the call
 /// instruction. The first byte of `function` makes that address a part of the function.
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[allow(dead_code, reason = "on most architectures the kernel has this code")]
 pub fn restorer(function: unsafe extern "C" fn()) -> unsafe extern "C" fn() {
     // SAFETY: an instruction begins at the second byte.
     unsafe { mem::transmute((function as *const ()).byte_add(1)) }
@@ -367,7 +369,6 @@ type Fixups = [u32; 2];
 ///
 /// * Each range is memory that no other code uses during the call, or is not mapped.
 /// * If a range is not mapped, a handler is installed that continues at [`fixup_address`].
-#[allow(dead_code, reason = "x86_64 has a function of its own")]
 #[inline]
 pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
     type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> usize;

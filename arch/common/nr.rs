@@ -1,30 +1,39 @@
 //! System-call numbers, by the kernel's names.
 //!
-//! The numbers come from `linux-raw-sys`. Builds of the unit tests compare them with the crate
-//! `syscalls` at compile time, on architectures where that crate builds with a stable compiler.
+//! The numbers come from `linux-raw-sys`. A unit test compares them with the crate `syscalls`.
 
 #![allow(non_upper_case_globals, reason = "the names are the kernel's")]
 
-/// Defines numbers: `name __NR_name`, or `name = other __NR_name` if the crate `syscalls` names the
-/// call `other`.
+/// Defines numbers that every architecture has, or every architecture with registers of this width.
 macro_rules! numbers {
-    ($($name:ident $(= $sysno:ident)? $raw:ident,)*) => {$(
-        #[doc = concat!("Corresponds to `", stringify!($raw), "`.")]
-        pub const $name: usize = ::linux_raw_sys::general::$raw as usize;
-        #[cfg(all(test, not(any(
-            target_arch = "s390x",
-            target_arch = "powerpc",
-            target_arch = "powerpc64",
-            target_arch = "mips",
-            target_arch = "mips64"
-        ))))]
-        ::static_assertions::const_assert_eq!($name, numbers!(@$name $($sysno)?));
-    )*};
-    (@$name:ident) => { ::syscalls::Sysno::$name as usize };
-    (@$name:ident $sysno:ident) => { ::syscalls::Sysno::$sysno as usize };
+    ($table:ident: $($name:ident $raw:ident,)*) => {
+        $(
+            #[doc = concat!("Corresponds to `", stringify!($raw), "`.")]
+            pub const $name: usize = ::linux_raw_sys::general::$raw as usize;
+        )*
+        #[cfg(test)]
+        const $table: &[(&str, Option<usize>)] = &[$((stringify!($raw), Some($name)),)*];
+    };
+}
+
+/// Defines numbers that are `None` on architectures without the call.
+macro_rules! optional_numbers {
+    ($table:ident: $($name:ident $raw:ident,)*) => {
+        $(
+            #[doc = concat!("Corresponds to `", stringify!($raw), "`. `None` if the architecture does \
+                not have the call.")]
+            pub const $name: Option<usize> = match kernel_constant!($raw) {
+                Some(number) => Some(number as usize),
+                None => None,
+            };
+        )*
+        #[cfg(test)]
+        const $table: &[(&str, Option<usize>)] = &[$((stringify!($raw), $name),)*];
+    };
 }
 
 numbers! {
+    COMMON:
     brk __NR_brk,
     cachestat __NR_cachestat,
     clone __NR_clone,
@@ -87,6 +96,7 @@ numbers! {
     renameat2 __NR_renameat2,
     rt_sigaction __NR_rt_sigaction,
     rt_sigprocmask __NR_rt_sigprocmask,
+    rt_sigreturn __NR_rt_sigreturn,
     rt_tgsigqueueinfo __NR_rt_tgsigqueueinfo,
     sched_getaffinity __NR_sched_getaffinity,
     sched_yield __NR_sched_yield,
@@ -102,9 +112,9 @@ numbers! {
 
 #[cfg(target_pointer_width = "64")]
 numbers! {
+    WIDTH:
     clock_gettime __NR_clock_gettime,
     clock_nanosleep __NR_clock_nanosleep,
-    fchown __NR_fchown,
     fcntl __NR_fcntl,
     fstat __NR_fstat,
     fstatfs __NR_fstatfs,
@@ -119,6 +129,7 @@ numbers! {
 // successors.
 #[cfg(target_pointer_width = "32")]
 numbers! {
+    WIDTH:
     clock_gettime64 __NR_clock_gettime64,
     clock_nanosleep_time64 __NR_clock_nanosleep_time64,
     fcntl64 __NR_fcntl64,
@@ -136,69 +147,66 @@ pub use self::{
     ppoll_time64 as ppoll, utimensat_time64 as utimensat,
 };
 
-// arm and x86 are so old that their plain `fchown` has 16-bit identifiers.
-#[cfg(any(target_arch = "arm", target_arch = "x86"))]
-numbers! { fchown = fchown32 __NR_fchown32, }
-#[cfg(all(target_pointer_width = "32", not(any(target_arch = "arm", target_arch = "x86"))))]
-numbers! { fchown __NR_fchown, }
-
-// riscv32 is the youngest: it does not have `fstat`, and names `_llseek` differently.
-#[cfg(target_arch = "riscv32")]
-numbers! { _llseek = llseek __NR_llseek, }
-#[cfg(all(target_pointer_width = "32", not(target_arch = "riscv32")))]
-numbers! {
-    _llseek __NR__llseek,
+optional_numbers! {
+    OPTIONAL:
+    fchown32 __NR_fchown32,
     fstat64 __NR_fstat64,
     fstatat64 __NR_fstatat64,
+    renameat __NR_renameat,
+    sync_file_range __NR_sync_file_range,
+    sync_file_range2 __NR_sync_file_range2,
 }
 
-// The crate `syscalls` names this call differently on these architectures.
-#[cfg(any(target_arch = "aarch64", target_arch = "loongarch64"))]
-numbers! { newfstatat = fstatat __NR_newfstatat, }
-#[cfg(all(
-    target_pointer_width = "64",
-    not(any(target_arch = "aarch64", target_arch = "loongarch64"))
-))]
-numbers! { newfstatat __NR_newfstatat, }
+/// Corresponds to `__NR_fchown32`, or to `__NR_fchown` on architectures that are young enough for it
+/// to have 32-bit identifiers.
+pub const fchown: usize = match fchown32 {
+    Some(number) => number,
+    None => ::linux_raw_sys::general::__NR_fchown as usize,
+};
+
+/// Corresponds to `__NR__llseek`, or to `__NR_llseek` on riscv32.
+#[cfg(target_pointer_width = "32")]
+pub const _llseek: usize = match (kernel_constant!(__NR__llseek), kernel_constant!(__NR_llseek)) {
+    (Some(number), _) | (None, Some(number)) => number as usize,
+    (None, None) => panic!("the architecture has neither name of the call"),
+};
+
+/// Corresponds to `__NR_newfstatat`, or to `__NR_fstatat64` on sparc64.
+#[cfg(target_pointer_width = "64")]
+pub const newfstatat: usize = match (kernel_constant!(__NR_newfstatat), fstatat64) {
+    (Some(number), _) => number as usize,
+    (None, Some(number)) => number,
+    (None, None) => panic!("the architecture has neither name of the call"),
+};
 
 /// Corresponds to `__NR_memfd_secret`.
 ///
 /// Architectures without the call reserve its number, because new calls have had one number on all
 /// architectures (plus a constant on mips) since Linux 5.1. There the number fails with `ENOSYS`.
 pub const memfd_secret: usize = mseal - 15;
-#[cfg(any(
-    target_arch = "aarch64",
-    target_arch = "riscv32",
-    target_arch = "riscv64",
-    target_arch = "s390x",
-    target_arch = "x86",
-    target_arch = "x86_64"
-))]
-::static_assertions::const_assert_eq!(
-    memfd_secret,
-    ::linux_raw_sys::general::__NR_memfd_secret as usize
-);
+const _: () = {
+    if let Some(number) = kernel_constant!(__NR_memfd_secret) {
+        assert!(number as usize == memfd_secret);
+    }
+};
 
-// Architectures that are younger than `renameat2` (Linux 3.15) do not have `renameat`.
-#[cfg(not(any(target_arch = "loongarch64", target_arch = "riscv32", target_arch = "riscv64")))]
-numbers! { renameat __NR_renameat, }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syscalls::Sysno;
 
-// Where pairs of registers are aligned, `sync_file_range` would take seven registers. arm and
-// powerpc have `sync_file_range2` instead, whose flags come second. mips has the call with seven.
-#[cfg(target_arch = "arm")]
-numbers! { sync_file_range2 = arm_sync_file_range __NR_sync_file_range2, }
-#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
-numbers! { sync_file_range2 __NR_sync_file_range2, }
-#[cfg(not(any(target_arch = "arm", target_arch = "powerpc", target_arch = "powerpc64")))]
-numbers! { sync_file_range __NR_sync_file_range, }
-
-// On these architectures a program cannot flush the instruction cache of all processors by itself.
-#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-numbers! { cacheflush __NR_cacheflush, }
-#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
-numbers! { riscv_flush_icache __NR_riscv_flush_icache, }
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-numbers! { rt_sigreturn __NR_rt_sigreturn, }
-#[cfg(target_arch = "x86")]
-numbers! { sigreturn __NR_sigreturn, }
+    #[test]
+    fn the_crate_syscalls_has_equal_numbers() {
+        let derived = [("__NR_memfd_secret", Some(memfd_secret))];
+        for &(name, number) in [COMMON, WIDTH, OPTIONAL, &derived].into_iter().flatten() {
+            let name = name.strip_prefix("__NR_").unwrap();
+            // The names of the kernel's functions, where the crate has these instead.
+            let other = match name {
+                "sync_file_range2" => "arm_sync_file_range",
+                name => name,
+            };
+            let found = [name, other].iter().find_map(|name| name.parse::<Sysno>().ok());
+            assert_eq!(number, found.map(|sysno| sysno as usize), "{name}");
+        }
+    }
+}

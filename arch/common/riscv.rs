@@ -1,6 +1,8 @@
 //! What riscv32 and riscv64 share, which is everything except the width of the registers.
 
-use super::nr;
+use linux_raw_sys::{errno::ENOSYS, general::__NR_riscv_flush_icache};
+
+use crate::arch::common::failure;
 
 syscalls! {
     |number, result, a, b, c, d, e, f|
@@ -36,8 +38,8 @@ syscalls! {
 /// * There are no requirements. On other architectures, the range must be mapped.
 pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
     // SAFETY: the call does not change memory.
-    let result = unsafe { syscall3(nr::riscv_flush_icache, start, start + length, 0) };
-    if result == super::failure(linux_raw_sys::errno::ENOSYS) {
+    let result = unsafe { syscall3(__NR_riscv_flush_icache as usize, start, start + length, 0) };
+    if result == failure(ENOSYS) {
         // qemu-user 7.2 does not have the call. Each thread is a processor to it, so the instruction
         // is enough.
         // SAFETY: the instruction affects only the fetching of instructions.

@@ -15,6 +15,10 @@
 //! rustc must be called with `-Clink-self-contained=no`, because it adds musl's start files
 //! otherwise. A build without this flag prints a warning.
 //!
+//! On mips and mips64, where inline assembly is unstable, the build script sets
+//! `cfg(baremap_unstable_asm)`. A program for these architectures begins with
+//! `#![cfg_attr(baremap_unstable_asm, feature(asm_experimental_arch))]`.
+//!
 //! The macro `entry!` of baremap checks at compile time that `build.rs` has emitted the arguments
 //! for the program. Without them, the program would crash at startup.
 
@@ -165,11 +169,18 @@ impl Freestanding {
             let kind = if *bare { "bare" } else { "pie" };
             linked.push(format!("{kind}:{}", name.as_deref().unwrap_or("*")));
         }
+        let _ = writeln!(text, "cargo::rustc-check-cfg=cfg(baremap_unstable_asm)");
+        if UNSTABLE_ASM.contains(&&*target.architecture) {
+            let _ = writeln!(text, "cargo::rustc-cfg=baremap_unstable_asm");
+        }
         // `entry!` reads the list from this variable.
         let _ = writeln!(text, "cargo::rustc-env=BAREMAP_LINK={}", linked.join(" "));
         text
     }
 }
+
+/// The architectures on which inline assembly is unstable.
+const UNSTABLE_ASM: &[&str] = &["mips", "mips64"];
 
 /// The warning for musl targets, whose start files rustc adds.
 const START_FILES: &str = "programs for this target are linked with start files of its own C library, and another \
@@ -376,5 +387,16 @@ mod tests {
         assert!(!text.contains("link-arg-bins") && !text.contains("relocs"), "{text}");
         assert!(text.contains("cargo::rustc-env=BAREMAP_LINK=pie:one bare:two\n"), "{text}");
         assert!(!text.contains("cargo::warning"), "{text}");
+    }
+
+    #[test]
+    fn only_where_inline_assembly_is_unstable_is_its_feature_asked_for() {
+        for (architecture, is_unstable) in [("x86_64", false), ("mips", true), ("mips64", true)] {
+            let text =
+                Freestanding::new().directives(&target(architecture, true), &env::temp_dir());
+            let is_set = text.lines().any(|line| line == "cargo::rustc-cfg=baremap_unstable_asm");
+            assert_eq!(is_set, is_unstable, "{architecture}");
+            assert!(text.contains("cargo::rustc-check-cfg=cfg(baremap_unstable_asm)\n"));
+        }
     }
 }

@@ -159,6 +159,24 @@ fn daemon() {
     });
 }
 
+/// A later handler that does not ask the library has the fault, until the library takes the signal back.
+#[test]
+fn a_later_handler_that_does_not_chain() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/own_handlers.c");
+    let source = extract("memchr.c");
+    for (flags, status) in [(&["-DREFUSES"][..], 77), (&["-DREFUSES", "-DREINSTALL"], 1)] {
+        let program = VARIANTS[0].compile("refuses", &[&source, &own], flags);
+        let (path, _) = file("refuses.txt");
+        let mut child = start(&VARIANTS[0], &program, &path);
+        let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut stdout = BufReader::new(stdout);
+        assert_eq!(ask(&mut stdin, &mut stdout, "!"), "!: 4194303\n");
+        truncate(&path);
+        assert_eq!(ask(&mut stdin, &mut stdout, "!"), "");
+        assert_eq!(end(child).0, Some(status), "{flags:?}");
+    }
+}
+
 /// The guarded `memchr` with a plain mapping, which shows that the truncation is one.
 #[test]
 fn without_the_library_the_program_is_killed() {

@@ -1,5 +1,6 @@
 /* Linked into the programs of docs/c.md: a handler of the program's own, which is installed before the
- * library's (BEFORE) or after it. It ends the process with status 77. */
+ * library's (BEFORE) or after it. It ends the process with status 77. The later one asks the library first, unless
+ * it is one that REFUSES. */
 #define _GNU_SOURCE
 #include <baremap.h>
 #include <signal.h>
@@ -9,7 +10,7 @@
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
     (void)signal, (void)info, (void)context;
-#ifndef BEFORE
+#if !defined BEFORE && !defined REFUSES
     if (baremap_on_fault(signal, info, context))
         return;
 #endif
@@ -28,4 +29,7 @@ __attribute__((constructor)) static void install(void)
 #endif
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGSEGV, &action, NULL);
+#ifdef REINSTALL
+    baremap_reinstall();
+#endif
 }

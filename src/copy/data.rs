@@ -545,11 +545,11 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Writes a part of the source that is mapped at `from` to the same offset of the destination.
+    /// Writes, in pieces, a part of the source that is mapped at `from` to the same offset of the destination.
     fn write(&self, part: Window, from: *const u8) -> Outcome<()> {
         let mut done = 0;
         while done < part.len {
-            let (at, rest) = (from.wrapping_add(done), part.len - done);
+            let (at, rest) = (from.wrapping_add(done), (part.len - done).min(PIECE));
             let offset = part.start + done as u64;
             // SAFETY: `at` points to `rest` mapped bytes of the source, which this program does not
             // write to. A page that is missing is EFAULT.
@@ -629,6 +629,14 @@ fn check_written(result: syscall::Result<usize>) -> Outcome<usize> {
         Err(errno) => Err(dest(Action::Write, errno)),
     }
 }
+
+/// The largest number of bytes in one write.
+///
+/// ext4 and xfs allocate a folio as large as the write, up to 2 MiB. In a virtual machine, large
+/// folios often are memory that the host has taken back (free page reporting), and providing one
+/// again takes longer than the copy. Smaller folios are memory that was freed recently. `cargo bench
+/// --bench pieces` measures other sizes.
+const PIECE: usize = 128 << 10;
 
 /// The size in bytes of the blocks that are left out where they are zero: the block size of most
 /// file systems.

@@ -73,7 +73,8 @@ pub struct Copied<'a> {
 /// The copy calls it periodically from the calling thread.
 pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 
-/// Copies the contents of the file `source` to `dest`, and replaces `dest` atomically.
+/// Copies the contents of the file `source` to `dest`, and replaces `dest` atomically where the file
+/// system and its policies permit this.
 ///
 /// * If `dest` does not exist, the copy gets the source's permission bits, without the set-user-ID
 ///   and set-group-ID bits, as modified by the umask.
@@ -82,6 +83,13 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// * If `dest` is a symbolic link to a regular file, the copy replaces the target of the link.
 /// * If `dest` is a directory, the copy gets the [`last`] component of `source` as its name there.
 /// * If `dest` is a device or a FIFO, the data is written to it.
+/// * If `dest` leads to a link in `/proc/self/fd`, as `/dev/stdout` and `/dev/fd/3` do, the data is
+///   written to that descriptor, at its file position.
+///
+/// If a system call is refused, the copy tries another way: a temporary file with a name instead of
+/// one without, and in the end a write into `dest` itself ([`Copied::in_place`]), unless
+/// [`Options::atomic`] is set. After `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, `ENOMEM`, `EMFILE` and
+/// `ENFILE` it does not write into an existing destination, whose contents could be lost.
 ///
 /// A new file belongs to the caller. If several copies to one destination run at the same time, the
 /// destination is the complete copy that was published last.
@@ -110,17 +118,22 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///   or ignored.
 /// * `EPIPE` if `dest` is a FIFO whose reader has closed it. The kernel also sends `SIGPIPE`, which
 ///   ends the process unless it is blocked or ignored. The standard library ignores it.
+/// * [`Cause::HugePages`] if `dest` is on hugetlbfs, and `source` is not a file of whole huge pages
+///   or the default method is not used with [`Options::process`].
 /// * [`Cause::SameFile`] if `source` and `dest` are the same file.
 /// * [`Cause::DanglingLink`] if `dest` is a symbolic link whose target does not exist.
 /// * [`Cause::Shrunk`] if `source` is truncated during the copy.
 ///
 /// After an error, an existing destination is unchanged, with these exceptions:
 ///
-/// * With [`Options::in_place`], and for devices and FIFOs, part of the data may have been written.
+/// * With [`Options::in_place`], for devices, FIFOs and descriptors, and where nothing but a write
+///   into the destination was permitted, part of the data may have been written.
 /// * With [`Options::sync`], the copy may already have replaced the destination, because the new
 ///   name can be written to the disk only afterwards.
-/// * With [`Options::preserve`], a file system that ignores a change of the permissions fails the
-///   copy at the end ([`Cause::Ignored`]): the data is copied, and has replaced the destination.
+/// * With [`Options::preserve`], a failure to set the permissions, the times, the access list or an
+///   extended attribute is returned at the end ([`Action::SetMode`], [`Action::SetTimes`],
+///   [`Action::SetAttribute`]): the data and the other attributes are copied, and have replaced the
+///   destination.
 #[inline(never)]
 #[allow(clippy::result_large_err, reason = "the error contains an attribute's name, and is rare")]
 pub fn copy<'a>(
@@ -186,6 +199,7 @@ impl Failure {
 
     /// Unpacks the failure of a copy into an error.
     #[cold]
+    #[inline(never)]
     fn error<'a>(
         self,
         source: Path<'a>,

@@ -151,7 +151,7 @@ fn take(
 }
 
 #[test]
-fn fuzz_copy_planner() {
+fn copies_are_planned_like_the_model() {
     fuzz("copy planner", file, |file| {
         let random = RefCell::new(Random::new(file.seed));
         let workers = random.borrow_mut().below(4);
@@ -226,7 +226,7 @@ fn quoted(path: &[u8]) -> String {
 }
 
 #[test]
-fn fuzz_quoted_paths() {
+fn paths_are_quoted_like_the_model() {
     let make = |random: &mut Random| {
         let characters =
             ["a", "/", "'", "\\", "\n", "\x1b", "\x7f", "\u{80}", "\u{9b}", "é", "€", "𝄞"];
@@ -265,7 +265,7 @@ fn fuzz_quoted_paths() {
 }
 
 #[test]
-fn fuzz_last_component() {
+fn paths_are_split_like_the_model() {
     let make = |random: &mut Random| CString::new(random.text(10, b"/.a")).unwrap();
     fuzz("last component", make, |path| {
         let name = last(path);
@@ -333,7 +333,7 @@ fn place(dest: &Path, source: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn fuzz_links_on_the_way() {
+fn links_are_followed_like_the_model() {
     const DIRS: [&str; 2] = ["d", "d/e"];
     const FILES: [&str; 3] = ["f", "d/g", "d/e/f"];
     let scratch = env::temp_dir().join(format!("baremap-links-{}", process::id()));

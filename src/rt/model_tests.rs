@@ -84,7 +84,7 @@ fn block(args: &[CString], env: &[CString], auxv: &[(usize, usize)]) -> Vec<usiz
 }
 
 #[test]
-fn fuzz_auxiliary_vector() {
+fn the_initial_stack_is_read_like_the_model() {
     let make = |random: &mut Random| {
         let string = |random: &mut Random| CString::new(random.text(12, b"=-/a")).unwrap();
         let args = random.list(6, string);
@@ -370,7 +370,7 @@ fn packed(random: &mut Random, base: usize, words: &[usize]) -> Vec<usize> {
 }
 
 #[test]
-fn fuzz_relocation_table() {
+fn relocations_are_applied_like_the_model() {
     let zeros = syscall::open(c"/dev/zero", OFlags::RDONLY, Mode::empty()).unwrap();
     fuzz("relocation table", Image::random, |image| {
         let sharing = if image.unsupported { MapFlags::SHARED } else { MapFlags::PRIVATE };

@@ -83,7 +83,11 @@ impl<'b> Iterator for DirEntries<'b> {
             DT_BLK => FileType::BlockDevice,
             _ => FileType::Unknown,
         };
-        let name = CStr::from_bytes_until_nul(entry.get(NAME..)?).ok()?;
+        let name = entry.get(NAME..)?;
+        // This is shorter than the search of `CStr::from_bytes_until_nul`, and names are short.
+        let end = name.iter().position(|&byte| byte == 0)?;
+        // SAFETY: the first NUL of the slice is its last byte.
+        let name = unsafe { CStr::from_bytes_with_nul_unchecked(name.get(..=end)?) };
         Some(DirEntry { ino, offset, file_type, name })
     }
 }

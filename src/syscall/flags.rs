@@ -4,6 +4,8 @@
 use bitflags::bitflags;
 use linux_raw_sys::general::{procmap_query_flags::*, *};
 
+use crate::arch::kernel_constant;
+
 /// Defines types of flags whose bits are the kernel's constants.
 ///
 /// Bits without a name are kept, because the kernel may know them. Most calls refuse bits that the
@@ -306,11 +308,15 @@ flags! {
     }
 }
 
-#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
 impl MapFlags {
     /// Corresponds to `MAP_SYNC`, which needs [`SHARED_VALIDATE`](MapFlags::SHARED_VALIDATE).
-    /// mips does not have it.
-    pub const SYNC: MapFlags = MapFlags::from_bits_retain(MAP_SYNC);
+    ///
+    /// On architectures without the flag, such as mips, this is a bit that no kernel knows. As with
+    /// every flag that a mapping cannot have, `SHARED_VALIDATE` makes it `EOPNOTSUPP`.
+    pub const SYNC: MapFlags = MapFlags::from_bits_retain(match kernel_constant!(MAP_SYNC) {
+        Some(flag) => flag,
+        None => 1 << 31,
+    });
 }
 
 /// Defines types of numbers of which a call takes exactly one.

@@ -145,8 +145,9 @@ pub fn renameat2(
 
 /// Renames a file and replaces a file that has the new name.
 ///
-/// This is the older call, which more seccomp filters allow. loongarch64 and riscv do not have this
-/// call; on these architectures the function calls [`renameat2`] without flags.
+/// This is the older call, which more seccomp filters allow. Architectures that are younger than
+/// [`renameat2`] (Linux 3.15), such as loongarch64 and riscv, do not have this call; on these
+/// architectures the function calls [`renameat2`] without flags.
 ///
 /// # Errors
 ///
@@ -159,16 +160,12 @@ pub fn renameat(
     new_dir: BorrowedFd<'_>,
     new: &CStr,
 ) -> Result<()> {
-    #[cfg(any(target_arch = "loongarch64", target_arch = "riscv32", target_arch = "riscv64"))]
-    return renameat2(old_dir, old, new_dir, new, RenameFlags::empty());
-    #[cfg(not(any(
-        target_arch = "loongarch64",
-        target_arch = "riscv32",
-        target_arch = "riscv64"
-    )))]
+    let Some(number) = nr::renameat else {
+        return renameat2(old_dir, old, new_dir, new, RenameFlags::empty());
+    };
     // SAFETY: both paths are C strings.
     check_unit(unsafe {
-        syscall4(nr::renameat, as_arg(old_dir), address(old), as_arg(new_dir), address(new))
+        syscall4(number, as_arg(old_dir), address(old), as_arg(new_dir), address(new))
     })
 }
 

@@ -309,7 +309,7 @@ pub unsafe fn rt_sigaction(signal: Signal, action: Option<&Sigaction>) -> Result
     let mut old: PaddedSigaction = unsafe { mem::zeroed() };
     let (to, from) = (address(new.as_ref()), (&raw mut old).expose_provenance());
     // SAFETY: both structures have the kernel's layout; the caller promises that the handler fits.
-    check_unit(unsafe { syscall4(nr::rt_sigaction, signal.as_arg(), to, from, SET_SIZE) })?;
+    check_unit(unsafe { arch::rt_sigaction(signal.as_arg(), to, from, SET_SIZE) })?;
     Ok(Sigaction::from_kernel(&old.action))
 }
 

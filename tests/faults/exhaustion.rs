@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn a_full_disk() {
+fn writes_to_a_full_disk_return_errors() {
     if let Some(dir) = again_in() {
         return on_a_full_disk(&dir);
     }
     let script = "mount -t tmpfs -o size=64k none \"$0\" || exit 99; \"$@\"";
     let unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script];
     let scratch = Scratch::new("full");
-    let output = again("exhaustion::a_full_disk", &unshare, &scratch);
+    let output = again("exhaustion::writes_to_a_full_disk_return_errors", &unshare, &scratch);
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -61,7 +61,7 @@ fn on_a_full_disk(dir: &std::path::Path) {
 /// Without a reservation, huge pages are taken from the pool at the first access, until none is
 /// left.
 #[test]
-fn huge_pages_run_out() {
+fn a_fault_without_huge_pages_is_an_error() {
     const HUGE: usize = 2 << 20;
     const PAGES: usize = 1 << 10; // more than anybody keeps ready
     let mut options = MmapOptions::new();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn nothing_is_read_of_what_cannot_be() {
+fn files_that_cannot_be_read_are_errors() {
     let scratch = Scratch::new("kinds");
     let path = scratch.file("file", contents());
     let read_only = map(&File::open(&path).unwrap());
@@ -27,7 +27,7 @@ fn nothing_is_read_of_what_cannot_be() {
 }
 
 #[test]
-fn a_part_of_a_file() {
+fn map_range_maps_a_part_of_a_file() {
     let scratch = Scratch::new("part");
     let file = file(&scratch, &contents());
     let part = |start, len| part(&file, start, len);
@@ -44,7 +44,7 @@ fn a_part_of_a_file() {
 }
 
 #[test]
-fn finds_and_goes_through() {
+fn find_and_iteration_return_the_bytes_of_the_file() {
     let scratch = Scratch::new("find");
     let mut contents = vec![b'.'; 3 * *PAGE + 17];
     for index in [0, 4095, 4096, 9000, contents.len() - 1] {
@@ -85,7 +85,7 @@ fn finds_and_goes_through() {
 
 #[cfg(feature = "std")]
 #[test]
-fn reads_writes_and_seeks() {
+fn a_cursor_reads_writes_and_seeks() {
     use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
     let scratch = Scratch::new("cursor");
     let file = file(&scratch, b"hello, world");

@@ -5,12 +5,12 @@ use super::*;
 /// The process ends as without the handler, with the same signal and the same core dump. The file
 /// `control` in the directory requests a run without the handler.
 #[test]
-fn a_fault_of_the_program_ends_it_as_ever() {
+fn a_fault_in_other_code_ends_the_process() {
     if let Some(dir) = again_in() {
         return touch_nothing(&dir);
     }
     let scratch = Scratch::new("segv");
-    let again = || again("foreign::a_fault_of_the_program_ends_it_as_ever", &[], &scratch).status;
+    let again = || again("foreign::a_fault_in_other_code_ends_the_process", &[], &scratch).status;
     let with = again();
     scratch.file("control", "");
     assert_eq!((with, with.signal()), (again(), Some(11)));
@@ -27,13 +27,13 @@ fn touch_nothing(dir: &std::path::Path) {
 /// When the signal is sent, the standard library's handler resets the action. The library's handler
 /// must stay installed.
 #[test]
-fn a_signal_that_is_sent_takes_nothing_away() {
+fn a_sent_signal_does_not_remove_the_handler() {
     if let Some(dir) = again_in() {
         return send_and_read(&dir);
     }
     let scratch = Scratch::new("sent");
     scratch.file("file", contents());
-    let output = again("foreign::a_signal_that_is_sent_takes_nothing_away", &[], &scratch);
+    let output = again("foreign::a_sent_signal_does_not_remove_the_handler", &[], &scratch);
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -49,7 +49,7 @@ fn send_and_read(dir: &std::path::Path) {
 
 /// All threads need the handler for the first time at once.
 #[test]
-fn many_install_at_once() {
+fn threads_can_install_the_handler_at_the_same_time() {
     if again_in().is_some() {
         let barrier = Barrier::new(16);
         return thread::scope(|scope| {
@@ -65,19 +65,21 @@ fn many_install_at_once() {
     }
     let scratch = Scratch::new("install");
     for _ in 0..50 {
-        let output = again("foreign::many_install_at_once", &[], &scratch);
+        let output =
+            again("foreign::threads_can_install_the_handler_at_the_same_time", &[], &scratch);
         assert!(output.status.success(), "{output:?}");
     }
 }
 
 /// The standard library has a handler for SIGSEGV, on a stack of its own.
 #[test]
-fn a_stack_overflow_is_told_as_ever() {
+fn a_stack_overflow_is_reported_by_the_standard_library() {
     if let Some(dir) = again_in() {
         return overflow(&dir);
     }
     let scratch = Scratch::new("overflow");
-    let output = again("foreign::a_stack_overflow_is_told_as_ever", &[], &scratch);
+    let output =
+        again("foreign::a_stack_overflow_is_reported_by_the_standard_library", &[], &scratch);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("has overflowed its stack"), "{output:?}");
     assert_eq!(output.status.signal(), Some(6));
@@ -95,14 +97,14 @@ fn overflow(_: &std::path::Path) {
 
 /// A fault in another library's slice of a truncated file ends the process.
 #[test]
-fn a_slice_of_another_library_ends_the_process_as_ever() {
+fn a_fault_in_another_librarys_slice_ends_the_process() {
     if let Some(dir) = again_in() {
         return touch_what_is_cut_off(&dir);
     }
     let scratch = Scratch::new("bus");
     scratch.file("file", contents());
     let output =
-        again("foreign::a_slice_of_another_library_ends_the_process_as_ever", &[], &scratch);
+        again("foreign::a_fault_in_another_librarys_slice_ends_the_process", &[], &scratch);
     assert_eq!(output.status.signal(), Some(7), "{output:?}");
 }
 

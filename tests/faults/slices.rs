@@ -4,7 +4,7 @@ use super::*;
 
 /// More nested slices than the handler's first table has room for.
 #[test]
-fn many_slices() {
+fn many_nested_slices_report_their_own_faults() {
     let scratch = Scratch::new("many");
     let contents = contents();
     let file = file(&scratch, &contents);
@@ -61,7 +61,7 @@ fn a_panic_in_a_slice_ends_the_watch() {
 /// Zero pages of the library are told apart from zeros of the file, also if a map does not begin at
 /// a page boundary.
 #[test]
-fn a_slice_of_a_part() {
+fn a_slice_of_a_part_reports_lost_pages() {
     let scratch = Scratch::new("part");
     let file = file(&scratch, &contents());
     let fd = file.try_clone().unwrap().into_raw_fd();
@@ -85,7 +85,7 @@ fn a_slice_of_a_part() {
 
 /// A second fault, at a lower offset, keeps what was written between the two.
 #[test]
-fn a_slice_to_be_written_to_by_two_threads() {
+fn two_faults_in_a_mutable_slice_keep_other_writes() {
     let scratch = Scratch::new("halves");
     let file = file(&scratch, &contents());
     let mut map = map(&file);
@@ -106,7 +106,7 @@ fn a_slice_to_be_written_to_by_two_threads() {
 
 /// A sealed file in memory can be read.
 #[test]
-fn a_sealed_file() {
+fn a_sealed_file_can_be_mapped() {
     let fd = syscall::memfd_create(c"sealed", MemfdFlags::ALLOW_SEALING).unwrap();
     syscall::pwrite(fd.as_fd(), b"hello", 0).unwrap();
     syscall::fcntl_add_seals(fd.as_fd(), Seals::SHRINK | Seals::WRITE).unwrap();
@@ -117,7 +117,7 @@ fn a_sealed_file() {
 }
 
 #[test]
-fn a_child_keeps_its_map() {
+fn a_child_can_read_its_parents_map() {
     let scratch = Scratch::new("advice");
     let map = map(&file(&scratch, b"hello"));
     assert_eq!(map.advise(Advice::DontFork), Err(Errno::EINVAL));

@@ -73,21 +73,21 @@ fn reads_while_truncated(to: usize, threads: usize) {
 }
 
 #[test]
-fn reads_while_truncated_to_nothing() {
+fn reads_survive_truncation_to_zero() {
     for threads in [1, 2, 8] {
         reads_while_truncated(0, threads);
     }
 }
 
 #[test]
-fn reads_while_truncated_in_a_page() {
+fn reads_survive_truncation_within_a_page() {
     for threads in [1, 2, 8] {
         reads_while_truncated(2 * *PAGE + 1000, threads);
     }
 }
 
 #[test]
-fn reads_while_truncated_between_pages() {
+fn reads_survive_truncation_at_a_page_boundary() {
     for threads in [1, 2, 8] {
         reads_while_truncated(3 * *PAGE, threads);
     }
@@ -95,7 +95,7 @@ fn reads_while_truncated_between_pages() {
 
 /// Threads read one slice while the file is truncated.
 #[test]
-fn slices_while_truncated() {
+fn slices_report_truncation() {
     for threads in [1, 2, 8] {
         let scratch = Scratch::new("slices");
         let contents = contents();
@@ -151,7 +151,7 @@ fn slices_while_truncated() {
 /// Copies from memory that another thread unmaps and maps again. Another thread's memory may be
 /// mapped there meanwhile.
 #[test]
-fn copies_while_unmapped() {
+fn copies_from_unmapped_memory_stop() {
     let memory = AtomicPtr::new(std::ptr::null_mut());
     let stop = AtomicBool::new(false);
     let (mut whole, mut cut) = (0, 0);

@@ -33,8 +33,10 @@ pub struct Module {
     pub aliases: BTreeMap<String, Vec<String>>,
     /// The modules all of whose names are brought in.
     pub globs: Vec<Vec<String>>,
-    /// The exported macros, whose names are at the root of the crate.
+    /// The macros that it defines.
     pub macros: BTreeSet<String>,
+    /// Those of them whose names are at the root of the crate.
+    pub exported: BTreeSet<String>,
     /// The modules in other files that only builds of the tests contain.
     pub test_files: BTreeSet<String>,
 }
@@ -170,10 +172,10 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_macro(&mut self, item: &'ast ItemMacro) {
-        if let Some(name) = &item.ident
-            && item.attrs.iter().any(|attribute| attribute.path().is_ident("macro_export"))
-        {
-            let name = name.to_string();
+        if let Some(name) = item.ident.as_ref().map(ToString::to_string) {
+            if item.attrs.iter().any(|attribute| attribute.path().is_ident("macro_export")) {
+                self.here().exported.insert(name.clone());
+            }
             self.here().macros.insert(name);
         }
         visit::visit_item_macro(self, item);

@@ -78,8 +78,10 @@ const DIRECTORIES: &[(&str, &str, &[&str])] = &[
     ("baremap-build/src", "baremap-build/src", &[]),
     ("memmap2/src", "memmap2/src", &[]),
     ("examples", "examples", &[]),
+    ("libbaremap/src", "libbaremap/src", &[]),
     ("template/src", "template/src", &[]),
-    ("tests/programs", "tests/programs", &[]),
+    ("tests/programs/conformance", "tests/programs/conformance", &[]),
+    ("libbaremap/src", "libbaremap/src", &[]),
     ("xtask/src", "xtask/src", &[]),
 ];
 
@@ -260,8 +262,9 @@ fn a_forbidden_import_is_found_wherever_it_is_put() {
                 format!("use core::mem; use {{core::fmt, {path}}};"),
                 format!("fn f() {{ {{ use {path} as _; }} }}"),
             ] {
+                // Where the file ends, whose own imports are those of the other test.
                 let line = file.source.lines().count() + 1;
-                let source = format!("{}{text}\n", file.source);
+                let source = "\n".repeat(line - 1) + &text;
                 let imports = imports::read(&source, &file.module).unwrap().imports;
                 let imports = imports.iter().map(|import| (LIBRARY, import));
                 let (forbidden, _) = house.check_imports(imports);

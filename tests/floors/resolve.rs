@@ -103,12 +103,15 @@ impl Crate {
         let (depth, (name, more)) = (depth.checked_sub(1)?, words.split_first()?);
         let module = self.modules.get(at)?;
         let own = |found: ModulePath| if found.starts_with(at) { found } else { at.to_vec() };
+        if module.macros.contains(name) {
+            return Some(at.to_vec());
+        }
         if let Some(path) = module.aliases.get(name) {
             return self.find(at, &[path, more].concat(), depth).map(own);
         }
         if at.is_empty() {
             let mut modules = self.modules.iter();
-            if let Some((path, _)) = modules.find(|(_, module)| module.macros.contains(name)) {
+            if let Some((path, _)) = modules.find(|(_, module)| module.exported.contains(name)) {
                 return Some(path.clone());
             }
         }

@@ -17,7 +17,7 @@ use crate::{
     common::noise,
     disk::native_only,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{End, Ran, Trial, pages, run, start},
     watch::{Call, refuse, watch},
@@ -34,7 +34,7 @@ const SHRUNK: &str =
 type Change = fn(&Trial);
 
 pub fn rows(rows: &mut Rows) {
-    for way in WAYS {
+    for way in METHODS {
         let with = if way.is_empty() { String::new() } else { format!(" {}", way.join(" ")) };
         for (what, len) in [("to 0", 0), ("to half", SIZE / 2 + 3), ("by its last byte", SIZE - 1)]
         {

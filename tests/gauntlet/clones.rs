@@ -12,7 +12,7 @@ use crate::{
     Rows,
     disk::{fill, sync},
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::{TestFs, Volume},
     trial::{End, Trial, fd, pages},
 };
@@ -72,7 +72,7 @@ fn clone_on_full_disk(test_fs: &TestFs, size: usize) {
     let source = from.join("source");
     fs::write(&source, pages(size)).unwrap();
     clone_of_base(&mut t, &volume, size);
-    for way in WAYS {
+    for way in METHODS {
         let options = way.iter().map(std::path::Path::new);
         let last = ["--in-place".as_ref(), &*source, "dest".as_ref()];
         let ran = t.run(options.chain(last));

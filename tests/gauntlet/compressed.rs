@@ -14,7 +14,7 @@ use crate::{
     common::noise,
     mounts::Mount,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::{TestFs, done},
     trial::{End, Trial, fd, pages},
 };
@@ -70,7 +70,7 @@ pub fn rows(rows: &mut Rows) {
         });
         assert!(by_cp < 4 << 20, "cp takes {by_cp} bytes");
         // A destination that is mapped is preallocated first, as requested by `--method=map`.
-        for way in WAYS.iter().filter(|way| !way.contains(&"--method=map")) {
+        for way in METHODS.iter().filter(|way| !way.contains(&"--method=map")) {
             let by_us = space("mapcp", &|dest| {
                 let ran = t.run(way.iter().map(Path::new).chain([Path::new("source"), dest]));
                 if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
@@ -154,7 +154,7 @@ fn copies(test_fs: &TestFs, source: &Path, contents: &[u8]) {
     };
     let by_cp = blocks(&cp);
     fs::remove_file(cp).unwrap();
-    for way in WAYS.iter().filter(|way| !way.contains(&"--method=kernel")) {
+    for way in METHODS.iter().filter(|way| !way.contains(&"--method=kernel")) {
         for old in [false, true] {
             let in_place: &[&str] = if old { &["--in-place"] } else { &[] };
             if old {

@@ -454,7 +454,7 @@ fn from(mut t: Trial, dir: &std::path::Path) {
     let contents = noise((9 << 20) + 7);
     let source = dir.join("source");
     fs::write(&source, &contents).unwrap();
-    for way in crate::sizes::WAYS {
+    for way in crate::sizes::METHODS {
         for old in [false, true] {
             if old {
                 t.file("dest", "old");

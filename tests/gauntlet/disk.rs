@@ -16,7 +16,7 @@ use crate::{
     Rows,
     common::{self, noise},
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::{TestFs, Volume},
     trial::{End, Ran, Trial, fd, pages, run, start},
     watch::{Calls, refuse, watch},
@@ -30,13 +30,13 @@ pub fn rows(rows: &mut Rows) {
         [("at the start", 0), ("in the middle", SIZE / 2), ("at the last block", SIZE - PAGE)]
     {
         rows.add(format!("disk full {when}"), move |test_fs| {
-            full(test_fs, SIZE, space, &WAYS[..1], false);
+            full(test_fs, SIZE, space, &METHODS[..1], false);
         });
         rows.add(format!("disk full {when}, every method and -j"), move |test_fs| {
-            full(test_fs, SIZE, space, &WAYS[1..], false);
+            full(test_fs, SIZE, space, &METHODS[1..], false);
         });
         rows.add(format!("disk full {when}, without fallocate"), move |test_fs| {
-            full(test_fs, SIZE, space, &WAYS, true);
+            full(test_fs, SIZE, space, &METHODS, true);
         });
     }
     rows.add("power cut at each step of --sync", power_cut_at_each_call);

@@ -211,7 +211,7 @@ fn full_at_close(test_fs: &TestFs, unnamed: bool, existing: bool) {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o741);
         fs::set_permissions(&dest, mode).unwrap();
     }
-    for way in crate::sizes::WAYS {
+    for way in crate::sizes::METHODS {
         let ran = run(t.mapcp(way.iter().chain(&["source"])).arg(&dest));
         if ran.end == End::Exit(1) && ran.err.contains("cannot copy within the kernel") {
             continue; // not to another file system

@@ -12,7 +12,7 @@ use crate::{
     Rows, common,
     mounts::Mount,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{Trial, pages},
 };
@@ -80,7 +80,7 @@ fn each_way(test_fs: &TestFs, mount: &Mount) {
     // None of these sizes is a multiple of 2 MiB.
     for size in [1, 4096, 300_000, 3_000_000, 5_000_000] {
         fs::write(&from, pages(size)).unwrap();
-        for way in WAYS {
+        for way in METHODS {
             let ran = t.run(way.iter().chain(&[name, "dest"]));
             let invalid = "Invalid argument (EINVAL)";
             ran.fails_by_one_of(&[

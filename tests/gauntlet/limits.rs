@@ -16,7 +16,7 @@ use crate::{
     Rows, common,
     common::noise,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{
         End, Ran, Trial, as_another_user, dies_with_this_process, error, pages, run, start_with,
     },
@@ -41,7 +41,7 @@ fn native_only() {
 }
 
 pub fn rows(rows: &mut Rows) {
-    for way in WAYS {
+    for way in METHODS {
         let name = way.join(" ");
         rows.add(format!("RLIMIT_FSIZE smaller than the copy {name}"), move |test_fs| {
             let mut t = Trial::new(test_fs);
@@ -71,7 +71,7 @@ pub fn rows(rows: &mut Rows) {
         native_only();
         let mut t = Trial::new(test_fs);
         t.file("source", pages((60 << 20) + 5));
-        for way in WAYS {
+        for way in METHODS {
             // 32 MiB are what the documentation promises. With 1 MiB the copy has to use another
             // method.
             for bytes in [32 << 20, 1 << 20] {
@@ -96,7 +96,7 @@ pub fn rows(rows: &mut Rows) {
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
         let mut copied = 0;
-        for way in WAYS {
+        for way in METHODS {
             for files in 0..=16 {
                 t.file("dest", "old");
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
@@ -121,13 +121,13 @@ pub fn rows(rows: &mut Rows) {
                 t.check();
             }
         }
-        assert!(copied >= 7 * WAYS.len(), "{copied} copied");
+        assert!(copied >= 7 * METHODS.len(), "{copied} copied");
     });
     rows.add("RLIMIT_STACK of 48 KiB to 1 MiB", |test_fs| {
         native_only();
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
-        for way in WAYS {
+        for way in METHODS {
             for kib in [48, 64, 128, 1024] {
                 let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
                 // The environment is on the stack, and may take a quarter of the limit.
@@ -150,7 +150,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("RLIMIT_MEMLOCK of 0", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
-        for way in WAYS {
+        for way in METHODS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
             limit(&mut copy, Resource::Memlock, 0);
             run(&mut copy).copied((9 << 20) + 5);
@@ -164,7 +164,7 @@ pub fn rows(rows: &mut Rows) {
         t.file("source", pages((40 << 20) + 5));
         std::fs::set_permissions(&t.dir, std::os::unix::fs::PermissionsExt::from_mode(0o777))
             .unwrap();
-        for way in WAYS {
+        for way in METHODS {
             let mut copy = t.mapcp(way.iter().chain(&["-j4", "source", "dest"]));
             as_another_user(&t, &mut copy);
             limit(&mut copy, Resource::Nproc, 1);
@@ -183,7 +183,7 @@ pub fn rows(rows: &mut Rows) {
             t.file("dest", "old");
             let lost = "mapcp: cannot write to standard output: Bad file number (EBADF)\n";
             let (out, err) = (!closed.contains(&1), !closed.contains(&2));
-            for way in WAYS {
+            for way in METHODS {
                 let ran = with_closed(&mut t.mapcp(way.iter().chain(&["source", "dest"])), closed);
                 let line = if out { "Copied 100000 bytes\n" } else { "" };
                 let message = if !out && err { lost } else { "" };
@@ -289,7 +289,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("an environment of 1 MiB", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", noise(100_000));
-        for way in WAYS {
+        for way in METHODS {
             let mut copy = t.mapcp(way.iter().chain(&["source", "dest"]));
             for number in 0..9 {
                 copy.env(format!("LARGE{number}"), "x".repeat(120_000));

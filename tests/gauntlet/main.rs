@@ -27,6 +27,7 @@ mod fuse;
 mod hugetlbfs;
 mod kernel_files;
 mod late;
+mod leases;
 mod limits;
 mod mounts;
 mod notify;
@@ -105,6 +106,7 @@ fn rows() -> Vec<Row> {
     streams::rows(&mut rows);
     temporaries::rows(&mut rows);
     late::rows(&mut rows);
+    leases::rows(&mut rows);
     stores::rows(&mut rows);
     kernel_files::rows(&mut rows);
     notify::rows(&mut rows);

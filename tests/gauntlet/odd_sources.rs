@@ -18,7 +18,7 @@ use crate::{
     common::noise,
     disk::native_only,
     mounts::{Mount, odd_fs},
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, fd, pages, run},
     watch::{Calls, refuse},
@@ -29,8 +29,10 @@ const EARLY: &str = "it ends before the size that its file system reports";
 pub fn rows(rows: &mut Rows) {
     for old in [0, 5000, 1 << 20] {
         rows.add(format!("source not yet written back to a server, after {old} bytes"), move |p| {
-            not_written_back(p, old);
+            not_written_back(p, old, false);
         });
+        let name = format!("source not yet written back, below an overlay, after {old} bytes");
+        rows.add(name, move |p| not_written_back(p, old, true));
     }
     let timeouts: [&[&str]; 2] = [&[], &["-oattr_timeout=0"]];
     for (size, real) in [(4096, 100), (4096, 0), ((9 << 20) + 5, (5 << 20) + 7), (200_000, 199_999)]
@@ -86,13 +88,16 @@ fn ends_early_without_blocks(test_fs: &TestFs) {
 }
 
 /// A file of which the server knows `old` bytes, while another process has written more.
-fn not_written_back(test_fs: &TestFs, old: usize) {
+///
+/// An overlay above the server's file system finds the data in memory, but not that it is no hole.
+fn not_written_back(test_fs: &TestFs, old: usize, overlaid: bool) {
     let mut t = Trial::new(test_fs);
     let behind = test_fs.beside("behind");
     fs::create_dir_all(&behind).unwrap();
     let mirror = Mount::odd_fs(test_fs, "mirror", &["mirror", behind.to_str().unwrap()], &[]);
-    for (number, way) in WAYS.iter().enumerate() {
-        let source = mirror.path(&format!("source{number}"));
+    for (number, way) in METHODS.iter().enumerate() {
+        let name = format!("source{number}");
+        let source = mirror.path(&name);
         fs::write(&source, vec![b'x'; old]).unwrap();
         let mut append = Command::new(odd_fs());
         append.arg("append").arg(&source).arg("300000").stdin(Stdio::piped());
@@ -103,6 +108,11 @@ fn not_written_back(test_fs: &TestFs, old: usize) {
         assert_eq!(line, "ready\n");
         assert_eq!(fs::metadata(behind.join(format!("source{number}"))).unwrap().len(), old as u64);
 
+        let overlay = overlaid.then(|| {
+            let lower = format!("lowerdir={}:{}", mirror.dir.display(), t.dir.display());
+            Mount::new(test_fs, "overlay", &["-t", "overlay", "-o", &lower, "none"])
+        });
+        let source = overlay.as_ref().map_or(source, |overlay| overlay.path(&name));
         let ran = t.run(way.iter().map(Path::new).chain([&*source, Path::new("dest")]));
         drop(append.stdin.take());
         append.wait().unwrap();
@@ -124,7 +134,7 @@ fn not_written_back(test_fs: &TestFs, old: usize) {
 fn ends_early(test_fs: &TestFs, size: usize, real: usize, options: &[&str], variables: &[&str]) {
     let mut t = Trial::new(test_fs);
     for dest in ["new", "old", "in place"] {
-        for way in WAYS {
+        for way in METHODS {
             let (size, real) = (size.to_string(), real.to_string());
             let arguments = [&["short", &size, &real], options].concat();
             let short = Mount::odd_fs(test_fs, "short", &arguments, variables);
@@ -186,7 +196,7 @@ fn copies_and_keeps_blocks(test_fs: &TestFs, source: &Path, options: &[&str]) {
     let contents = fs::read(source).unwrap();
     let blocks = || source.metadata().unwrap().blocks();
     let before = blocks();
-    for way in WAYS {
+    for way in METHODS {
         for in_place in [false, true] {
             t.file("dest", pages(3 << 20));
             let in_place: &[&str] = if in_place { &["--in-place"] } else { &[] };

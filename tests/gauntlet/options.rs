@@ -14,7 +14,7 @@ use crate::{
     not_here, output, preserve,
     refused::cause,
     several,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{End, Trial, as_another_user, pages, run},
     watch::{Calls, refuse, watch},
 };
@@ -151,7 +151,7 @@ fn in_place(rows: &mut Rows) {
             t.symlink("hard", "soft");
             let node = |t: &Trial| t.path("dest").metadata().unwrap().ino();
             let before = node(&t);
-            for way in WAYS {
+            for way in METHODS {
                 fs::write(t.path("dest"), vec![0xee; old]).unwrap();
                 t.run(way.iter().chain(&["--in-place", "source", "soft"])).copied(9 << 20);
                 assert_eq!(node(&t), before);
@@ -164,7 +164,7 @@ fn in_place(rows: &mut Rows) {
     rows.add("--in-place: holes over what was there", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.sparse("source", 9 << 20, &[(0, b"start"), (5 << 20, b"middle")]);
-        for way in WAYS {
+        for way in METHODS {
             t.file("dest", vec![0xee; 20 << 20]);
             t.run(way.iter().chain(&["--in-place", "source", "dest"])).copied(9 << 20);
             t.becomes_as("dest", "source");
@@ -226,7 +226,7 @@ fn sync(rows: &mut Rows) {
     rows.add("--sync: each method, -j2, --in-place, a device", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", pages((9 << 20) + 5));
-        for way in WAYS {
+        for way in METHODS {
             for more in [&["--sync"][..], &["--sync", "--in-place"]] {
                 t.run(way.iter().chain(more).chain(&["source", "dest"])).copied((9 << 20) + 5);
                 t.becomes_as("dest", "source");

@@ -3,7 +3,7 @@
 use crate::{
     Rows,
     common::noise,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{End, Trial, pages},
 };
 
@@ -38,7 +38,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("--progress=always", |test_fs| {
         let mut t = Trial::new(test_fs);
         t.file("source", pages(40 << 20));
-        for way in WAYS {
+        for way in METHODS {
             for option in ["--progress", "--progress=always"] {
                 let ran = t.run(way.iter().chain(&[option, "source", "dest"]));
                 assert_eq!(

@@ -17,7 +17,7 @@ use crate::{
     Rows,
     common::{self, noise},
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     trial::{Trial, as_another_user, run},
 };
 
@@ -92,7 +92,7 @@ pub fn rows(rows: &mut Rows) {
                             assert!(!["ext4", "xfs", "btrfs"].contains(&&*test_fs.kind), "{errno}");
                         }
                     }
-                    for way in WAYS {
+                    for way in METHODS {
                         if existing {
                             t.file("dest", "old");
                         }

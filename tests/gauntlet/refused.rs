@@ -6,7 +6,7 @@ use crate::{
     Rows, common,
     common::noise,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{Trial, pages, run},
     watch::{Calls, refuse},
@@ -117,7 +117,7 @@ fn refused(test_fs: &TestFs, name: &str, calls: &[Calls], errno: Errno) {
         }
         let bytes = t.path(source).metadata().unwrap().len();
         // Each method once, and each with a second worker, except for copies by the kernel.
-        for way in [0, 2, 4, 5, 7].map(|number| WAYS[number]) {
+        for way in [0, 2, 4, 5, 7].map(|number| METHODS[number]) {
             for dest in ["new", "dest"] {
                 if dest == "dest" {
                     t.file("dest", "old");

@@ -19,7 +19,7 @@ use crate::{
     Rows, common,
     disk::native_only,
     not_here,
-    sizes::WAYS,
+    sizes::METHODS,
     test_fs::TestFs,
     trial::{End, Trial, dies_with_this_process, pages, start},
     watch::{Calls, refuse, watch},
@@ -72,7 +72,7 @@ pub fn rows(rows: &mut Rows) {
         let size = (64 << 20) + 5;
         let mut t = Trial::new(test_fs);
         t.file("source", pages(size));
-        for way in WAYS {
+        for way in METHODS {
             let running = start(&mut t.mapcp(way.iter().chain(&["source", "dest"])));
             for _ in 0..5 {
                 thread::sleep(Duration::from_millis(2));
@@ -90,7 +90,7 @@ pub fn rows(rows: &mut Rows) {
         rows.add(format!("{name} at start, source truncated"), move |test_fs| {
             native_only();
             // Where the kernel copies, this process gets no such signal.
-            for way in &WAYS[3..7] {
+            for way in &METHODS[3..7] {
                 let mut t = Trial::new(test_fs);
                 t.file("source", pages(SIZE));
                 t.file("dest", "old");

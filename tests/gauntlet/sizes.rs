@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Options that select a method and a number of workers.
-pub const WAYS: [&[&str]; 9] = [
+pub const METHODS: [&[&str]; 9] = [
     &[],
     &["--method=auto", "-j1"],
     &["--method=auto", "-j2"],
@@ -55,9 +55,9 @@ pub fn rows(rows: &mut Rows) {
         (16 << 20) - 1,
         (16 << 20) + 1,
     ] {
-        rows.add(format!("size {size}"), move |test_fs| each_way(test_fs, size, &WAYS[..1]));
+        rows.add(format!("size {size}"), move |test_fs| each_way(test_fs, size, &METHODS[..1]));
         rows.add(format!("size {size}, every method and -j"), move |test_fs| {
-            each_way(test_fs, size, &WAYS[1..]);
+            each_way(test_fs, size, &METHODS[1..]);
         });
     }
     for (name, size) in [
@@ -168,7 +168,7 @@ pub fn rows(rows: &mut Rows) {
             let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
             must_have_holes(&t, "source");
-            for way in &WAYS[1..] {
+            for way in &METHODS[1..] {
                 t.file("dest", "old");
                 t.run(way.iter().chain(&["source", "dest"])).copied(size);
                 t.becomes_as("dest", "source");
@@ -179,7 +179,7 @@ pub fn rows(rows: &mut Rows) {
         rows.add(format!("holes: {what}, --sparse=never"), move |test_fs| {
             let mut t = Trial::new(test_fs);
             t.sparse("source", size, marks);
-            for way in WAYS {
+            for way in METHODS {
                 t.file("dest", "old");
                 let never = ["--sparse=never", "source", "dest"];
                 t.run(way.iter().chain(&never)).copied(size);
@@ -209,7 +209,7 @@ pub fn rows(rows: &mut Rows) {
             not_here(format!("fallocate: {errno}"));
         }
         t.becomes_sparse("source", 5 << 20, &[(0, b"start")]);
-        for way in WAYS {
+        for way in METHODS {
             t.file("dest", "old");
             t.run(way.iter().chain(&["source", "dest"])).copied(5 << 20);
             t.becomes_as("dest", "source");

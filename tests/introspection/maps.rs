@@ -39,7 +39,7 @@ fn by_hand(line: &str) -> Told {
 }
 
 #[test]
-fn the_maps_of_a_process_are_those_that_its_text_tells() {
+fn maps_of_agrees_with_proc_maps() {
     let child = Waiting::new();
     let lines = lines_of(child.pid());
     let wanted: Vec<Told> = lines.iter().map(|line| by_hand(line)).collect();
@@ -67,7 +67,7 @@ fn the_maps_of_a_process_are_those_that_its_text_tells() {
 }
 
 #[test]
-fn this_process_by_its_own_number_and_without() {
+fn maps_of_this_process_agrees_with_maps() {
     let here = &raw const PLACE;
     static PLACE: u8 = 1;
     let by_number = at(maps_of(syscall::getpid()).unwrap(), here);
@@ -77,7 +77,7 @@ fn this_process_by_its_own_number_and_without() {
 }
 
 #[test]
-fn processes_that_are_none() {
+fn maps_of_a_missing_process_is_an_error() {
     for pid in [-1, syscall::Pid::MIN, syscall::Pid::MAX] {
         assert_eq!(errno(maps_of(pid).unwrap_err()), Errno::ENOENT, "{pid}");
     }
@@ -95,7 +95,7 @@ fn processes_that_are_none() {
 }
 
 #[test]
-fn mappings_of_every_kind() {
+fn maps_reports_every_kind_of_mapping() {
     let scratch = Scratch::new("kinds");
     let self_text = || text_of(syscall::getpid());
     let newline = OsStr::from_bytes(b"two\nlines \xff");
@@ -134,7 +134,7 @@ fn mappings_of_every_kind() {
 
 /// The path of this file is longer than any path that can be opened.
 #[test]
-fn a_name_that_is_too_long_is_cut_and_nothing_else_lost() {
+fn a_name_that_is_too_long_is_truncated_and_nothing_else_is_lost() {
     use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 
     let scratch = Scratch::new("long");
@@ -186,7 +186,7 @@ proptest! {
 
     /// The text may arrive in pieces of any length, and with lines of any length.
     #[test]
-    fn text_in_pieces(
+    fn text_may_arrive_in_pieces(
         names in proptest::collection::vec(
             (prop_oneof![0_usize..60, 4150..4200_usize, 0_usize..20_000], "[a-z]{1,3}"),
             0..12,
@@ -234,7 +234,7 @@ proptest! {
 }
 
 #[test]
-fn a_text_that_is_none_is_refused() {
+fn an_invalid_line_is_an_error() {
     let scratch = Scratch::new("none");
     fs::write(scratch.path("text"), "0-1000 r--p 0 0:0 0 [one]\nnothing\n1000-2000 r--p 0 0:0 0\n")
         .unwrap();
@@ -249,7 +249,7 @@ fn a_text_that_is_none_is_refused() {
 
 /// Other threads map and unmap. A mapping that stays is reported once, and completely.
 #[test]
-fn what_nobody_changes_is_told_once_while_others_change() {
+fn unchanged_mappings_are_reported_once_while_others_change() {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     let stays: Vec<Mmap> = (0..20)
@@ -287,7 +287,7 @@ fn what_nobody_changes_is_told_once_while_others_change() {
 }
 
 #[test]
-fn one_mapping_is_asked_for() {
+fn procmap_query_returns_one_mapping() {
     let maps = File::open("/proc/self/maps").unwrap();
     let query = |address: u64, flags, name: &mut [u8]| {
         syscall::procmap_query(lend(&maps), address, flags, name)

@@ -30,7 +30,7 @@ fn small_pages(pages: usize) -> MmapMut {
 }
 
 #[test]
-fn pages_that_were_written_to_are_in_memory() {
+fn written_pages_are_resident() {
     // More pages than one call reports.
     let mut map = small_pages(1300);
     let touched = |index: usize| index.is_multiple_of(7) || (500..530).contains(&index);
@@ -59,7 +59,7 @@ fn pages_that_were_written_to_are_in_memory() {
 }
 
 #[test]
-fn pages_of_a_file_come_into_memory_when_anybody_reads_them() {
+fn pages_of_a_file_become_resident_when_they_are_read() {
     use rustix::fs::{Advice, fadvise};
 
     let scratch = Scratch::new("file");
@@ -88,7 +88,7 @@ fn pages_of_a_file_come_into_memory_when_anybody_reads_them() {
 /// A process learns nothing about a file that it neither owns nor can write to: even pages past the
 /// end of the file seem to be resident.
 #[test]
-fn a_file_of_somebody_else_seems_to_be_in_memory() {
+fn a_foreign_files_pages_are_reported_resident() {
     let beyond = |file: &File| {
         let size = file.metadata().unwrap().len() as usize;
         let map = MmapOptions::new().len(size + 16 * page()).map_raw_read_only(file.as_raw_fd());
@@ -140,7 +140,7 @@ fn a_range_that_is_not_mapped_is_an_error_and_the_last() {
 /// Every flag is the bit in the kernel's documentation, as the standard library reads it, and has
 /// the documented meaning.
 #[test]
-fn the_page_table_as_the_kernel_writes_it() {
+fn pagemap_agrees_with_proc_pagemap() {
     let entries = |start: *const u8, pages: usize| -> Vec<u64> {
         let mut bytes = vec![0; pages * 8];
         let from = (start as usize / page() * 8) as u64;
@@ -187,7 +187,7 @@ fn the_page_table_as_the_kernel_writes_it() {
 }
 
 #[test]
-fn pages_of_a_file_are_counted() {
+fn cachestat_counts_the_pages_of_a_file() {
     use rustix::fs::{Advice, fadvise};
 
     let scratch = Scratch::new("cachestat");
@@ -230,7 +230,7 @@ fn pages_of_a_file_are_counted() {
 }
 
 #[test]
-fn pages_are_populated_and_collapsed() {
+fn populate_and_collapse_make_pages_resident() {
     let map = small_pages(8);
     if linux() < (5, 14) {
         for advice in [Advice::PopulateRead, Advice::PopulateWrite, Advice::Collapse] {

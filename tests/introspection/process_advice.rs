@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn advice_for_another_process() {
+fn advice_applies_to_another_process() {
     let mut child = Waiting::new();
     let process = syscall::pidfd_open(child.pid(), OFlags::empty()).unwrap();
     let flags = rustix::io::fcntl_getfd(theirs(&Number(&process)));

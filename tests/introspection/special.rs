@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_sealed_map_stays() {
+fn a_sealed_map_cannot_be_changed() {
     if linux() < (6, 10) {
         let refused = MmapMut::map_anon(page()).unwrap().seal().unwrap_err();
         assert_eq!(refused.errno(), Errno::ENOSYS);
@@ -63,7 +63,7 @@ fn a_sealed_map_stays() {
 }
 
 #[test]
-fn a_seal_that_is_refused_gives_the_map_back() {
+fn a_failed_seal_returns_the_map() {
     refusing(kernel::__NR_mseal, vec![], Errno::ENOSYS, || {
         let mut map = MmapMut::map_anon(777 * page()).unwrap();
         map[0] = 3;
@@ -83,7 +83,7 @@ fn a_seal_that_is_refused_gives_the_map_back() {
 }
 
 #[test]
-fn droppable_memory() {
+fn droppable_memory_is_mapped() {
     let map = MmapRaw::map_droppable(3 * page() + 1);
     if linux() < (6, 11) {
         assert_eq!(errno(map.unwrap_err()), Errno::ENOSYS);
@@ -114,7 +114,7 @@ fn droppable_memory() {
 }
 
 #[test]
-fn secret_memory() {
+fn secret_memory_is_hidden_from_the_kernels_readers() {
     let raw = unsafe { sc::syscall1(kernel::__NR_memfd_secret as usize, 0) };
     let oracle = outcome(raw);
     let ours = syscall::memfd_secret(OFlags::empty());
@@ -179,7 +179,7 @@ fn secret_memory() {
 }
 
 #[test]
-fn protection_keys() {
+fn protection_keys_restrict_access() {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap();
     let has_keys = cpuinfo.split_whitespace().any(|flag| flag == "ospke");
     let mut map = MmapMut::map_anon(2 * page()).unwrap();

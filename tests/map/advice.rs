@@ -22,7 +22,7 @@ fn advice_changes_no_contents() {
 }
 
 #[test]
-fn advice_is_known_or_not() {
+fn is_supported_agrees_with_madvise() {
     for advice in [Advice::Normal, Advice::Random, Advice::Sequential, Advice::WillNeed] {
         assert!(advice.is_supported(), "{advice:?}");
     }
@@ -35,7 +35,7 @@ fn advice_is_known_or_not() {
 }
 
 #[test]
-fn unchecked_advice_gives_pages_up() {
+fn unchecked_advice_discards_pages() {
     let page = page_size();
     let map = || {
         let mut map = MmapMut::map_anon(3 * page).unwrap();
@@ -69,7 +69,7 @@ fn pages_are_locked_and_unlocked() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn advice_that_destroys_is_no_safe_advice() {
+fn hwpoison_is_rejected_as_safe_advice() {
     use linux_raw_sys::general::{__NR_madvise, __NR_process_madvise, MADV_HWPOISON};
     // Few kernels have this advice, and it destroys memory, so a filter answers it.
     let calls = [(__NR_madvise, 2, MADV_HWPOISON), (__NR_process_madvise, 3, MADV_HWPOISON)];
@@ -97,7 +97,7 @@ fn advise_oneself(map: &MmapMut, advice: Advice) -> Result<usize, Errno> {
 
 /// Since Linux 6.13, a process may give itself more advice than others.
 #[test]
-fn processes_are_given_no_advice_but_four() {
+fn only_four_kinds_of_advice_apply_to_other_processes() {
     let map = MmapMut::map_anon(1).unwrap();
     assert_eq!(advise_oneself(&map, Advice::Cold), Ok(page_size()));
     for advice in [Advice::DontFork, Advice::DontDump, Advice::Random, Advice::PopulateWrite] {

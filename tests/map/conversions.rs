@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_error_of_a_conversion_gives_the_map_back() {
+fn a_failed_conversion_returns_the_map() {
     let file = file("abc");
     let map = unsafe { Mmap::map(fd(&read_only(&file))) }.unwrap();
     let at = map.as_ptr();
@@ -19,7 +19,7 @@ fn an_error_of_a_conversion_gives_the_map_back() {
 /// These two fail only at the limit on the number of mappings, or under a filter.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn errors_of_the_other_conversions_give_the_map_back() {
+fn other_failed_conversions_return_the_map() {
     use linux_raw_sys::general::{__NR_mprotect, PROT_EXEC, PROT_READ};
     let calls = [(__NR_mprotect, 2, PROT_READ), (__NR_mprotect, 2, PROT_READ | PROT_EXEC)];
     let refusal = seccompiler::SeccompAction::Errno(u32::from(Errno::ENOMEM.number()));
@@ -40,7 +40,7 @@ fn errors_of_the_other_conversions_give_the_map_back() {
 
 /// `mprotect` changes page after page, and stops at the first that fails.
 #[test]
-fn a_map_that_is_given_back_is_what_it_was() {
+fn a_map_returned_after_an_error_is_unchanged() {
     let page = page_size();
     let file = zeros(page as u64);
     let read_only = read_only(&file);

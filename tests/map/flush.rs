@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_flush_is_built() {
+fn flush_options_are_passed_to_msync() {
     let page = page_size();
     let file = zeros(3 * page as u64);
     let map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
@@ -29,7 +29,7 @@ fn a_flush_is_built() {
 /// another error for each flag, if the length is one page.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn a_flush_waits_or_does_not() {
+fn flush_waits_and_flush_async_does_not() {
     use linux_raw_sys::general::{__NR_msync, MS_ASYNC, MS_INVALIDATE, MS_SYNC};
     use seccompiler::{
         BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, SeccompCondition,

@@ -114,7 +114,7 @@ fn a_map_of_huge_pages_takes_whole_ones_and_gives_them_back() {
 /// `huge_fallback` gives normal pages where there are no huge ones. No system has pages of this
 /// size.
 #[test]
-fn memory_in_place_of_huge_pages_is_as_other_memory_is() {
+fn memory_of_huge_fallback_behaves_like_other_memory() {
     let page = page_size();
     let bits = page.ilog2() as u8 + 2;
     let size = 1 << bits;

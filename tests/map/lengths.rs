@@ -46,7 +46,7 @@ fn a_range_past_the_end_is_refused() {
 }
 
 #[test]
-fn no_bytes_work() {
+fn empty_maps_work() {
     let (empty, full) =
         (memfd(MemfdFlags::ALLOW_SEALING, ""), memfd(MemfdFlags::ALLOW_SEALING, "full"));
     let mut maps = unsafe {
@@ -85,7 +85,7 @@ fn no_bytes_work() {
 
 /// The size of these files does not tell how much can be read.
 #[test]
-fn what_has_no_size_but_contents_is_no_empty_map() {
+fn files_without_a_size_are_not_empty_maps() {
     let refused = |file: RawFd| unsafe { Mmap::map(file) }.map(|map| map.len()).map_err(errno);
     let status = File::open("/proc/self/status").unwrap();
     assert_eq!(refused(fd(&status)), Err(Errno::ENODEV));
@@ -108,7 +108,7 @@ fn what_has_no_size_but_contents_is_no_empty_map() {
 }
 
 #[test]
-fn lengths_above_isize_max_are_refused() {
+fn lengths_above_isize_max_are_rejected() {
     let most = isize::MAX as usize;
     let file = zeros(1);
     for len in [most + 1, usize::MAX] {

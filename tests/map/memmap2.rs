@@ -20,7 +20,7 @@ fn a_file_is_read_and_written() {
 }
 
 #[test]
-fn what_has_a_descriptor_can_be_mapped() {
+fn anything_with_a_descriptor_can_be_mapped() {
     use baremap::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
     let path = c"Cargo.toml";
     let flags = baremap::syscall::OFlags::RDONLY;
@@ -83,7 +83,7 @@ fn written_bytes_are_flushed() {
 }
 
 #[test]
-fn a_copy_is_not_the_files() {
+fn writes_to_a_private_copy_do_not_reach_the_file() {
     let file = zeros(128);
     // A descriptor that is open for reading suffices.
     let mut copy = unsafe { MmapOptions::new().map_copy(fd(&read_only(&file))) }.unwrap();
@@ -104,7 +104,7 @@ fn a_copy_is_not_the_files() {
 }
 
 #[test]
-fn options_of_other_systems_and_of_pages_change_no_contents() {
+fn options_for_pages_do_not_change_contents() {
     let file = file(counted(10_000));
     let mut options = MmapOptions::new();
     options.no_probe_handle().populate().no_reserve_swap().stack().huge(None);
@@ -116,7 +116,7 @@ fn options_of_other_systems_and_of_pages_change_no_contents() {
 }
 
 #[test]
-fn an_offset_is_any_byte_and_beyond_4_gib() {
+fn an_offset_may_be_any_byte_even_above_4_gib() {
     let offset = u64::from(u32::MAX) + 2;
     let file = zeros(offset + 5432);
     let mut options = MmapOptions::new();
@@ -131,7 +131,7 @@ fn an_offset_is_any_byte_and_beyond_4_gib() {
 }
 
 #[test]
-fn maps_go_from_thread_to_thread() {
+fn maps_can_be_sent_to_another_thread() {
     let mut map = MmapMut::map_anon(129).unwrap();
     map[128] = 1;
     let map = thread::spawn(move || map.make_read_only().unwrap()).join().unwrap();
@@ -144,7 +144,7 @@ fn maps_go_from_thread_to_thread() {
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[test]
-fn code_is_run() {
+fn executable_maps_can_be_called() {
     let file = zeros(4096);
     let maps = [MmapMut::map_anon(4096), unsafe { MmapMut::map_mut(fd(&file)) }];
     for (map, exec) in maps.into_iter().zip([false, true]) {
@@ -169,7 +169,7 @@ fn code_is_run() {
 }
 
 #[test]
-fn what_may_be_done_changes_and_the_contents_stay() {
+fn conversions_change_the_protection_and_keep_the_contents() {
     let file = zeros(256);
     let map = unsafe { MmapMut::map_mut(fd(&file)) }.unwrap();
     let mut map = map.make_read_only().unwrap().make_mut().unwrap();
@@ -192,7 +192,7 @@ fn what_may_be_done_changes_and_the_contents_stay() {
 }
 
 #[test]
-fn raw_maps_are_pointers() {
+fn raw_maps_give_pointers() {
     let file = file("abc123");
     let map = MmapOptions::new().map_raw(fd(&file)).unwrap();
     assert_eq!((map.len(), unsafe { map.as_ptr().read() }), (6, b'a'));
@@ -250,7 +250,7 @@ fn a_map_grows_and_shrinks() {
 }
 
 #[test]
-fn a_map_moves_only_if_it_may() {
+fn remap_moves_only_if_permitted() {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let page = page_size();
     // A mapping of this test follows the map. Mappings of other tests may be unmapped at any time.

@@ -94,7 +94,7 @@ mod answers {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn a_file_that_is_sealed_at_the_last_moment_has_the_size_that_it_has_then() {
+fn a_file_truncated_before_it_is_sealed_is_mapped_with_its_final_size() {
     use std::sync::atomic::Ordering::SeqCst;
     answers::with(true, || {
         let file = memfd(MemfdFlags::ALLOW_SEALING, "two bytes and some more");
@@ -108,7 +108,7 @@ fn a_file_that_is_sealed_at_the_last_moment_has_the_size_that_it_has_then() {
 /// A FUSE file system, or one on top of another, may report fs-verity for every file.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn where_there_is_no_fs_verity_nobody_is_believed_to_have_it() {
+fn a_file_system_that_only_claims_fs_verity_is_not_safe() {
     use std::sync::atomic::Ordering::SeqCst;
     answers::with(false, || {
         let memory = memfd(MemfdFlags::ALLOW_SEALING, "not sealed");
@@ -126,7 +126,7 @@ fn where_there_is_no_fs_verity_nobody_is_believed_to_have_it() {
 
 /// Few file systems have fs-verity, and not with every kernel. Elsewhere no file is protected.
 #[test]
-fn files_that_fs_verity_protects_are_safe() {
+fn files_protected_by_fs_verity_are_mapped_safely() {
     let path = format!("{}/verity-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     fs::write(&path, "Hello, verity!").unwrap();
     let file = File::open(&path).unwrap();

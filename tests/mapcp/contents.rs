@@ -101,7 +101,7 @@ fn a_file_is_not_copied_to_itself() {
 }
 
 #[test]
-fn what_cannot_be_mapped_is_read() {
+fn sources_that_cannot_be_mapped_are_read() {
     let dir = Scratch::new("read");
     let dest = dir.path("dest");
     // The size of the first is 0, and the size of the second is a page.
@@ -123,7 +123,7 @@ fn what_cannot_be_mapped_is_read() {
 }
 
 #[test]
-fn every_way_copies_the_same() {
+fn every_method_copies_the_same_bytes() {
     let dir = Scratch::new("ways");
     let contents = noise((9 << 20) + 1);
     let source = dir.file("source", &contents);

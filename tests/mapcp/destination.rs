@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn permissions_are_the_sources_less_the_umask_or_the_destinations() {
+fn permissions_are_the_sources_less_the_umask_or_the_old_destinations() {
     let dir = Scratch::new("modes");
     let source = dir.file("source", "contents");
     fs::set_permissions(&source, fs::Permissions::from_mode(0o4777)).unwrap();
@@ -55,7 +55,7 @@ fn an_existing_file_is_left_alone_or_written_to_in_place() {
 }
 
 #[test]
-fn what_a_file_has_beside_its_contents_is_preserved() {
+fn preserve_copies_mode_owner_times_and_attributes() {
     let dir = Scratch::new("preserve");
     let source = dir.file("source", "contents");
     fs::set_permissions(&source, fs::Permissions::from_mode(0o2751)).unwrap();
@@ -133,7 +133,7 @@ fn many_files_go_to_a_directory() {
 }
 
 #[test]
-fn a_leftover_of_a_killed_copy_is_removed_by_the_next() {
+fn the_next_copy_removes_a_killed_copys_temporary_file() {
     let dir = Scratch::new("leftover");
     let source = dir.file("source", "contents");
     let dest = dir.file("dest", "old");

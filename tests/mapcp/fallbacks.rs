@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_a_file_system_cannot_do_is_done_another_way() {
+fn refused_calls_are_replaced_by_others() {
     let dir = Scratch::new("refused");
     let source = dir.file("source", noise(100_001));
     fs::set_permissions(&source, fs::Permissions::from_mode(0o640)).unwrap();

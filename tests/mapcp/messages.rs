@@ -44,7 +44,7 @@ fn errors_are_one_line_and_leave_nothing() {
 }
 
 #[test]
-fn wrong_usage_is_status_2_and_help_is_0() {
+fn wrong_usage_exits_with_2_and_help_with_0() {
     for (arguments, message) in [
         (&[][..], "SOURCE and DEST are required"),
         (&["one"], "SOURCE and DEST are required"),
@@ -80,7 +80,7 @@ fn wrong_usage_is_status_2_and_help_is_0() {
 }
 
 #[test]
-fn a_lost_line_is_a_failure_and_the_copy_is_kept() {
+fn a_failed_write_to_standard_output_is_a_failure_and_keeps_the_copy() {
     let dir = Scratch::new("stdout");
     let source = dir.file("source", "contents");
     let dest = dir.path("dest");

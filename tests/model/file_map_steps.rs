@@ -31,7 +31,7 @@ impl World {
                 self.part_written(part, clipped, &vec![byte; count], result);
             }
             Step::Find { byte, at, .. } => {
-                let there = part.there(&self.bytes);
+                let there = part.intact_len(&self.bytes);
                 let from = at.min(there);
                 let found = contents(&self.bytes, part.start + from..part.start + there);
                 let found = found.iter().position(|&next| next == byte);
@@ -93,7 +93,7 @@ impl World {
                 } else if part.lost < part.len {
                     assert_eq!(outcome(result), Err((part.lost, part.lost, None)));
                 } else {
-                    let there = len.min(part.there(&self.bytes).saturating_sub(at));
+                    let there = len.min(part.intact_len(&self.bytes).saturating_sub(at));
                     let wanted = if len == 0 { Ok(0) } else { part.touch(at, len, &self.bytes) };
                     assert_eq!(outcome(result), wanted);
                     self.written(part.start + at, &bytes[..there]);

@@ -78,20 +78,20 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn maps_are_as_their_model(
+    fn maps_behave_like_the_model(
         on_disk in prop::bool::weighted(0.1),
         len in place(),
         start in place(),
         steps in vec(step(), 1..400),
     ) {
         let mut world = World::new(on_disk);
-        world.take(&Step::WriteFile { at: 0, bytes: Bytes(0, len) });
+        world.apply(&Step::WriteFile { at: 0, bytes: Bytes(0, len) });
         for map in 0..FILE_MAPS {
-            world.take(&Step::Open { map, start: map * start, len: None, read_only: false });
+            world.apply(&Step::Open { map, start: map * start, len: None, read_only: false });
         }
         world.check();
         for step in &steps {
-            world.take(step);
+            world.apply(step);
             world.check();
         }
         world.end();

@@ -75,7 +75,7 @@ impl World {
             Step::Write { at, bytes, by_slice, .. } => {
                 let at = at.min(window.len);
                 let bytes = &bytes.get()[..bytes.1.min(window.len - at)];
-                let there = window.there(&self.bytes).saturating_sub(at).min(bytes.len());
+                let there = window.intact_len(&self.bytes).saturating_sub(at).min(bytes.len());
                 let done = if window.writable { there } else { 0 };
                 match &mut real {
                     Map::Write(map) if by_slice && done == bytes.len() => {

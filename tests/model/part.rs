@@ -19,7 +19,7 @@ impl Part {
     }
 
     /// Returns the number of bytes that exist.
-    pub fn there(&self, file: &[u8]) -> usize {
+    pub fn intact_len(&self, file: &[u8]) -> usize {
         up(file.len()).saturating_sub(self.start).min(self.len).min(self.lost)
     }
 
@@ -30,13 +30,13 @@ impl Part {
 
     /// Returns how many of `len` bytes exist, and the expected result.
     pub fn outcome(&self, at: usize, len: usize, file: &[u8]) -> (usize, Outcome) {
-        let done = len.min(self.there(file).saturating_sub(at));
+        let done = len.min(self.intact_len(file).saturating_sub(at));
         (done, if done == len { Ok(len) } else { Err((at + done, done, None)) })
     }
 
     /// Records that the bytes of a slice were accessed.
     pub fn touch(&mut self, at: usize, len: usize, file: &[u8]) -> Outcome {
-        let there = self.there(file);
+        let there = self.intact_len(file);
         if at + len <= there {
             return Ok(len);
         }

@@ -30,7 +30,7 @@ impl Window {
     }
 
     /// Returns the number of bytes that can be accessed.
-    pub fn there(&self, file: &[u8]) -> usize {
+    pub fn intact_len(&self, file: &[u8]) -> usize {
         if self.memory {
             self.len
         } else {

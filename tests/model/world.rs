@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    pub fn take(&mut self, step: &Step) {
+    pub fn apply(&mut self, step: &Step) {
         match *step {
             Step::WriteFile { at, bytes } => {
                 let bytes = bytes.get();
@@ -158,7 +158,7 @@ impl World {
             self.maps.iter().enumerate().filter_map(|(n, map)| Some((n, map.as_ref()?)))
         {
             assert_eq!(map.len(), window.len, "map {number}");
-            let (there, wanted) = (window.there(&self.bytes), window.contents(&self.bytes));
+            let (there, wanted) = (window.intact_len(&self.bytes), window.contents(&self.bytes));
             let mut read = vec![0; window.len];
             // SAFETY: to a buffer of this function's.
             let copied = unsafe { guard::copy(map.ptr(), read.as_mut_ptr(), window.len) };

@@ -5,7 +5,7 @@
 use super::*;
 
 #[test]
-fn clocks_stand_between_two_readings_of_the_oracle() {
+fn clock_gettime_is_between_two_readings_of_rustix() {
     use rustix::time::ClockId as Oracle;
 
     let table = [

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn names_and_texts_of_errors() {
+fn names_and_texts_of_errors_agree_with_the_crate_syscalls() {
     for number in 0..=Errno::MAX {
         let _case = case!(number);
         let ours = Errno::new(number);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn openat_opens_as_it_is_told() {
+fn openat_respects_its_flags_and_mode() {
     let files = Files::new("open");
     let create = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
     let table = [
@@ -51,7 +51,7 @@ fn openat_opens_as_it_is_told() {
 }
 
 #[test]
-fn close_and_drop_close() {
+fn close_and_drop_close_a_descriptor() {
     // A pipe ends when its last writer is closed. A child of another test may inherit a pipe that
     // is created in this process, so the pipe is created in a child.
     for dropped in [false, true] {
@@ -73,7 +73,7 @@ fn close_and_drop_close() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_is_broken() {
+fn writing_to_a_pipe_without_readers_is_epipe() {
     // A child of another test may inherit a pipe that is created in this process.
     in_child(|| unsafe {
         let mut ends = [0_i32; 2];
@@ -87,7 +87,7 @@ fn a_pipe_that_nobody_reads_is_broken() {
 }
 
 #[test]
-fn read_and_write_move_the_position_and_the_others_do_not() {
+fn read_and_write_move_the_position_and_pread_and_pwrite_do_not() {
     let scratch = Scratch::new("position");
     let file = scratch.open_file("file", "0123456789");
     let (fd, oracle) = (lend(number(&file)), rustix(number(&file)));
@@ -116,7 +116,7 @@ fn read_and_write_move_the_position_and_the_others_do_not() {
 }
 
 #[test]
-fn offsets_beyond_4_gib() {
+fn offsets_above_4_gib_arrive() {
     const FAR: u64 = (5 << 32) + 3;
 
     let scratch = Scratch::new("far");
@@ -161,7 +161,7 @@ fn offsets_beyond_4_gib() {
 }
 
 #[test]
-fn fallocate_does_what_the_oracle_does() {
+fn fallocate_has_the_same_effect_as_rustixs() {
     let page = page() as u64;
     let keep = FallocateFlags::KEEP_SIZE;
     let table = [
@@ -227,7 +227,7 @@ fn copy_file_range_copies_at_offsets() {
 }
 
 #[test]
-fn ficlone_says_what_the_oracle_says() {
+fn ficlone_has_the_same_result_as_rustixs() {
     let scratch = Scratch::new("clone");
     let from = scratch.open_file("from", "contents");
     let (ours, oracle) = (scratch.open_file("ours", ""), scratch.open_file("oracle", ""));
@@ -265,7 +265,7 @@ fn sync_file_range_writes_what_was_changed() {
 }
 
 #[test]
-fn flock_locks_against_others_alone() {
+fn flock_excludes_other_descriptors_only() {
     let scratch = Scratch::new("flock");
     let one = scratch.open_file("file", "");
     let other = File::open(scratch.path("file")).unwrap();
@@ -282,7 +282,7 @@ fn flock_locks_against_others_alone() {
 }
 
 #[test]
-fn ioctl_and_fcntl_ask_and_are_answered() {
+fn ioctl_and_fcntl_return_the_same_as_rustix() {
     let files = Files::new("ask");
     let (reader, writer) = (number(&files.pipe.0), number(&files.pipe.1));
     (&files.pipe.1).write_all(b"hello").unwrap();

@@ -54,6 +54,7 @@ mod scratch;
 
 mod clocks;
 mod constants;
+mod directories;
 mod errors;
 mod file_errors;
 mod files;

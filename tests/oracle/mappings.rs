@@ -22,7 +22,7 @@ fn both_ways(file: &File, offset: u64, len: Option<usize>) -> Both {
 }
 
 #[test]
-fn a_mapping_has_the_contents_of_the_oracles() {
+fn maps_have_the_same_contents_as_memmap2s() {
     let scratch = Scratch::new("map");
     let page = page();
     let contents: Vec<u8> =
@@ -60,7 +60,7 @@ fn a_mapping_has_the_contents_of_the_oracles() {
 }
 
 #[test]
-fn a_mapping_of_nothing_is_empty() {
+fn a_map_of_zero_bytes_is_empty() {
     let scratch = Scratch::new("nothing");
     let (full, empty) =
         (scratch.open_file("full", vec![1; page()]), scratch.open_file("empty", ""));
@@ -77,7 +77,7 @@ fn a_mapping_of_nothing_is_empty() {
 }
 
 #[test]
-fn a_mapping_is_refused_as_the_oracles_is() {
+fn mapping_fails_with_the_same_errors_as_memmap2() {
     let files = Files::new("map-refused");
     let far = 1_u64 << 63;
     let table = [
@@ -112,7 +112,7 @@ fn a_mapping_is_refused_as_the_oracles_is() {
 }
 
 #[test]
-fn what_is_written_to_a_mapping_is_in_the_file_and_in_the_oracles() {
+fn writes_to_a_map_reach_the_file_and_memmap2s_map() {
     let scratch = Scratch::new("written");
     let file = scratch.open_file("file", vec![0; 2 * page()]);
     let offset = page() as u64;
@@ -131,7 +131,7 @@ fn what_is_written_to_a_mapping_is_in_the_file_and_in_the_oracles() {
 }
 
 #[test]
-fn a_mapping_ends_with_its_owner() {
+fn dropping_a_map_unmaps_it() {
     let file = memfd("mapped", 2 * page() as u64);
     let fd = lend(number(&file));
     // In a child, in which no other thread maps anything at the address.

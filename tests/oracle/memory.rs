@@ -6,7 +6,7 @@ use super::*;
 
 /// A shared mapping shows the file, and a private one keeps its own contents.
 #[test]
-fn a_shared_mapping_is_the_file_and_a_private_one_is_not() {
+fn writes_to_a_shared_mapping_reach_the_file_and_to_a_private_one_do_not() {
     let scratch = Scratch::new("shared");
     let mut contents = vec![b'.'; 3 * page()];
     contents[2 * page()] = b'2';
@@ -36,7 +36,7 @@ fn a_shared_mapping_is_the_file_and_a_private_one_is_not() {
 }
 
 #[test]
-fn a_mapping_beyond_4_gib_of_a_file_has_the_right_page() {
+fn a_mapping_above_4_gib_shows_the_right_page() {
     let fd = memfd("large", 6 << 30);
     let offset = (5 << 30) + 3 * page() as u64;
     rustix::io::pwrite(rustix(number(&fd)), b"here", offset).unwrap();
@@ -47,7 +47,7 @@ fn a_mapping_beyond_4_gib_of_a_file_has_the_right_page() {
 }
 
 #[test]
-fn munmap_leaves_nothing() {
+fn munmap_unmaps_exactly_its_range() {
     let region = Region::anonymous(3);
     // In a child, in which no other thread maps anything at the address.
     in_child(|| unsafe {
@@ -67,7 +67,7 @@ fn munmap_leaves_nothing() {
 }
 
 #[test]
-fn mprotect_decides_who_may_read_and_write() {
+fn mprotect_changes_read_and_write_access() {
     let region = Region::anonymous(2);
     region.put(0, 1);
     let file = memfd("target", 0);
@@ -123,7 +123,7 @@ fn mremap_keeps_the_contents() {
 }
 
 #[test]
-fn madvise_gives_pages_up() {
+fn madvise_discards_pages() {
     let region = Region::anonymous(3);
     for index in 0..3 {
         region.put(index, 1);
@@ -172,7 +172,7 @@ fn locked_pages_cannot_be_invalidated() {
 }
 
 #[test]
-fn mincore_tells_touched_pages_from_others() {
+fn mincore_reports_accessed_pages() {
     let file = memfd("pages", 4 * page() as u64);
     let region = Region::of(number(&file), 4, rustix::mm::ProtFlags::READ);
     rustix::io::pwrite(rustix(number(&file)), b"x", 2 * page() as u64).unwrap();
@@ -206,7 +206,7 @@ fn a_memfd_has_its_name_and_its_flags() {
 }
 
 #[test]
-fn the_page_size_is_the_kernels() {
+fn page_size_agrees_with_rustix() {
     assert_eq!(syscall::page_size(), page());
     // The page size is determined once, and then remembered.
     assert_eq!(syscall::page_size(), page());

@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn names_come_and_go() {
+fn links_can_be_created_and_removed() {
     let files = Files::new("names");
     let (dir, sub) = (lend(files.dir()), File::open(files.scratch.path("sub")).unwrap());
     let sub = lend(number(&sub));
@@ -37,7 +37,7 @@ fn names_come_and_go() {
 }
 
 #[test]
-fn readlinkat_gives_as_much_as_there_is_room_for() {
+fn readlinkat_fills_the_buffer() {
     let scratch = Scratch::new("readlink");
     symlink("a longer target", scratch.path("link")).unwrap();
     let dir = scratch.open_dir();
@@ -56,7 +56,7 @@ fn readlinkat_gives_as_much_as_there_is_room_for() {
 }
 
 #[test]
-fn faccessat_says_what_the_oracle_says() {
+fn faccessat_agrees_with_rustix() {
     let scratch = Scratch::new("access");
     let (dir, file) = (scratch.open_dir(), scratch.open_file("file", ""));
     for mode in [0o000, 0o400, 0o200, 0o100, 0o600, 0o700] {
@@ -81,7 +81,7 @@ fn faccessat_says_what_the_oracle_says() {
 }
 
 #[test]
-fn renameat_replaces() {
+fn renameat_replaces_the_destination() {
     let scratch = Scratch::new("renameat");
     scratch.open_file("one", "1");
     scratch.open_file("other", "2");
@@ -115,7 +115,7 @@ fn futimens_sets_both_times() {
 }
 
 #[test]
-fn extended_attributes_are_what_the_oracle_sees() {
+fn extended_attributes_agree_with_rustix() {
     let scratch = Scratch::new("xattr");
     let file = scratch.open_file("file", "");
     let (ours, oracle) = (lend(number(&file)), rustix(number(&file)));
@@ -155,7 +155,7 @@ fn extended_attributes_are_what_the_oracle_sees() {
 }
 
 #[test]
-fn modes_and_owners_are_set() {
+fn fchmod_and_fchown_set_modes_and_owners() {
     let scratch = Scratch::new("owners");
     let file = scratch.open_file("ours", "");
     let look = |name: &str| {

@@ -124,7 +124,7 @@ fn calls_on_processes_refuse_what_the_kernel_refuses() {
 }
 
 #[test]
-fn a_process_and_a_thread_know_their_numbers() {
+fn getpid_and_gettid_return_the_same_as_rustix() {
     assert_eq!(syscall::getpid(), std::process::id() as Pid);
     assert_eq!(syscall::getppid(), std::os::unix::process::parent_id() as Pid);
     let mine = syscall::gettid();
@@ -171,7 +171,7 @@ fn exit_statuses_arrive() {
 }
 
 #[test]
-fn killing_signals_arrive() {
+fn waitid_reports_the_signal_that_ended_a_child() {
     // KILL, and a signal whose default action the child restores, because this process ignores or
     // handles it.
     for signal in [Signal::KILL, Signal::TERM, Signal::PIPE, Signal::ALRM] {
@@ -211,7 +211,7 @@ fn killing_signals_arrive() {
 }
 
 #[test]
-fn a_child_stops_and_goes_on() {
+fn waitid_reports_that_a_child_stops_and_continues() {
     let pid = start(|| {
         check!(syscall::raise(Signal::STOP) == Ok(()));
         sleep_forever()
@@ -231,7 +231,7 @@ fn a_child_stops_and_goes_on() {
 }
 
 #[test]
-fn any_child_can_be_waited_for() {
+fn waitid_without_a_number_waits_for_any_child() {
     // In a child, which has no children of other tests.
     in_child(|| {
         check!(syscall::waitid(None, WaitFlags::EXITED) == Err(Errno::ECHILD));
@@ -243,7 +243,7 @@ fn any_child_can_be_waited_for() {
 }
 
 #[test]
-fn clone_shares_what_it_is_told() {
+fn clone_shares_what_its_flags_name() {
     let file = memfd("shared", 0);
     let fd = rustix(number(&file));
     for (flags, shared) in [(CloneFlags::empty(), false), (CloneFlags::FILES, true)] {
@@ -286,7 +286,7 @@ fn clone_shares_what_it_is_told() {
 /// parent returns. The call is rejected, or works. It is made in a child, because a wrong return
 /// address would end the process.
 #[test]
-fn clone_with_the_parents_memory_lets_the_parent_go_on() {
+fn the_parent_continues_after_clone_with_shared_memory() {
     in_child(|| {
         let flags = CloneFlags::VM | CloneFlags::VFORK;
         let pid = match unsafe { syscall::clone(flags, Some(Signal::CHLD)) } {
@@ -317,7 +317,7 @@ fn prctl_sets_the_name_of_a_thread() {
 }
 
 #[test]
-fn getrandom_fills_all_that_it_is_given() {
+fn getrandom_fills_the_whole_buffer() {
     let none = GetrandomFlags::empty();
     assert_eq!(syscall::getrandom(&mut [], none), Ok(0));
     for flags in [none, GetrandomFlags::NONBLOCK, GetrandomFlags::INSECURE] {
@@ -335,7 +335,7 @@ fn getrandom_fills_all_that_it_is_given() {
 }
 
 #[test]
-fn sched_getaffinity_has_the_oracles_processors() {
+fn sched_getaffinity_agrees_with_rustix() {
     let (mut ours, mut oracle) = ([0_usize; 128], [0_usize; 128]);
     for thread in [0, syscall::gettid()] {
         let _case = case!(thread);
@@ -353,7 +353,7 @@ fn sched_getaffinity_has_the_oracles_processors() {
 }
 
 #[test]
-fn prlimit_has_the_oracles_limits() {
+fn prlimit_agrees_with_rustix() {
     use rustix::process::Resource as Oracle;
 
     let table = [

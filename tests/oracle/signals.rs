@@ -126,7 +126,7 @@ fn a_handler_runs_with_its_mask() {
 }
 
 #[test]
-fn a_handler_is_told_about_the_signal() {
+fn a_handler_receives_the_signals_information() {
     static TOLD: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
     unsafe extern "C" fn handler(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
         let info = unsafe { &*info };
@@ -162,7 +162,7 @@ fn a_handler_is_told_about_the_signal() {
 }
 
 #[test]
-fn an_action_is_given_back_with_the_flags_that_were_set() {
+fn rt_sigaction_returns_the_flags_that_were_set() {
     unsafe extern "C" fn nothing(_: c_int) {}
 
     let signal = Signal(42);
@@ -176,7 +176,7 @@ fn an_action_is_given_back_with_the_flags_that_were_set() {
 }
 
 #[test]
-fn signals_are_ignored_and_kill_as_they_are_told() {
+fn dispositions_ignore_a_signal_or_end_the_process() {
     let signal = Signal::USR2;
     in_child(|| unsafe {
         let ignore = action(Disposition::Ignore, SaFlags::empty());
@@ -226,7 +226,7 @@ fn a_blocked_signal_waits() {
 }
 
 #[test]
-fn a_set_has_the_signals_that_were_put_in() {
+fn a_signal_set_contains_exactly_the_added_signals() {
     for number in 0..=70 {
         let (signal, valid) = (Signal(number), (1..=64).contains(&number));
         let set = SigSet::empty().with(signal);
@@ -238,7 +238,7 @@ fn a_set_has_the_signals_that_were_put_in() {
 }
 
 #[test]
-fn a_handler_runs_on_the_stack_that_was_set() {
+fn a_handler_runs_on_the_alternate_stack() {
     static AT: AtomicUsize = AtomicUsize::new(0);
     static FLAGS: AtomicU32 = AtomicU32::new(0);
     static REFUSED: AtomicU32 = AtomicU32::new(0);
@@ -285,7 +285,7 @@ fn a_handler_runs_on_the_stack_that_was_set() {
 }
 
 #[test]
-fn a_fault_tells_the_address() {
+fn a_fault_reports_its_address() {
     static EXPECTED: AtomicUsize = AtomicUsize::new(0);
     unsafe extern "C" fn handler(signal: c_int, info: *mut SigInfo, _: *mut c_void) {
         let info = unsafe { &*info };

@@ -91,7 +91,7 @@ fn fields_of_statx(stat: &rustix::fs::Statx) -> Fields {
 }
 
 #[test]
-fn stat_of_every_kind_of_file_has_the_fields_of_the_oracles() {
+fn stat_agrees_with_rustix_and_the_standard_library() {
     let scratch = Scratch::new("stat");
     let file = scratch.open_file("file", vec![b'x'; 12345]);
     // Times before 1970, and times that need more than 32 bits.
@@ -156,7 +156,7 @@ fn stat_of_every_kind_of_file_has_the_fields_of_the_oracles() {
 }
 
 #[test]
-fn statx_follows_a_link_unless_told() {
+fn statx_follows_links_unless_a_flag_forbids_it() {
     let files = Files::new("follow");
     let look = |name, flags| syscall::statx(lend(files.dir()), name, flags).unwrap();
     let file = look(c"file", AtFlags::empty());
@@ -177,7 +177,7 @@ fn statx_follows_a_link_unless_told() {
 
 #[test]
 #[allow(clippy::unnecessary_cast, reason = "the oracle's types differ between architectures")]
-fn the_file_system_is_that_of_the_oracle() {
+fn fstatfs_agrees_with_rustix() {
     let scratch = Scratch::new("fstatfs");
     let (disk, memory) = (scratch.open_file("file", ""), memfd("memory", 0));
     let known = File::open("/proc/self/status").unwrap();
@@ -195,7 +195,7 @@ fn the_file_system_is_that_of_the_oracle() {
 }
 
 #[test]
-fn every_device_has_the_number_of_the_oracle() {
+fn device_numbers_agree_with_the_standard_library() {
     let mut devices = 0;
     for entry in fs::read_dir("/dev").unwrap() {
         let path = entry.unwrap().path();
@@ -217,7 +217,7 @@ fn every_device_has_the_number_of_the_oracle() {
 /// Device numbers that use every bit. Only root may create such files. For other users, both
 /// libraries must return the kernel's error.
 #[test]
-fn large_device_numbers() {
+fn large_device_numbers_agree_with_the_standard_library() {
     let scratch = Scratch::new("devices");
     let dir = scratch.open_dir();
     for (index, (major, minor)) in

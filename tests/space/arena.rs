@@ -6,7 +6,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_arena_is_a_vector_that_does_not_move(
+    fn an_arena_behaves_like_a_vector_that_does_not_move(
         sizes in prop::collection::vec(0usize..9 * 4096, 1..30),
     ) {
         let page = page_size();
@@ -33,7 +33,7 @@ proptest! {
 
 /// An arena that grew often is one mapping of memory, and one of reserved addresses.
 #[test]
-fn an_arena_is_two_mappings() {
+fn an_arena_uses_two_mappings() {
     // The arena lies between maps of a file, with which the kernel cannot merge it.
     let (page, file) = (page_size(), numbered(1));
     let mut first = Reservation::new(66 * page).unwrap();
@@ -51,7 +51,7 @@ fn an_arena_is_two_mappings() {
 }
 
 #[test]
-fn an_arena_of_a_part() {
+fn an_arena_can_use_a_part_of_a_reservation() {
     let page = page_size();
     let mut part = Reservation::new(4 * page).unwrap();
     part.commit(0..4 * page).unwrap().fill(1);

@@ -15,7 +15,7 @@ fn adder(number: u8) -> Vec<u8> {
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[test]
-fn code_is_written_and_then_executed() {
+fn code_can_be_written_and_then_called() {
     let mut code = CodeMut::new(100).unwrap();
     let page = page_size();
     for number in 0..50 {
@@ -38,7 +38,7 @@ fn code_is_written_and_then_executed() {
 }
 
 #[test]
-fn code_is_not_both() {
+fn code_is_never_writable_and_executable() {
     let code = CodeMut::new(1).unwrap();
     let start = code.as_ptr();
     // A call faults before the first instruction.
@@ -49,7 +49,7 @@ fn code_is_not_both() {
 }
 
 #[test]
-fn no_code_at_all() {
+fn code_of_zero_bytes_is_empty() {
     let code = CodeMut::new(0).unwrap().make_exec().unwrap();
     assert!(code.is_empty());
     assert!(code.make_mut().unwrap().is_empty());

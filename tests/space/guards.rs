@@ -15,7 +15,7 @@ fn has_guards() -> bool {
 }
 
 #[test]
-fn guards_make_no_mappings() {
+fn guard_pages_make_no_mappings() {
     let page = page_size();
     let mut part = Reservation::new(64 * page).unwrap();
     part.commit(0..64 * page).unwrap();
@@ -29,7 +29,7 @@ fn guards_make_no_mappings() {
 /// The kernel makes no guard pages in locked memory, so a mapping is used, as on a kernel without
 /// them.
 #[test]
-fn guards_where_the_kernel_makes_none() {
+fn guard_pages_in_locked_memory_use_mappings() {
     let (page, sink) = (page_size(), sink());
     let mut part = Reservation::new(3 * page).unwrap();
     part.commit(0..3 * page).unwrap().fill(9);
@@ -50,7 +50,7 @@ fn guards_where_the_kernel_makes_none() {
 
 /// A later owner of a part knows the guard pages in it.
 #[test]
-fn guards_go_with_their_pages() {
+fn guard_pages_stay_with_their_part() {
     let (page, sink) = (page_size(), sink());
     for split_first in [false, true] {
         let _case = case!(split_first);

@@ -7,7 +7,7 @@ fn huge_or_normal(len: usize, bits: u8) -> baremap::map::Result<MmapMut> {
 }
 
 #[test]
-fn huge_pages_or_what_may_become_some() {
+fn huge_fallback_gives_huge_or_normal_pages() {
     let size = 1 << 21;
     for len in [1, size - 1, size, 3 * size + 1] {
         let _case = case!(len);
@@ -31,7 +31,7 @@ fn huge_pages_or_what_may_become_some() {
 }
 
 #[test]
-fn all_of_a_huge_map_is_unmapped() {
+fn dropping_a_huge_map_unmaps_all_of_it() {
     in_child(|| {
         let map = huge_or_normal(1, 21)?;
         let start = map.as_ptr();

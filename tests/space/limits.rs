@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn limits_are_errors_and_harm_nothing() {
+fn exceeding_a_limit_is_an_error_without_effect() {
     let page = page_size();
     let size = 64 << 20;
     let mut part = Reservation::new(size).unwrap();
@@ -41,7 +41,7 @@ fn limits_are_errors_and_harm_nothing() {
 
 /// At the limit on the number of mappings, every call fails and leaves its argument unchanged.
 #[test]
-fn too_many_mappings() {
+fn the_limit_on_mappings_is_an_error_without_effect() {
     let page = page_size();
     let most: usize =
         fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();

@@ -5,7 +5,7 @@ use super::*;
 const ALL: Seals = Seals::SHRINK.union(Seals::GROW).union(Seals::WRITE).union(Seals::SEAL);
 
 #[test]
-fn seals_hold() {
+fn sealed_files_reject_what_their_seals_forbid() {
     let page = page_size() as u64;
     let file = Memfd::new(c"sealed", page).unwrap();
     let empty = file.seals().unwrap().difference(Seals::EXEC);
@@ -44,7 +44,7 @@ fn seals_hold() {
 }
 
 #[test]
-fn a_seal_for_the_future() {
+fn a_future_write_seal_keeps_existing_maps_writable() {
     let file = Memfd::new(c"future", 1).unwrap();
     let before = MmapOptions::new().map_raw(&file).unwrap();
     file.seal(Seals::FUTURE_WRITE).unwrap();
@@ -60,7 +60,7 @@ fn a_seal_for_the_future() {
 }
 
 #[test]
-fn seals_that_are_refused() {
+fn invalid_seals_are_rejected() {
     // Files that cannot be sealed.
     let plain = syscall::memfd_create(c"plain", syscall::MemfdFlags::CLOEXEC).unwrap();
     let plain = Memfd::from(plain);

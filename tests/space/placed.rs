@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn placed_maps_are_what_they_were() {
+fn placed_maps_keep_their_contents_and_kind() {
     let page = page_size();
     let file = numbered(4);
     let mut part = Reservation::new(8 * page).unwrap();
@@ -63,7 +63,7 @@ fn a_placed_map_may_own_its_reservation() {
 }
 
 #[test]
-fn what_cannot_be_placed_comes_back() {
+fn a_failed_placement_returns_the_map() {
     let page = page_size();
     let mut part = Reservation::new(2 * page).unwrap();
     part.commit(0..2 * page).unwrap().fill(1);
@@ -112,7 +112,7 @@ fn a_map_of_several_mappings_stays_where_it_is() {
 /// A failed move may have left a hole, in which another thread may have mapped something. The
 /// reservation gives up these addresses.
 #[test]
-fn what_may_be_somebody_elses_is_given_up() {
+fn addresses_lost_in_a_failed_move_are_given_up() {
     let page = page_size();
     let mut part = Reservation::new(6 * page).unwrap();
     part.commit(0..6 * page).unwrap().fill(1);
@@ -151,7 +151,7 @@ fn a_forgotten_map_is_replaced() {
 
 /// Another thread requests these addresses all the time, and never gets one.
 #[test]
-fn there_is_never_a_hole() {
+fn placing_a_map_never_leaves_a_hole() {
     let page = page_size();
     let file = numbered(2);
     let mut part = Reservation::new(16 * page).unwrap();

@@ -225,13 +225,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_reservation_is_what_a_plain_model_says(steps in prop::collection::vec(step(), 1..40)) {
+    fn reservations_behave_like_the_model(steps in prop::collection::vec(step(), 1..40)) {
         drive(steps);
     }
 }
 
 #[test]
-fn a_reservation_takes_addresses_and_nothing_else() {
+fn a_reservation_uses_no_memory() {
     let size = if cfg!(target_pointer_width = "64") { 1 << 42 } else { 1 << 28 };
     let mut all = Reservation::new(size).unwrap();
     assert_eq!(all.len(), size);
@@ -255,7 +255,7 @@ fn a_reservation_takes_addresses_and_nothing_else() {
 }
 
 #[test]
-fn no_bytes_and_too_many() {
+fn reservations_of_zero_bytes_are_empty_and_of_too_many_are_errors() {
     let mut none = Reservation::new(0).unwrap();
     assert!(none.is_empty());
     assert!(none.commit(0..0).unwrap().is_empty());
@@ -274,7 +274,7 @@ fn no_bytes_and_too_many() {
 }
 
 #[test]
-fn aligned_addresses() {
+fn aligned_reservations_have_the_requested_alignment() {
     for align in [1, page_size(), 1 << 21, 1 << 26] {
         let _case = case!(align);
         let part = Reservation::aligned(3 * page_size() - 1, align).unwrap();
@@ -285,7 +285,7 @@ fn aligned_addresses() {
 
 /// Aligning the addresses leaves nothing reserved beside them.
 #[test]
-fn aligned_addresses_leave_no_others() {
+fn aligned_reservations_keep_no_other_addresses() {
     in_child(|| {
         let limit = Rlimit { current: in_use(0) + (1 << 28), maximum: u64::MAX };
         syscall::prlimit(0, Resource::AS, Some(limit))?;
@@ -298,7 +298,7 @@ fn aligned_addresses_leave_no_others() {
 }
 
 #[test]
-fn memory_that_is_given_back_is_not_resident() {
+fn decommitted_memory_is_not_resident() {
     let page = page_size();
     for guard in [false, true] {
         let _case = case!(guard);
@@ -322,7 +322,7 @@ fn memory_that_is_given_back_is_not_resident() {
 }
 
 #[test]
-fn pages_that_are_no_memory_fault() {
+fn accesses_to_reserved_pages_fault() {
     let page = page_size();
     let mut part = Reservation::new(3 * page).unwrap();
     part.commit(0..3 * page).unwrap();

@@ -6,7 +6,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_ring_is_a_queue(
+    fn a_ring_behaves_like_a_queue(
         steps in prop::collection::vec((any::<bool>(), 0usize..3 * 4096), 1..60),
         capacity in 1usize..3 * 4096,
     ) {
@@ -34,7 +34,7 @@ proptest! {
 }
 
 #[test]
-fn a_ring_is_one_file_twice() {
+fn a_ring_maps_one_file_twice() {
     let ring = Ring::new(1).unwrap();
     let maps = mappings(ring.readable().as_ptr(), 2 * page_size());
     assert_eq!(maps.len(), 2);
@@ -48,7 +48,7 @@ fn a_ring_is_one_file_twice() {
 }
 
 #[test]
-fn a_ring_for_nothing() {
+fn a_ring_of_zero_bytes_is_empty() {
     let mut ring = Ring::new(0).unwrap();
     assert_eq!((ring.capacity(), ring.push(b"some"), ring.readable()), (0, 0, &[][..]));
     assert!(ring.writable().is_empty());
@@ -60,7 +60,7 @@ fn a_ring_for_nothing() {
 
 #[test]
 #[should_panic = "more consumed than there is"]
-fn a_ring_gives_no_more_than_it_has() {
+fn consuming_more_than_is_readable_panics() {
     let mut ring = Ring::new(1).unwrap();
     ring.push(b"12");
     ring.consume(3);
@@ -68,14 +68,14 @@ fn a_ring_gives_no_more_than_it_has() {
 
 #[test]
 #[should_panic = "more produced than there is room"]
-fn a_ring_takes_no_more_than_it_has_room_for() {
+fn producing_more_than_is_free_panics() {
     let mut ring = Ring::new(1).unwrap();
     ring.push(b"12");
     ring.produce(ring.capacity() - 1);
 }
 
 #[test]
-fn a_child_has_no_ring() {
+fn a_child_does_not_inherit_a_ring() {
     let page = page_size();
     let mut ring = Ring::new(1).unwrap();
     ring.push(b"parent's");

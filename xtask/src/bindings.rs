@@ -23,7 +23,7 @@ pub fn bindings() -> Result<ExitCode, String> {
 
 /// Installs the compilers and the programs that the tests run.
 pub fn install() -> Result<(), String> {
-    install_programs(["gcc", "ld", "musl-gcc", "valgrind"])?;
+    install_programs(["g++", "gcc", "ld", "musl-gcc", "pkg-config", "valgrind"])?;
     if !has_venv() {
         python_packages()?;
     }

@@ -1,7 +1,9 @@
 //! `cargo xtask libbaremap`: the library for C: its header, and its installation.
 
 use std::{
-    env, fs,
+    env,
+    ffi::CStr,
+    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -11,8 +13,6 @@ use crate::{cargo, command::run, root};
 
 const HEADER: &str = "libbaremap/include/baremap.h";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The name that programs are linked with. `libbaremap/build.rs` has the number, too.
-const SONAME: &str = "libbaremap.so.0";
 
 /// Compares the header with the source, or updates it, or installs the library.
 pub fn libbaremap(words: &[&str], update: bool) -> Result<ExitCode, String> {
@@ -91,7 +91,7 @@ fn install(options: &Options) -> Result<(), String> {
     let lib = place(&libdir);
     let shared = format!("libbaremap.so.{VERSION}");
     copy(&built.join("libbaremap.so"), &lib.join(&shared))?;
-    for name in [SONAME, "libbaremap.so"] {
+    for name in [soname(&built.join("libbaremap.so"))?.as_str(), "libbaremap.so"] {
         let link = lib.join(name);
         let _ = fs::remove_file(&link);
         symlink(&shared, &link).map_err(|error| format!("{}: {error}", link.display()))?;
@@ -119,14 +119,28 @@ fn build(target: Option<&str>) -> Result<PathBuf, String> {
     Ok(dir.join(target.unwrap_or_default()).join("libbaremap"))
 }
 
+/// Returns the name by which programs load the shared library, which `libbaremap/build.rs` sets.
+fn soname(path: &Path) -> Result<String, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let start = bytes.windows(14).position(|bytes| bytes == b"libbaremap.so.");
+    let name = start.and_then(|start| CStr::from_bytes_until_nul(&bytes[start..]).ok());
+    let name = name.and_then(|name| name.to_str().ok());
+    name.map(str::to_owned).ok_or_else(|| format!("{} has no soname", path.display()))
+}
+
 /// Makes a static library with one object, whose only global symbols are those of the header.
 ///
 /// The one that rustc makes also contains all of `compiler_builtins`, whose symbols are those of
 /// every other static library in Rust, and of libgcc.
 fn archive(built: &Path, to: &Path) -> Result<(), String> {
     let object = built.join("libbaremap.o");
+    // A variable may contain arguments, such as `LD="ld -m elf_i386"`.
     let tool = |variable: &str, name: &str| {
-        Command::new(env::var_os(variable).unwrap_or_else(|| name.into()))
+        let words = env::var(variable).unwrap_or_else(|_| name.to_owned());
+        let mut words = words.split_whitespace();
+        let mut tool = Command::new(words.next().unwrap_or(name));
+        tool.args(words);
+        tool
     };
     let header = fs::read_to_string(root().join(HEADER)).unwrap_or_default();
     let mut link = tool("LD", "ld");

@@ -344,7 +344,14 @@ const DESCRIPTION: &[&str] = &[
      full disk, a resource limit, or a SOURCE that is truncated during the copy causes one line on \
      standard error and status 1, never a signal.",
     "An existing DEST keeps its permissions, access list and owner. A symbolic link is followed. \
-     Holes stay holes. If a system call is refused or unknown, mapcp falls back to an older one.",
+     Holes stay holes. If a system call is refused with an error, mapcp falls back to an older one, \
+     and in the end to what cp does: it opens DEST, writes to it and closes it. A copy that is \
+     made in this way is not atomic. --verbose says in place for it, and --atomic refuses it. If a \
+     file system is full, an existing DEST is not overwritten.",
+    "If DEST is -, /dev/stdout, /dev/fd/N, or another name of an open descriptor, the data is \
+     written to the descriptor at its position, and nothing is replaced. The line with the number \
+     of bytes is not printed if standard output is, or leads to the same file or pipe as, a \
+     DEST. Called by the name cp, mapcp prints no such line, and a DEST of - is a file.",
 ];
 
 const LIMITS: &[&str] = &[
@@ -359,9 +366,13 @@ const LIMITS: &[&str] = &[
      copy has this name from the start. On a file system with names of eight characters and an \
      extension of three, the name is eight digits and .mcp. If a signal other than SIGKILL ends \
      mapcp, the name is removed. After SIGKILL, the next copy to the same DEST removes it.",
-    "On a file system that ignores chmod(2), an existing DEST can be replaced only if its \
-     permissions are those that the umask gives a new file. Otherwise the copy fails, and DEST \
-     is unchanged; --in-place writes into it.",
+    "On a file system that ignores chmod(2), an existing DEST is replaced only if its \
+     permissions are those that the umask gives a new file. Otherwise it is written in place.",
+    "In a directory whose names cannot be removed, and where only an attempt shows this (a policy \
+     of SELinux, or access lists of a server), one empty file with a temporary name is left.",
+    "An existing DEST keeps its flags of chattr(1) A, C, c, d, j, m, S, t and x, where the \
+     caller may set them. A DEST with the flag a or i cannot be replaced. Other flags are those \
+     of a new file in its directory, such as P, e, F and V.",
     "A file with fewer blocks than bytes is taken for a sparse file. Its holes, and pages of \
      zeros, take no space in DEST. With --method=kernel, only the holes that the file system \
      reports stay holes. Space is not preallocated on btrfs, because btrfs does not compress \
@@ -370,10 +381,12 @@ const LIMITS: &[&str] = &[
      length that it had at the start. A SOURCE that cannot be mapped, or ends before the size \
      that its file system reports, is read up to its end. With --method, an early end is an \
      error, and so is a SOURCE that map or write cannot map.",
-    "--in-place needs permission to read DEST as well as to write to it.",
-    "On a file system that ignores chmod(2), -p copies the data, and then fails with a message. On a \
-     file system without O_TMPFILE, other users to whom the permissions of SOURCE give access \
-     can open the temporary file before it has its owner.",
+    "If an attribute does not fit DEST, or a file system ignores chmod(2), -p copies the data and \
+     the other attributes, and then fails with a message that names the attribute. Attributes \
+     that the file system of DEST does not have at all are left out in silence.",
+    "On hugetlbfs, DEST must be new or be replaced, and SOURCE a regular file of whole huge pages.",
+    "A filter that kills a process for a system call, instead of refusing the call with an error, \
+     ends mapcp, too.",
     "If another process truncates an --in-place DEST at the wrong moment, the file may \
      contain zeros, and no error is reported.",
 ];

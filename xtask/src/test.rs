@@ -145,7 +145,7 @@ fn sanitized() -> Command {
 /// Returns a command that runs the model tests on random input, for longer than the other tests do.
 /// Each prints the seed with which it begins.
 fn fuzz() -> Command {
-    let mut test = cargo(&["test", "--no-fail-fast", "--lib", "--test=args", "fuzz"]);
+    let mut test = cargo(&["test", "--no-fail-fast", "--lib", "--test=args", "like_the_model"]);
     test.args(["--", "--nocapture"]).env("BAREMAP_FUZZ_SECONDS", "10");
     test
 }

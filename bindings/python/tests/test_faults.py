@@ -96,9 +96,10 @@ HANDLERS = {
 
 @pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_other_handlers(tmp_path, handler, moment):
+@pytest.mark.parametrize("use", ["all", "assignment", "write"])
+def test_other_handlers(tmp_path, handler, moment, use):
     install = HANDLERS[handler] + "\n"
-    use = USES["all"]
+    use = USES[use]
     if moment == "before":
         status, output, errors = run(tmp_path, "GuardedMmap", use, install)
     else:

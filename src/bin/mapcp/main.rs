@@ -2,13 +2,13 @@
 
 #![no_std]
 #![no_main]
-#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+#![cfg_attr(baremap_unstable_asm, feature(asm_experimental_arch))]
 
 mod args;
 mod names;
 mod progress;
 
-use core::{ffi::CStr, fmt};
+use core::{ffi::CStr, fmt, mem::ManuallyDrop};
 
 use args::{Settings, UsageError};
 use baremap::{
@@ -92,17 +92,18 @@ fn main(start: Start) -> ExitCode {
             Err(_) => {}
         }
     }
-    let mut tree = match is_directory {
+    // The program ends soon, so the memory and the descriptors are not released.
+    let mut tree = ManuallyDrop::new(match is_directory {
         true => TreeCopy::into_directory(&settings.tree, dest),
         false => TreeCopy::to_path(&settings.tree, dest),
-    };
+    });
 
-    let mut names = if sources > 1 { Names::new(sources) } else { None };
+    let mut names = ManuallyDrop::new(if sources > 1 { Names::new(sources) } else { None });
     let mut number = 0;
     operands(start, &mut |source| {
         if number < sources {
             let name = copy::last(source);
-            let is_copied = match &mut names {
+            let is_copied = match &mut *names {
                 Some(names) => names.contains(name),
                 // Without memory for the names, those of all earlier sources are compared.
                 None => sources > 1 && is_earlier(start, name, number),
@@ -112,7 +113,7 @@ fn main(start: Start) -> ExitCode {
                 let path = Path { base: dest, name: Some(name) };
                 totals.fail(&Error::new(Action::CopyTo, path, Cause::JustCopied));
             } else if totals.copy(&mut tree, source)
-                && let Some(names) = &mut names
+                && let Some(names) = &mut *names
             {
                 names.add(name);
             }

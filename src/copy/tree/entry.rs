@@ -1,5 +1,6 @@
 //! Copies one file of a tree, or enters one directory.
 
+use super::links::FileId;
 use super::walk::{Level, open_to_change};
 use super::*;
 use crate::copy::dest::Scratch;
@@ -49,8 +50,8 @@ impl Entry<'_> {
 pub enum Visit {
     /// A file, which is copied or reported.
     Done,
-    /// A file that is copied, and of which other names may follow: its metadata.
-    Linked(Stat),
+    /// A file that is copied, and of which other names may follow.
+    Linked(FileId),
     /// A directory, which is to be entered.
     Directory,
 }
@@ -105,7 +106,7 @@ impl Copier<'_> {
     fn done(&mut self, entry: &Entry<'_>, stat: &Stat, what: What<'_>) -> Visit {
         self.observer.done(&entry.from, &entry.to, &what);
         let is_first = self.may_have_links(stat) && !matches!(what, What::HardLink);
-        if is_first { Visit::Linked(*stat) } else { Visit::Done }
+        if is_first { Visit::Linked(id(stat)) } else { Visit::Done }
     }
 
     /// Returns whether a file that was met may be met again by another name.
@@ -273,7 +274,7 @@ impl Copier<'_> {
         if !self.may_have_links(stat) {
             return false;
         }
-        let Some(first) = self.links.find(stat) else { return false };
+        let Some(first) = self.links.find(id(stat)) else { return false };
         let linked = self.links.open(self.base, first.dir).and_then(|()| {
             let (dir, name) = (self.links.opened(), self.links.name(first));
             let nofollow = AtFlags::SYMLINK_NOFOLLOW;
@@ -385,8 +386,8 @@ impl Entry<'_> {
     }
 }
 
-/// Returns what identifies a file: its device and inode number.
-pub fn id(stat: &Stat) -> (u64, u64) {
+/// Returns what identifies a file.
+pub fn id(stat: &Stat) -> FileId {
     (stat.dev, stat.ino)
 }
 

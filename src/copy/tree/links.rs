@@ -6,7 +6,7 @@ use super::super::text::first;
 use super::open_directory;
 use super::vec::MapVec;
 use crate::fd::{AsFd, BorrowedFd, CWD, OwnedFd};
-use crate::syscall::{Errno, OFlags, Result, Stat};
+use crate::syscall::{Errno, OFlags, Result};
 
 /// A directory of the copy: [`BASE`], or a number that [`HardLinks::directory`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,11 @@ pub struct HardLinks {
     opened: Option<(DirId, OwnedFd)>,
 }
 
-/// A slot of the table: the source's device and inode number, and the place of its first copy, or
-/// `None` if the slot is free.
-type Slot = (u64, u64, Option<Place>);
+/// What identifies a file: its device and inode number.
+pub type FileId = (u64, u64);
+
+/// A slot of the table: a source, and the place of its first copy, or `None` if the slot is free.
+type Slot = (FileId, Option<Place>);
 
 impl HardLinks {
     pub const fn new() -> HardLinks {
@@ -55,22 +57,19 @@ impl HardLinks {
     }
 
     /// Returns the place of the first copy of a file.
-    #[inline(never)]
-    pub fn find(&self, source: &Stat) -> Option<Place> {
-        self.table.get(self.index(source.dev, source.ino))?.2
+    pub fn find(&self, source: FileId) -> Option<Place> {
+        self.table.get(self.index(source))?.1
     }
 
     /// Returns the index of a file's slot, or of the free slot that it would take.
     #[inline(never)]
-    fn index(&self, dev: u64, ino: u64) -> usize {
+    fn index(&self, source: FileId) -> usize {
         // The table's length is zero or a power of two.
         let mask = self.table.len().wrapping_sub(1);
-        let hash = (ino ^ dev.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = (source.1 ^ source.0.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut index = (hash >> 32) as usize & mask;
         // The table is never full, so the loop ends at a free slot.
-        while let Some(&(own_dev, own_ino, Some(_))) = self.table.get(index)
-            && (own_dev, own_ino) != (dev, ino)
-        {
+        while self.table.get(index).is_some_and(|slot| slot.1.is_some() && slot.0 != source) {
             index = (index + 1) & mask;
         }
         index
@@ -78,25 +77,26 @@ impl HardLinks {
 
     /// Records the place of the first copy of a file, or replaces it.
     #[inline(never)]
-    pub fn insert(&mut self, source: &Stat, dir: DirId, name: &CStr) -> Result<()> {
+    pub fn insert(&mut self, source: FileId, dir: DirId, name: &CStr) -> Result<()> {
         if self.used * 4 >= self.table.len() * 3 {
             let mut larger = MapVec::new();
             for _ in 0..(self.table.len() * 2).max(256) {
-                larger.push((0, 0, None))?;
+                larger.push(((0, 0), None))?;
             }
             let old = core::mem::replace(&mut self.table, larger);
             old.iter().for_each(|&slot| self.put(slot));
         }
         let place = Place { dir, name: self.keep(name)? };
         self.used += usize::from(self.find(source).is_none());
-        self.put((source.dev, source.ino, Some(place)));
+        self.put((source, Some(place)));
         Ok(())
     }
 
-    /// Puts a slot where it belongs in the table.
+    /// Puts a slot that is not free where it belongs in the table.
+    #[inline(never)]
     fn put(&mut self, slot: Slot) {
-        let index = self.index(slot.0, slot.1);
-        if slot.2.is_some()
+        let index = self.index(slot.0);
+        if slot.1.is_some()
             && let Some(own) = self.table.get_mut(index)
         {
             *own = slot;
@@ -157,26 +157,19 @@ mod tests {
     use proptest::prelude::*;
     use std::{collections::BTreeMap, ffi::CString, format};
 
-    fn stat(dev: u64, ino: u64) -> Stat {
-        let here = syscall::fstatat(crate::fd::CWD, c".", crate::syscall::AtFlags::empty());
-        Stat { dev, ino, ..here.unwrap() }
-    }
-
     proptest! {
         #[test]
         fn the_table_is_a_map(files in proptest::collection::vec((0u64..3, 0u64..2000), 0..3000)) {
             let mut links = HardLinks::new();
             let mut model = BTreeMap::new();
-            let here = stat(0, 0);
             for (number, &(dev, ino)) in files.iter().enumerate() {
-                let stat = Stat { dev, ino, ..here };
                 let name = CString::new(format!("n{number}")).unwrap();
-                links.insert(&stat, BASE, &name).unwrap();
+                links.insert((dev, ino), BASE, &name).unwrap();
                 model.insert((dev, ino), name);
             }
             for dev in 0..3 {
                 for ino in 0..2000 {
-                    let place = links.find(&Stat { dev, ino, ..here });
+                    let place = links.find((dev, ino));
                     let name = place.map(|place| links.name(place));
                     prop_assert_eq!(name, model.get(&(dev, ino)).map(|name| &**name));
                 }

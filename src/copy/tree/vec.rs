@@ -7,57 +7,60 @@ use core::{
 };
 
 use crate::map::{MmapMut, RemapOptions};
-use crate::syscall::{Errno, Result};
+use crate::syscall::Result;
 
 /// A growable array of values, as `std::vec::Vec`, whose memory comes from `mmap(2)`.
 ///
 /// An empty vector has no mapping. The mapping grows by doubling, and may move then.
 pub struct MapVec<T> {
-    /// Holds `len` values from its start on. It is page-aligned, which is enough for every type.
-    map: Option<MmapMut>,
+    /// The address of the first value: of the mapping, which is page-aligned, or dangling.
+    start: *mut T,
     len: usize,
+    memory: Memory,
     marker: PhantomData<T>,
 }
+
+/// The mapping of a vector.
+struct Memory(Option<MmapMut>);
 
 /// The size in bytes of the first mapping.
 const FIRST: usize = 16 << 10;
 
-/// Makes a mapping at least `wanted` bytes long, or creates it. The new bytes are zero.
-#[inline(never)]
-fn grow(map: &mut Option<MmapMut>, wanted: usize) -> Result<()> {
-    match map {
-        None => *map = Some(MmapMut::map_anon(wanted.max(FIRST))?),
-        Some(map) if map.len() < wanted => {
-            let twice = map.len().saturating_mul(2).max(wanted);
-            // SAFETY: the map is anonymous memory, and the vector lends no pointer to it beyond the
-            // borrow of a method.
-            unsafe { map.remap(twice, RemapOptions::new().may_move(true)) }?;
+impl Memory {
+    /// Makes the mapping at least `wanted` bytes long, and returns its address.
+    #[inline(never)]
+    fn grow(&mut self, wanted: usize) -> Result<*mut u8> {
+        match &mut self.0 {
+            None => {
+                let map = MmapMut::map_anon(wanted.max(FIRST))?;
+                Ok(self.0.insert(map).as_mut_ptr())
+            }
+            Some(map) => {
+                if map.len() < wanted {
+                    let twice = map.len().saturating_mul(2).max(wanted);
+                    // SAFETY: the map is anonymous memory, and the vector lends no pointer to it
+                    // beyond the borrow of a method.
+                    unsafe { map.remap(twice, RemapOptions::new().may_move(true)) }?;
+                }
+                Ok(map.as_mut_ptr())
+            }
         }
-        Some(_) => {}
     }
-    Ok(())
 }
 
 impl<T> MapVec<T> {
     /// Creates an empty vector.
     pub const fn new() -> MapVec<T> {
-        MapVec { map: None, len: 0, marker: PhantomData }
-    }
-
-    /// Returns the address of the first value. It is well aligned, but dangling if there is no map.
-    fn start(&self) -> *mut T {
-        self.map.as_ref().map_or(ptr::dangling_mut(), |map| map.as_ptr().cast_mut().cast())
+        MapVec { start: ptr::dangling_mut(), len: 0, memory: Memory(None), marker: PhantomData }
     }
 
     /// Adds a value. Returns `ENOMEM`, and drops the value, if there is no memory.
     #[inline(never)]
     pub fn push(&mut self, value: T) -> Result<()> {
         // Allocated memory has at most `isize::MAX` bytes, so there is no overflow.
-        grow(&mut self.map, (self.len + 1).saturating_mul(size_of::<T>()))?;
-        let map = self.map.as_mut().ok_or(Errno::ENOMEM)?;
-        let start: *mut T = map.as_mut_ptr().cast();
+        self.start = self.memory.grow((self.len + 1).saturating_mul(size_of::<T>()))?.cast();
         // SAFETY: there is room for one more value after the `len` values in the map.
-        unsafe { start.add(self.len).write(value) };
+        unsafe { self.start.add(self.len).write(value) };
         self.len += 1;
         Ok(())
     }
@@ -66,9 +69,9 @@ impl<T> MapVec<T> {
     pub fn truncate(&mut self, len: usize) {
         while self.len > len {
             self.len -= 1;
-            // SAFETY: the value was written by `push`, and no longer counts as one of
-            // the vector's.
-            unsafe { self.start().add(self.len).drop_in_place() };
+            // SAFETY: the value was written by `push`, and no longer counts as one of the
+            // vector's.
+            unsafe { self.start.add(self.len).drop_in_place() };
         }
     }
 }
@@ -87,19 +90,15 @@ impl<T> Deref for MapVec<T> {
     fn deref(&self) -> &[T] {
         // SAFETY: the map starts with `len` values, and is borrowed with the vector. A vector
         // without a map has no values.
-        unsafe { slice::from_raw_parts(self.start(), self.len) }
+        unsafe { slice::from_raw_parts(self.start, self.len) }
     }
 }
 
 impl<T> DerefMut for MapVec<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let start = match &mut self.map {
-            Some(map) => map.as_mut_ptr().cast(),
-            None => ptr::dangling_mut(),
-        };
         // SAFETY: the map starts with `len` values, and is borrowed mutably with the vector. A
         // vector without a map has no values.
-        unsafe { slice::from_raw_parts_mut(start, self.len) }
+        unsafe { slice::from_raw_parts_mut(self.start, self.len) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::map::MmapMut;
 use crate::syscall::{DirEntry, Whence};
 use entry::{Visit, id};
-use links::{BASE, DirId};
+use links::{BASE, DirId, FileId};
 use vec::MapVec;
 
 /// The number of directories of the source, and of the copy, that are open besides the outermost.
@@ -26,7 +26,7 @@ pub struct Level {
     /// The metadata of the source from the start of its copy.
     pub stat: Stat,
     /// The device and the inode number of the copy.
-    pub to_id: (u64, u64),
+    pub to_id: FileId,
     /// Whether the copy was created by this call.
     is_new: bool,
     /// The permissions that the copy gets when it is complete, if they are not its present ones.
@@ -49,7 +49,7 @@ impl Level {
         from: OwnedFd,
         stat: &Stat,
         to: OwnedFd,
-        to_id: (u64, u64),
+        to_id: FileId,
         is_new: bool,
         mode: Option<Mode>,
     ) -> Level {
@@ -82,17 +82,13 @@ impl Level {
 struct PathText(MapVec<u8>);
 
 impl PathText {
-    /// Starts with a path.
-    fn new(path: Path<'_>) -> syscall::Result<PathText> {
-        let mut text = PathText(MapVec::new());
-        text.0.extend(path.base.to_bytes_with_nul())?;
-        path.name.map_or(Ok(()), |name| text.enter(name))?;
-        Ok(text)
-    }
-
-    /// Adds a name.
+    /// Adds a path to the text. Its base is only added to an empty text.
     #[inline(never)]
-    fn enter(&mut self, name: &CStr) -> syscall::Result<()> {
+    fn enter(&mut self, path: &Path<'_>) -> syscall::Result<()> {
+        if self.0.is_empty() {
+            self.0.extend(path.base.to_bytes_with_nul())?;
+        }
+        let Some(name) = path.name else { return Ok(()) };
         self.0.truncate(self.0.len().saturating_sub(1));
         if !self.0.ends_with(b"/") {
             self.0.push(b'/')?;
@@ -132,30 +128,39 @@ impl Walk {
         match copier.visit(top, FileType::Unknown)? {
             Visit::Done => return Ok(()),
             Visit::Linked(file) => {
-                return copier.links.insert(&file, BASE, top.to_name).map_err(no_memory);
+                return copier.links.insert(file, BASE, top.to_name).map_err(no_memory);
             }
             Visit::Directory => {}
         }
-        let mut level = copier.enter(top, &[])?;
-        let dir_id = match top.to_name {
-            name if name == c"." => Ok(BASE),
-            name => copier.links.directory(BASE, name),
+        let mut walk = Walk {
+            levels: MapVec::new(),
+            from: PathText(MapVec::new()),
+            to: PathText(MapVec::new()),
+            names: MapVec::new(),
+            follows: copier.options.follow == Follow::Always,
         };
-        let started = dir_id.and_then(|dir_id| {
-            level.dir_id = Some(dir_id);
-            let mut walk = Walk {
-                levels: MapVec::new(),
-                from: PathText::new(top.from)?,
-                to: PathText::new(top.to)?,
-                names: MapVec::new(),
-                follows: copier.options.follow == Follow::Always,
+        let level = copier.enter(top, &[])?;
+        walk.push(level, &top.from, &top.to).map_err(no_memory)?;
+        if let [level] = &mut *walk.levels {
+            level.dir_id = match top.to_name {
+                name if name == c"." => Some(BASE),
+                name => copier.links.directory(BASE, name).ok(),
             };
-            walk.levels.push(level)?;
-            let mut names = MmapMut::map_anon(BUFFER)?;
-            walk.copy(copier, &mut names);
-            Ok(())
-        });
-        started.map_err(no_memory)
+        }
+        let mut buffer = MmapMut::map_anon(BUFFER).map_err(no_memory)?;
+        walk.copy(copier, &mut buffer);
+        Ok(())
+    }
+
+    /// Adds a level, whose paths consist of the present texts and these paths.
+    #[inline(never)]
+    fn push(&mut self, mut level: Level, from: &Path<'_>, to: &Path<'_>) -> syscall::Result<()> {
+        level.from_len = self.from.0.len();
+        level.to_len = self.to.0.len();
+        level.names_len = self.names.len();
+        self.from.enter(from)?;
+        self.to.enter(to)?;
+        self.levels.push(level)
     }
 
     fn copy(&mut self, copier: &mut Copier<'_>, buffer: &mut [u8]) {
@@ -220,9 +225,9 @@ impl Walk {
         };
         let kept = match visited {
             Visit::Done => Ok(()),
-            Visit::Linked(file) => self
-                .directory_id(copier.links)
-                .and_then(|dir| copier.links.insert(&file, dir, name)),
+            Visit::Linked(file) => {
+                self.directory_id(copier.links).and_then(|dir| copier.links.insert(file, dir, name))
+            }
             Visit::Directory => {
                 self.names.push(0).and_then(|()| self.names.extend(name.to_bytes()))
             }
@@ -257,7 +262,7 @@ impl Walk {
         // the path ended with a slash already.
         let range = start.unwrap_or(end).saturating_sub(1)..end.saturating_sub(1);
         let bytes = self.from.0.get(range).unwrap_or_default();
-        let _ = name.set(&[bytes.strip_prefix(b"/").unwrap_or(bytes)]);
+        let _ = name.set(&[if let [b'/', name @ ..] = bytes { name } else { bytes }]);
         name
     }
 
@@ -280,15 +285,8 @@ impl Walk {
         };
         let (device, other) = (self.levels.first().map(|top| top.stat.dev), level.stat.dev);
         level.is_read = copier.options.one_file_system && device != Some(other);
-        level.from_len = self.from.0.len();
-        level.to_len = self.to.0.len();
-        level.names_len = self.names.len();
-        let pushed = self
-            .from
-            .enter(name)
-            .and_then(|()| self.to.enter(name))
-            .and_then(|()| self.levels.push(level));
-        if let Err(errno) = pushed {
+        let name = Path { base: c"", name: Some(name) };
+        if let Err(errno) = self.push(level, &name, &name) {
             // There is no memory for a deeper path. The directory exists, and stays empty.
             self.fail(copier, source(Action::Copy, errno));
             return;
@@ -392,7 +390,7 @@ fn open_same(
     dir: BorrowedFd<'_>,
     name: &CStr,
     flags: OFlags,
-    before: (u64, u64),
+    before: FileId,
 ) -> syscall::Result<OwnedFd> {
     let opened = open_to_change(dir, name, flags)?;
     if id(&syscall::fstat(opened.as_fd())?) == before { Ok(opened) } else { Err(Errno::ESTALE) }

@@ -157,7 +157,7 @@ impl Handled {
         let count = self.count.load(Acquire);
         let address = action.disposition.address();
         let known = |saved: &&SavedAction| saved.handler.load(Acquire).cast_const() == address;
-        let known = self.replaced[..count].iter().find(known);
+        let known = self.replaced.iter().take(count).find(known);
         known.or(self.replaced.get(count)).ok_or(Errno::EBUSY)
     }
 

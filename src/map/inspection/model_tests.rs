@@ -101,7 +101,7 @@ fn parse(line: &[u8]) -> Option<Mapping<'_>> {
 }
 
 #[test]
-fn fuzz_lines_of_maps() {
+fn lines_of_maps_are_parsed_like_the_model() {
     let make = |random: &mut Random| {
         let line = if random.once_in(2) { line(random) } else { garbage(random) };
         line.into_boxed_slice()
@@ -133,7 +133,7 @@ fn expected(line: &[u8]) -> Option<(Mapping<'static>, Vec<u8>)> {
 }
 
 #[test]
-fn fuzz_text_of_maps() {
+fn text_of_maps_is_read_like_the_model() {
     // The lengths of the pieces in which another thread writes the text. The seed does not
     // determine how much of it each read returns.
     let make = |random: &mut Random| {

@@ -141,8 +141,8 @@ impl MmapOptions {
     /// left the caches of the processor, without a flush by the kernel (`MAP_SYNC`). Private maps
     /// ignore the option.
     ///
-    /// Mapping fails with `EOPNOTSUPP` if the file is not on persistent memory, with `EINVAL`
-    /// before Linux 4.15, and with `ENOSYS` on mips.
+    /// Mapping fails with `EOPNOTSUPP` if the file is not on persistent memory, and on mips, and
+    /// with `EINVAL` before Linux 4.15.
     pub const fn sync(&mut self) -> &mut Self {
         self.sync = true;
         self
@@ -504,7 +504,7 @@ impl MmapOptions {
     fn file_flags(&self, sharing: MapFlags) -> syscall::Result<MapFlags> {
         let mut flags = self.flags(sharing);
         if self.sync && sharing.contains(MapFlags::SHARED) {
-            flags |= sync_flags()?;
+            flags |= MapFlags::SHARED_VALIDATE | MapFlags::SYNC;
         }
         Ok(flags)
     }
@@ -518,13 +518,6 @@ impl MmapOptions {
         }
         flags
     }
-}
-
-fn sync_flags() -> syscall::Result<MapFlags> {
-    #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-    return Ok(MapFlags::SHARED_VALIDATE | MapFlags::SYNC);
-    #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-    Err(Errno::ENOSYS)
 }
 
 /// Returns the default size of huge pages in bytes. `EINVAL` if the kernel has no huge pages.

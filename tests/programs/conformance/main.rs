@@ -23,7 +23,7 @@
 
 #![no_std]
 #![no_main]
-#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+#![cfg_attr(baremap_unstable_asm, feature(asm_experimental_arch))]
 
 use core::{
     ffi::CStr,
@@ -49,6 +49,7 @@ mod init;
 mod resources;
 
 mod arguments;
+mod directories;
 mod faults;
 mod file_map;
 mod files;
@@ -86,6 +87,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("files", files::CASES),
     ("offsets", offsets::CASES),
     ("stat", stat::CASES),
+    ("directories", directories::CASES),
     ("mmap", mmap::CASES),
     ("mremap", mremap::CASES),
     ("mm calls", mm_calls::CASES),

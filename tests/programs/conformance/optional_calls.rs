@@ -73,7 +73,6 @@ fn droppable() -> Outcome {
 }
 
 /// No file system here is on persistent memory.
-#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
 fn synchronous() -> Outcome {
     let fd = file()?;
     syscall::ftruncate(fd.as_fd(), page() as u64)?;
@@ -186,7 +185,6 @@ pub const CASES: &[Case] = &[
         qemu_user: "it does not know the type",
         if WORDS_OF_64_BITS
     ),
-    #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
     case!(
         "MAP_SYNC needs persistent memory",
         synchronous,
