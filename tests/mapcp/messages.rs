@@ -19,7 +19,11 @@ fn errors_are_one_line_and_leave_nothing() {
                 quote("").trim_end_matches('/')
             ),
         ),
-        ("dir", "x", format!("copy '{}': Is a directory (EISDIR)", quote("dir"))),
+        (
+            "dir",
+            "x",
+            format!("copy '{}': Is a directory (EISDIR); -r copies directories", quote("dir")),
+        ),
         ("file", "dir", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/file"))),
         ("file", "dir/", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/file"))),
         (
@@ -48,8 +52,8 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
     for (arguments, message) in [
         (&[][..], "SOURCE and DEST are required"),
         (&["one"], "SOURCE and DEST are required"),
-        (&["-x", "a"], "unknown option '-x'"),
-        (&["-nx", "a"], "unknown option '-nx'"),
+        (&["-y", "a"], "unknown option '-y'"),
+        (&["-ny", "a"], "unknown option '-ny'"),
         (&["-1", "a"], "unknown option '-1'"),
         (&["--wrong"], "unknown option '--wrong'"),
         (&["--sync=yes"], "unexpected value in '--sync=yes'"),
