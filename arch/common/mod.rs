@@ -227,6 +227,22 @@ pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
 }
 
+/// Returns a value that the compiler has to compute before this call, and knows nothing about
+/// afterwards.
+///
+/// The compiler assumes that the empty assembly reads and changes the value, and all memory that is
+/// reachable from it or from any value that was passed before. So it carries out all reads that the
+/// value depends on before the assembly, even those of memory that it assumes to be constant, and
+/// does not repeat them later. `core::hint::black_box` promises nothing of that kind.
+#[inline(always)]
+pub fn opaque<T>(mut value: T) -> T {
+    // SAFETY: the assembly has no instructions. The value is borrowed exclusively.
+    unsafe {
+        core::arch::asm!("/* {} */", in(reg) &raw mut value, options(nostack, preserves_flags))
+    };
+    value
+}
+
 /// Returns an errno in the form in which a kernel returns it.
 pub const fn failure(errno: u32) -> usize {
     (errno as usize).wrapping_neg()
