@@ -135,7 +135,7 @@ fn writes_without_signals() -> Outcome {
     blocked(|| {
         match map.write_at_without_signals(&[251; 100], 3 * page() as u64 - 7) {
             Err(fault) if fault.errno() == Some(Errno::ENOSYS) => {
-                return Err(Trouble::Missing("process_vm_writev"));
+                return Err(Trouble::Missing("process_vm_readv"));
             }
             count => same(count?, 7)?,
         }
