@@ -175,6 +175,7 @@ macro_rules! by_width {
 /// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
+/// * `operands`, which may be absent, are operands that the pieces name.
 ///
 /// A signal handler that finds the program counter in one piece resumes at the next. So a block
 /// that faults is copied again byte by byte, up to the byte that faults. This needs three
@@ -194,6 +195,7 @@ macro_rules! guarded_copy {
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
+        $(operands: {$($operands:tt)*})?
     ) => {
         /// Contains the fix-up offsets, two words of 32 bits, and after them the function that
         /// [`guarded_copy`] calls.
@@ -212,6 +214,7 @@ macro_rules! guarded_copy {
                 $($bytes,)*
                 "30:",
                 $($done,)*
+                $($($operands)*)?
             )
         }
     };
