@@ -20,8 +20,9 @@ impl FileMap {
     ///
     /// If the function accesses a missing page, that page and all pages after it are replaced by
     /// zero pages. The function continues, and its result is dropped when it returns. From the
-    /// missing page on, all methods return a [`Fault`] until the map is
-    /// [refreshed](FileMap::refresh).
+    /// missing page on, all methods except
+    /// [`read_at_without_signals`](FileMap::read_at_without_signals), which reads the file, return a
+    /// [`Fault`] until the map is [refreshed](FileMap::refresh).
     ///
     /// The function may pass the slice to other threads, because the pages are replaced for all
     /// threads of the process.
@@ -57,7 +58,8 @@ impl FileMap {
     /// If the function accesses a page that is missing or has no room on the disk, that page and
     /// all pages after it are replaced by zero pages. What the function writes to these pages
     /// afterwards is lost, and it no longer sees what it wrote to them before. What it wrote
-    /// before the missing page is in the file. From the missing page on, all methods return a
+    /// before the missing page is in the file. From the missing page on, all methods except
+    /// [`read_at_without_signals`](FileMap::read_at_without_signals), which reads the file, return a
     /// [`Fault`] until the map is [refreshed](FileMap::refresh).
     ///
     /// # Errors
