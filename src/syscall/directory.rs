@@ -5,7 +5,6 @@ use core::ffi::CStr;
 use linux_raw_sys::general::{
     DT_BLK, DT_CHR, DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_SOCK, O_LARGEFILE, open_how,
 };
-use static_assertions::const_assert_eq;
 
 use super::fs::{address, descriptor};
 use super::raw::{nr, syscall3, syscall4};
@@ -45,6 +44,7 @@ const NAME: usize = 19;
 const _: () = {
     use core::mem::offset_of;
     use linux_raw_sys::general::linux_dirent64;
+    use static_assertions::const_assert_eq;
     const_assert_eq!(OFFSET, offset_of!(linux_dirent64, d_off));
     const_assert_eq!(LENGTH, offset_of!(linux_dirent64, d_reclen));
     const_assert_eq!(TYPE, offset_of!(linux_dirent64, d_type));
