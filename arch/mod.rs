@@ -126,4 +126,6 @@ const _: () = {
 };
 
 #[doc(hidden)]
-pub use common::{SA_RESTORER, context_link, fixup_address, nr, program_counter, signal_mask};
+pub use common::{
+    SA_RESTORER, context_link, fixup_address, nr, opaque, program_counter, signal_mask,
+};

@@ -115,6 +115,19 @@ fn every_case_passes() {
     }
 }
 
+/// Without optimization, the compiler does not move reads across a check.
+#[test]
+fn an_optimized_program_reads_a_value_before_it_is_checked() {
+    let mut command = common::program("conformance");
+    if common::runner().is_none() {
+        command = Command::new(common::release("conformance"));
+    }
+    let scratch = Scratch::new("conformance-release");
+    let (report, ..) = outcome(&finish(command.current_dir(scratch.path("")), &scratch));
+    let line = report.lines().find(|line| line.contains("a value that was checked"));
+    assert!(line.is_some_and(|line| line.starts_with("ok ")), "{line:?}");
+}
+
 /// No case is skipped on a machine that has everything, and no failure is excused without an
 /// emulator.
 #[test]

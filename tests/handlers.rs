@@ -2,6 +2,8 @@
 //! forbid it, and threads in which none can run.
 
 mod common;
+#[path = "common/kernel.rs"]
+mod kernel;
 
 use std::{
     ffi::{c_int, c_void},
@@ -22,6 +24,8 @@ use baremap::{
     },
     syscall::{self, Errno, SigHow, SigInfo, SigSet, page_size},
 };
+use linux_raw_sys::general::__NR_process_vm_writev;
+
 use common::{
     Scratch,
     again::{again, again_in},
@@ -165,6 +169,28 @@ fn each_handler_of_a_chain_is_called_once() {
     }
 }
 
+/// A handler that installs itself again is newer than those that were installed meanwhile.
+#[test]
+fn a_handler_that_comes_back_is_called_first() {
+    let output = in_a_process("a_handler_that_comes_back_is_called_first", |path| {
+        install(first);
+        guard::install().unwrap();
+        for _ in 0..9 {
+            BEFORE[0].store(install(chaining), SeqCst);
+            guard::reinstall().unwrap();
+            BEFORE[1].store(install(other), SeqCst);
+            guard::reinstall().unwrap();
+        }
+        BEFORE[0].store(install(chaining), SeqCst);
+        guard::reinstall().unwrap();
+        fault(&open(path));
+    });
+    if let Some(output) = output {
+        assert_eq!(called(&output), "<chaining><other><first>");
+        assert_eq!(output.status.code(), Some(42), "{output:?}");
+    }
+}
+
 /// A handler that installs itself again saves this crate's as the one before, and is the one that
 /// this crate's chains to.
 #[test]
@@ -289,6 +315,21 @@ fn a_thread_that_blocks_all_signals_reads_and_writes() {
         assert_eq!(copy(ptr::null(), &mut buffer), Err(Errno::EFAULT));
         assert_eq!(copy(ptr::null(), &mut []), Ok(0));
     });
+}
+
+/// The kernel stores to the pages of the file as the program would, by a fault that the file system
+/// handles. Writing to them as pages of another process would change them behind its back.
+#[test]
+fn a_write_without_signals_does_not_pin_pages_of_the_file() {
+    let scratch = Scratch::new("handlers-pinned");
+    let file = open(&scratch.file("file", vec![1; 2 * page_size()]));
+    let map = map(&file).unwrap();
+    kernel::refusing(__NR_process_vm_writev, vec![], Errno::EPERM, || {
+        assert_eq!(map.write_at_without_signals(&[2; 100], page_size() as u64 - 50), Ok(100));
+    });
+    let mut found = [0; 102];
+    map.read_at(&mut found, page_size() as u64 - 51).unwrap();
+    assert_eq!(found[..], [&[1][..], &[2; 100], &[1]].concat());
 }
 
 /// Why the calls above exist.

@@ -175,6 +175,7 @@ macro_rules! by_width {
 /// * `blocks` copies most of the range in large steps, and returns zero if it has copied all.
 /// * `bytes` copies the rest byte by byte. It begins at label 20.
 /// * `done` returns the number of bytes that were not copied. It begins at label 30.
+/// * `operands`, which may be absent, are operands that the pieces name.
 ///
 /// A signal handler that finds the program counter in one piece resumes at the next. So a block
 /// that faults is copied again byte by byte, up to the byte that faults. This needs three
@@ -194,6 +195,7 @@ macro_rules! guarded_copy {
         blocks: {$($blocks:expr),* $(,)?}
         bytes: {$($bytes:expr),* $(,)?}
         done: {$($done:expr),* $(,)?}
+        $(operands: {$($operands:tt)*})?
     ) => {
         /// Contains the fix-up offsets, two words of 32 bits, and after them the function that
         /// [`guarded_copy`] calls.
@@ -212,6 +214,7 @@ macro_rules! guarded_copy {
                 $($bytes,)*
                 "30:",
                 $($done,)*
+                $($($operands)*)?
             )
         }
     };
@@ -225,6 +228,22 @@ macro_rules! guarded_copy {
 #[allow(dead_code, reason = "most architectures have a function of their own")]
 pub unsafe fn coherent_icache(_: usize, _: usize) -> usize {
     0
+}
+
+/// Returns a value that the compiler has to compute before this call, and knows nothing about
+/// afterwards.
+///
+/// The compiler assumes that the empty assembly reads and changes the value, and all memory that is
+/// reachable from it or from any value that was passed before. So it carries out all reads that the
+/// value depends on before the assembly, even those of memory that it assumes to be constant, and
+/// does not repeat them later. `core::hint::black_box` promises nothing of that kind.
+#[inline(always)]
+pub fn opaque<T>(mut value: T) -> T {
+    // SAFETY: the assembly has no instructions. The value is borrowed exclusively.
+    unsafe {
+        core::arch::asm!("/* {} */", in(reg) &raw mut value, options(nostack, preserves_flags))
+    };
+    value
 }
 
 /// Returns an errno in the form in which a kernel returns it.

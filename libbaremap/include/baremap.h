@@ -469,7 +469,7 @@ ssize_t baremap_map_read_at_blocked(const struct baremap_map *map,
  * Writes up to `len` bytes from `offset` on like baremap_map_write_at(), by a system call, which
  * works in a thread that blocks SIGBUS. Returns the number of bytes.
  *
- * The bytes are written by process_vm_writev(2), which takes some microseconds.
+ * The bytes are written by process_vm_readv(2) on the process itself, which takes some microseconds.
  *
  * Errors:
  *
@@ -786,6 +786,9 @@ size_t baremap_watch_len(const struct baremap_watch *watch);
 /**
  * Checks that all bytes that were read so far were those of the file. Returns 0 if no page has
  * been replaced by zeros before the call.
+ *
+ * Do not read the map through a pointer that is declared `restrict`: the compiler may move such
+ * reads behind the call.
  *
  * After an error, `*offset` is the offset of the first replaced page, unless `offset` is NULL.
  *

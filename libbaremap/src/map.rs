@@ -193,7 +193,7 @@ pub unsafe extern "C" fn baremap_map_read_at_blocked(
 /// Writes up to `len` bytes from `offset` on like baremap_map_write_at(), by a system call, which
 /// works in a thread that blocks SIGBUS. Returns the number of bytes.
 ///
-/// The bytes are written by process_vm_writev(2), which takes some microseconds.
+/// The bytes are written by process_vm_readv(2) on the process itself, which takes some microseconds.
 ///
 /// Errors:
 ///

@@ -97,6 +97,9 @@ pub unsafe extern "C" fn baremap_watch_len(watch: Option<&baremap_watch>) -> usi
 /// Checks that all bytes that were read so far were those of the file. Returns 0 if no page has
 /// been replaced by zeros before the call.
 ///
+/// Do not read the map through a pointer that is declared `restrict`: the compiler may move such
+/// reads behind the call.
+///
 /// After an error, `*offset` is the offset of the first replaced page, unless `offset` is NULL.
 ///
 /// Errors:

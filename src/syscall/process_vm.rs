@@ -36,6 +36,12 @@ pub unsafe fn process_vm_readv(pid: Pid, local: &[IoVec], remote: &[IoVec]) -> R
 /// if a page cannot be written to: the copy stops at the beginning of that page. A missing page
 /// raises no signal.
 ///
+/// Do not write to a shared mapping of a file in this way. The kernel pins the pages of `remote`, and
+/// marks them as changed after the copy. If they were written back in between, the file system does
+/// not expect a change: ext4 prints a warning and discards it (Linux 5.18), although the call
+/// succeeds. [`process_vm_readv`] with the mapping in `local` does not have this problem, because it
+/// stores by page faults.
+///
 /// # Errors
 ///
 /// * `EFAULT` if the first byte of `remote` cannot be written to, or `local` cannot be read.

@@ -1,5 +1,7 @@
 //! Faults because a resource is exhausted: a full disk, and no huge pages.
 
+use std::hint::black_box;
+
 use super::*;
 
 #[test]
@@ -48,6 +50,16 @@ fn on_a_full_disk(dir: &std::path::Path) {
     map.refresh().unwrap();
     assert_eq!(map.read_at(&mut found, 0), Ok(DISK));
     assert!(found.iter().all(|&byte| byte == 9));
+    // A page that a map cannot show is read by another way, up to the pages that were replaced.
+    assert_eq!(map.read_at(&mut found, DISK as u64), Ok(DISK));
+    // SAFETY: nobody else has the file.
+    let _ = unsafe { map.with_slice(|bytes| black_box(bytes[DISK + 2 * *PAGE])) };
+    let fault = map.read_at(&mut found, DISK as u64 - 10).unwrap_err();
+    let missing = (DISK as u64 + 2 * *PAGE as u64, 2 * *PAGE + 10, Some(Errno::ENOSPC));
+    assert_eq!((fault.offset(), fault.done(), fault.errno()), missing);
+    assert!(found[..10] == [9; 10] && found[10..fault.done()].iter().all(|&byte| byte == 0));
+    assert_eq!(map.read_at_without_signals(&mut found, DISK as u64), Ok(DISK));
+    map.refresh().unwrap();
     #[cfg(feature = "std")]
     {
         use std::io::{ErrorKind, Seek, SeekFrom, Write};

@@ -19,7 +19,9 @@ impl FileMap {
     ///
     /// # Errors
     ///
-    /// A [`Fault`] if a page is missing. The [`done`](Fault::done) bytes before it have been read.
+    /// A [`Fault`] if a page is missing, or has been replaced by a zero page of a slice. The
+    /// [`done`](Fault::done) bytes before it have been read. A page that is missing in the map, but
+    /// not in the file, is read by pread(2), unless it has been replaced.
     #[inline]
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
         let (map_len, len) = (self.len(), buffer.len());
@@ -56,15 +58,19 @@ impl FileMap {
         let buffer = &mut buffer[..len];
         let done = cmp::min(done, len);
         let (from, to) = (self.at(at + done), buffer[done..].as_mut_ptr());
-        // SAFETY: the buffer has so many bytes after those that were copied. References to the map
-        // exist only in slices, whose makers exclude conflicting accesses.
+        // SAFETY: the buffer has `len - done` bytes from `done` on. References to the map exist only
+        // in slices, whose makers exclude conflicting accesses.
         let copied = unsafe { guard::copy_installed(from, to, len - done) };
-        let done = len - copied.err().unwrap_or(0);
-        let result = if done < cmp::min(len, self.intact_len(at)) {
-            self.read_file(buffer, at, done)
-        } else {
-            self.check_intact(at, len, Err(len - done), false)
-        };
+        let mut done = len - copied.err().unwrap_or(0);
+        // From the first replaced page on, the bytes are missing, even if the file has them again.
+        let end = cmp::min(len, self.intact_len(at));
+        if done < end {
+            if let Err(fault) = self.read_file(&mut buffer[..end], at, done) {
+                return (0, Some(fault));
+            }
+            done = end;
+        }
+        let result = self.check_intact(at, len, Err(len - done), false);
         (result.unwrap_or(0), result.err())
     }
 
@@ -117,8 +123,11 @@ impl FileMap {
     /// where no signal handler can run.
     ///
     /// Use it in a thread or a signal handler that blocks `SIGBUS`. The kernel copies the bytes to
-    /// the map, by process_vm_writev(2) on this process itself, which takes some microseconds.
+    /// the map, by process_vm_readv(2) on this process itself, which takes some microseconds.
     /// pwrite(2) would extend a file that was truncated.
+    ///
+    /// `bytes` must be in memory that the kernel can read as that of another process, which the
+    /// memory of memfd_secret(2) and of some devices is not.
     ///
     /// The number is the length of `bytes`, or less if the map ends before. It is zero if
     /// `offset` is at or past the end of the map: writing does not extend the file.
@@ -127,6 +136,7 @@ impl FileMap {
     ///
     /// * A [`Fault`] if a page is missing or has no room on the disk, or if the map is not writable
     ///   (`EBADF`). The [`done`](Fault::done) bytes before it have been written.
+    /// * A [`Fault`] without an error number if the kernel cannot read `bytes`.
     /// * A [`Fault`] with `ENOSYS` if the kernel was built without `CONFIG_CROSS_MEMORY_ATTACH`, and
     ///   under qemu-user.
     /// * A [`Fault`] with `EPERM`, or another error that the filter returns, if a seccomp filter
@@ -139,9 +149,12 @@ impl FileMap {
         while done < len {
             let from = IoVec { base: bytes[done..].as_ptr().cast_mut(), len: len - done };
             let to = IoVec { base: self.at(at + done), len: len - done };
-            // SAFETY: the other process is this one. References to the map exist only in slices,
-            // whose makers exclude conflicting accesses.
-            match unsafe { syscall::process_vm_writev(syscall::getpid(), &[from], &[to]) } {
+            // The map is the local range. Its pages are changed by page faults, as by a store. As
+            // the remote range of process_vm_writev, they would be pinned, and could be changed when
+            // the file system expects no change.
+            // SAFETY: the map is writable. References to it exist only in slices, whose makers
+            // exclude conflicting accesses. The other process is this one.
+            match unsafe { syscall::process_vm_readv(syscall::getpid(), &[to], &[from]) } {
                 Ok(0) | Err(Errno::EFAULT) => break,
                 Ok(count) => done += count,
                 Err(errno) => {

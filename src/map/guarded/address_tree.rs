@@ -14,8 +14,8 @@ use crate::syscall;
 /// The table is a tree of page numbers, like the page tables of a processor. Each slot of a node
 /// stands for a block of pages: for one page in the nodes at the bottom, and for 16 times as many
 /// in each level above. A range is stored in the slots of the largest blocks that it consists of.
-/// That are at most 30 slots for each level, so that a range of any length is stored and removed in
-/// a short time.
+/// A range has at most 30 slots in each level, so that a range of any length is stored and removed
+/// in a short time.
 ///
 /// A slot belongs to the only range that can contain its block. So storing and removing a range are
 /// plain stores: no thread waits for another one, and a `fork` in between does no harm. A search

@@ -80,7 +80,7 @@ use core::sync::atomic::{AtomicU32, Ordering::*};
 use super::handler::SIGNALS;
 pub use super::handler::on_fault;
 use crate::arch;
-use crate::syscall::{self, Errno, IoVec, SigHow, SigSet};
+use crate::syscall::{self, Errno, IoVec, SigHow, SigSet, Timespec};
 
 /// Which handler receives the signals of faults first, as [`install`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,12 +145,13 @@ pub fn is_installed() -> bool {
 /// Installs the handler again if another handler has taken one of the signals since. Installs it
 /// for the first time if it was not installed.
 ///
-/// The handler then receives the signals first. What it does not handle goes to the other handler,
-/// and if that one chains back to this one, to the handler that was there before. No chain of
-/// handlers becomes a circle, however often they replace each other.
+/// The handler then receives the signals first. It chains to the other handler for every signal that
+/// it does not handle. If that one chains back to this one, it chains to the handler that was there
+/// before. This does not recurse, however often handlers replace each other. A handler that takes the
+/// signal again counts as the newest.
 ///
-/// Call it once, when all other libraries are set up. Libraries that take a signal from each other
-/// all the time help nobody.
+/// Call it once, when all other libraries are set up. A library that calls it whenever it has lost a
+/// signal can compete with another one that does the same.
 ///
 /// # Errors
 ///
@@ -168,6 +169,9 @@ pub fn reinstall() -> crate::map::Result<()> {
 
 /// Sets who handles the signals of faults. Call it before the first use of a
 /// [`FileMap`](crate::map::FileMap).
+///
+/// The policy applies to maps that are made later. Maps that were made while it was
+/// [`Policy::Delegate`] rely on the application's handler as long as they exist.
 ///
 /// # Errors
 ///
@@ -327,7 +331,18 @@ fn install_for_both(state: u32) -> (u32, syscall::Result<()>) {
     (if result.is_ok() { READY } else { state }, result)
 }
 
+/// The time for which a thread that waits for another one sleeps, and the number of times. A thread
+/// that only yielded would never let a thread of a lower real-time priority run.
+const NAP: Timespec = Timespec { sec: 0, nsec: 100_000 };
+const NAPS: u32 = 10_000;
+
 /// Calls a function with the state, in one thread at a time, and stores the state that it returns.
+///
+/// The function takes some microseconds. If another thread has not finished it after about a second,
+/// it probably does not exist: a child in a PID namespace of its own can have the number of its parent,
+/// and the parent was forked while one of its threads changed the state. If that thread does exist,
+/// two threads install the handler at the same time. The handler works then, too. It may call the
+/// handler that it replaced twice, and the later of two policies may not be the one that is kept.
 fn exclusively(function: impl FnOnce(u32) -> (u32, syscall::Result<()>)) -> syscall::Result<()> {
     arch::prepare_copy();
     // All signals are blocked, because a signal handler that interrupted this function and called
@@ -336,10 +351,13 @@ fn exclusively(function: impl FnOnce(u32) -> (u32, syscall::Result<()>)) -> sysc
     let mask = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&SigSet::full()))? };
     let process = syscall::getpid() as u32;
     let mut state = STATE.load(Acquire);
+    let mut naps = 0;
     let result = loop {
-        if state == process {
-            // Another thread of this process changes the state.
-            syscall::sched_yield();
+        if state == process && naps < NAPS {
+            // Another thread of this process changes the state. If a seccomp filter forbids to
+            // sleep, the time is shorter.
+            let _ = syscall::nanosleep(NAP);
+            naps += 1;
             state = STATE.load(Acquire);
             continue;
         }
@@ -357,4 +375,27 @@ fn exclusively(function: impl FnOnce(u32) -> (u32, syscall::Result<()>)) -> sysc
     // SAFETY: this restores the mask of the thread.
     unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&mask))? };
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscall::{Resource, Rlimit, WaitFlags, WaitStatus};
+
+    /// A child in a PID namespace of its own can have the number of its parent, and one thread of the
+    /// parent may have changed the state at the moment of the fork.
+    #[test]
+    fn a_thread_that_does_not_exist_is_not_waited_for_forever() {
+        // SAFETY: the child makes only system calls.
+        let Some(child) = (unsafe { syscall::fork() }).unwrap() else {
+            // Waiting by spinning ends here.
+            let limit = Rlimit { current: 2, maximum: 2 };
+            let limited = syscall::prlimit(0, Resource::CPU, Some(limit)).is_ok();
+            STATE.store(syscall::getpid() as u32, Release);
+            let result = if limited { install_once() } else { Err(Errno::EPERM) };
+            syscall::exit_group(i32::from(result.is_err() || STATE.load(Acquire) != READY))
+        };
+        let (_, status) = syscall::waitid(Some(child), WaitFlags::EXITED).unwrap().unwrap();
+        assert_eq!(status, WaitStatus::Exited(0));
+    }
 }

@@ -14,14 +14,17 @@ use super::{
     pool::{Pool, Slot},
     watch::NOTHING_LOST,
 };
-use crate::map::{Advice, ConversionError, Result};
-use crate::syscall::Errno;
+use crate::{
+    arch,
+    map::{Advice, ConversionError, Result},
+    syscall::Errno,
+};
 
 /// A mapped file that is a `&[u8]` for its whole life, and survives a truncation of the file.
 ///
 /// It takes the place of a memmap2 `Mmap` in code that keeps the map and returns data borrowed from
-/// it. Clones share one mapping, so that the code that owns a parser can [`check`](Self::check) a
-/// clone of the map that it gave to the parser.
+/// it. Clones share one mapping, so that the code that owns a parser can pass the parser's results to
+/// [`checked`](Self::checked) of a clone of the map that it gave to the parser.
 ///
 /// ```
 /// use baremap::map::{FileMap, GuardedMmap};
@@ -30,7 +33,7 @@ use crate::syscall::Errno;
 /// let map = unsafe { GuardedMmap::new(FileMap::open(c"Cargo.toml")?)? };
 /// let name = map.split(|&byte| byte == b'\n').find(|line| line.starts_with(b"name"));
 /// // All bytes that the search has read were those of the file.
-/// map.check()?;
+/// let name = map.checked(name)?;
 /// assert_eq!(name, Some(&b"name = \"baremap\""[..]));
 /// # Ok::<(), baremap::map::Error>(())
 /// ```
@@ -39,12 +42,13 @@ use crate::syscall::Errno;
 ///
 /// If a thread accesses a page that is missing, because the file was truncated or its disk failed,
 /// that page and all pages after it are replaced by zero pages, in all clones. The access then reads
-/// zeros, and [`check`](Self::check) returns a [`Fault`] from then on. Call it before an effect that
-/// cannot be undone, such as output, and before a result is returned. A load and a comparison take
-/// about a nanosecond, so that it can be called for each lookup.
+/// zeros, and [`checked`](Self::checked) returns a [`Fault`] from then on. Pass it each value that
+/// was computed from the map before an effect that cannot be undone, such as output, and before the
+/// value is returned. It takes about a nanosecond, so that it can be called for each lookup.
 ///
-/// Bytes that are output must be copied out of the map first, then the map must be checked, and then
-/// the copy can be output: otherwise a page can get lost between the check and the output.
+/// Bytes that are output must be copied out of the map first, then the copy must be passed to
+/// `checked`, and then it can be output: otherwise a page can get lost between the check and the
+/// output.
 ///
 /// [`refresh`](Self::refresh) maps the file again.
 ///
@@ -142,10 +146,38 @@ impl GuardedMmap {
         unsafe { (*self.shared.value.map.get()).assume_init_ref() }
     }
 
-    /// Checks that all bytes that were read so far, by any clone, were those of the file.
+    /// Returns a value that was computed from the map, if all bytes that it depends on were those of
+    /// the file.
     ///
-    /// The bytes of a page that is missing are zeros from the first access to it on. No page has
-    /// been replaced by zeros before this call if it returns `Ok`.
+    /// The bytes of a page that is missing are zeros from the first access to it on. If this call
+    /// returns `Ok`, no clone has read such a byte for the value. This includes the contents of
+    /// memory that the value refers to, such as a buffer, except for the bytes of the map itself.
+    /// The value is moved through memory, where the compiler loses sight of it.
+    ///
+    /// ```
+    /// # use baremap::map::{Fault, GuardedMmap};
+    /// fn is_elf(map: &GuardedMmap) -> Result<bool, Fault> {
+    ///     map.checked(map.starts_with(b"\x7fELF"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] if a page was missing. Its [`offset`](Fault::offset) is that of the first
+    /// replaced page, and its [`errno`](Fault::errno) says why it is missing now. The value is
+    /// dropped.
+    #[inline]
+    pub fn checked<T>(&self, value: T) -> core::result::Result<T, Fault> {
+        let value = arch::opaque(value);
+        self.check().map(|()| value)
+    }
+
+    /// Checks that no page has been replaced by zeros so far, in any clone.
+    ///
+    /// Use it to stop a long computation early, and [`checked`](Self::checked) for the value that
+    /// was computed: the compiler may read bytes of a slice later than the program says, after this
+    /// check, because it assumes that they do not change. A loop that reads one byte and calls
+    /// `check` in each round can become a loop of checks, and one read after it.
     ///
     /// # Errors
     ///
@@ -162,7 +194,7 @@ impl GuardedMmap {
     /// Maps the file again, with its present length, and returns the new length in bytes.
     ///
     /// The new mapping has another address. Other clones keep the old one, with its zero pages, and
-    /// their [`check`](Self::check) keeps returning the fault: replace them by clones of this one.
+    /// their [`checked`](Self::checked) keeps returning the fault: replace them by clones of this one.
     /// After an error the map is unchanged.
     ///
     /// # Errors

@@ -87,15 +87,17 @@ unsafe extern "C" fn handler(signal: c_int, info: *mut SigInfo, context: *mut c_
 }
 
 /// The signals that the handler is installed for.
-pub(super) static SIGNALS: [Handled; 2] = [Handled::of(Signal::BUS), Handled::of(Signal::SEGV)];
+pub(super) static SIGNALS: [SignalChain; 2] =
+    [SignalChain::of(Signal::BUS), SignalChain::of(Signal::SEGV)];
 
 /// A signal, and the actions that the handler has replaced.
-pub(super) struct Handled {
+pub(super) struct SignalChain {
     signal: Signal,
-    /// The actions, from the oldest to the newest.
-    replaced: [SavedAction; Handled::MOST],
-    /// The number of actions.
-    count: AtomicUsize,
+    /// The actions, in no order.
+    replaced: [SavedAction; SignalChain::CAPACITY],
+    /// The indexes of the actions, from the newest to the oldest. Each has four bits, from the
+    /// lowest on, which contain the index plus one. They are zero after the oldest.
+    order: AtomicU32,
 }
 
 /// An action that can be saved and read without locks.
@@ -106,13 +108,13 @@ struct SavedAction {
     mask: [AtomicUsize; SigSet::WORDS],
 }
 
-impl Handled {
+impl SignalChain {
     /// The number of actions that can be saved.
-    const MOST: usize = 5;
+    const CAPACITY: usize = 5;
 
-    const fn of(signal: Signal) -> Handled {
-        let replaced = [const { SavedAction::new() }; Handled::MOST];
-        Handled { signal, replaced, count: AtomicUsize::new(0) }
+    const fn of(signal: Signal) -> SignalChain {
+        let replaced = [const { SavedAction::new() }; SignalChain::CAPACITY];
+        SignalChain { signal, replaced, order: AtomicU32::new(0) }
     }
 
     /// Returns whether the handler is the present one.
@@ -131,15 +133,16 @@ impl Handled {
         if is_own(&before) {
             return Ok(());
         }
-        let saved = self.place_for(&before)?;
-        saved.save(&before);
-        // The action is counted before the handler can run.
-        let count = 1 + saved.index_in(&self.replaced);
-        match before.disposition {
+        let order = match before.disposition {
             // Nothing that was replaced earlier is called any more.
-            Disposition::Default | Disposition::Ignore => self.count.store(count, Release),
-            _ => _ = self.count.fetch_max(count, AcqRel),
-        }
+            Disposition::Default | Disposition::Ignore => 0,
+            _ => self.order.load(Acquire),
+        };
+        let index = self.index_for(&before, order)?;
+        let saved = &self.replaced[index];
+        saved.save(&before);
+        // The action is in the list before the handler can run.
+        self.order.store(with_newest(order, index), Release);
         let replaced = self.install_handler(&before)?;
         if replaced.disposition.address() != before.disposition.address() && !is_own(&replaced) {
             // Another thread changed the action between the two calls.
@@ -148,17 +151,14 @@ impl Handled {
         Ok(())
     }
 
-    /// Returns the place to save an action at: the one where it has been saved before, the first
-    /// one if it calls no handler, or a new one.
-    fn place_for(&self, action: &Sigaction) -> syscall::Result<&SavedAction> {
-        if matches!(action.disposition, Disposition::Default | Disposition::Ignore) {
-            return Ok(&self.replaced[0]);
-        }
-        let count = self.count.load(Acquire);
+    /// Returns the index at which an action is saved: the one where it has been saved before, or one
+    /// that is not in `order`.
+    fn index_for(&self, action: &Sigaction, order: u32) -> syscall::Result<usize> {
         let address = action.disposition.address();
-        let known = |saved: &&SavedAction| saved.handler.load(Acquire).cast_const() == address;
-        let known = self.replaced.iter().take(count).find(known);
-        known.or(self.replaced.get(count)).ok_or(Errno::EBUSY)
+        let saved = |index: &usize| self.replaced[*index].handler.load(Acquire);
+        let known = indexes(order).find(|index| saved(index).cast_const() == address);
+        let is_free = |index: &usize| indexes(order).all(|other| other != *index);
+        known.or_else(|| (0..SignalChain::CAPACITY).find(is_free)).ok_or(Errno::EBUSY)
     }
 
     /// Installs the handler. It keeps the flags of the previous action on which the kernel acts
@@ -188,8 +188,8 @@ impl Handled {
     unsafe fn chain(&self, signal: c_int, info: *mut SigInfo, context: *mut c_void) {
         // SAFETY: the context is the third argument of the handler.
         let (link, rounds) = unsafe { (arch::context_link(context).cast(), Link::count(context)) };
-        let index = self.count.load(Acquire).checked_sub(1 + rounds);
-        let saved = index.and_then(|index| self.replaced.get(index));
+        let index = indexes(self.order.load(Acquire)).nth(rounds);
+        let saved = index.map(|index| &self.replaced[index]);
         let (disposition, flags) =
             saved.map_or((Disposition::Default, SaFlags::empty()), SavedAction::take);
         // SAFETY: `info` is the second argument of the handler.
@@ -256,6 +256,20 @@ impl Handled {
     }
 }
 
+/// Returns the indexes in the order of a [`SignalChain`], from the newest action to the oldest.
+fn indexes(order: u32) -> impl Iterator<Item = usize> {
+    (0..SignalChain::CAPACITY)
+        .map_while(move |n| (order >> (4 * n) & 15).checked_sub(1))
+        .map(|index| index as usize)
+}
+
+/// Returns the order with an index in front, which is removed where it was before.
+fn with_newest(order: u32, index: usize) -> u32 {
+    let others = indexes(order).filter(|&other| other != index);
+    let newest = core::iter::once(index).chain(others);
+    newest.enumerate().fold(0, |order, (n, index)| order | (index as u32 + 1) << (4 * n))
+}
+
 /// Returns whether the action calls the handler of this crate.
 fn is_own(action: &Sigaction) -> bool {
     let own: InfoHandler = handler;
@@ -269,11 +283,6 @@ impl SavedAction {
             flags: AtomicU32::new(0),
             mask: [const { AtomicUsize::new(0) }; SigSet::WORDS],
         }
-    }
-
-    /// Returns the index of this element of an array.
-    fn index_in(&self, array: &[SavedAction]) -> usize {
-        (ptr::from_ref(self).addr() - array.as_ptr().addr()) / size_of::<SavedAction>()
     }
 
     fn save(&self, action: &Sigaction) {
@@ -322,7 +331,7 @@ impl SavedAction {
 /// frame: it ends with it, also if the other handler jumps out of it by `siglongjmp`.
 #[repr(C)]
 struct Link {
-    /// Whose note it is.
+    /// The address that identifies the copy of this crate that made the note.
     owner: *const (),
     next: *mut Link,
 }

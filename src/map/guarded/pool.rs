@@ -13,11 +13,11 @@ const ARENA: usize = 64 << 10;
 /// The beginning of a mapping of [`ARENA`] bytes.
 #[repr(align(64))]
 struct Arena {
-    /// The number of bytes after this structure that have been given out. It may grow past the end.
+    /// The number of bytes after this structure that have been allocated.
     used: AtomicUsize,
 }
 
-/// The mapping from which memory is given out, or null before the first one is needed.
+/// The mapping from which memory is allocated, or null before the first one is needed.
 static CURRENT: AtomicPtr<Arena> = AtomicPtr::new(ptr::null_mut());
 
 /// Returns zeroed memory for a `T`, which is never unmapped.
@@ -35,10 +35,10 @@ pub unsafe fn allocate<T>() -> syscall::Result<&'static T> {
         let arena = CURRENT.load(Acquire);
         // SAFETY: the pointer is null, or that of a mapping, which is never unmapped.
         if let Some(header) = unsafe { arena.as_ref() } {
-            let at = header.used.fetch_add(size, Relaxed);
-            if at.saturating_add(size) <= room {
-                // SAFETY: the memory is inside the mapping, which is zeroed, and was given out
-                // once. The caller allows zeros.
+            let add = |used| (used + size <= room).then_some(used + size);
+            if let Ok(at) = header.used.fetch_update(Relaxed, Relaxed, add) {
+                // SAFETY: the memory is inside the mapping, which is zeroed, and no other call
+                // returns it, because `used` only grows. The caller allows zeros.
                 return Ok(unsafe { &*arena.add(1).byte_add(at).cast::<T>() });
             }
         }
@@ -154,5 +154,25 @@ impl<T> Chunk<T> {
                 return Some(slot);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise the number could become zero again, and memory be returned twice.
+    #[test]
+    fn a_full_mapping_does_not_count_on() {
+        let allocate = || {
+            // SAFETY: zeros are valid integers.
+            unsafe { allocate::<[u64; 100]>().unwrap() };
+            CURRENT.load(Acquire)
+        };
+        let first = allocate();
+        while allocate() == first {}
+        // SAFETY: the mapping is never unmapped.
+        let used = unsafe { (*first).used.load(Relaxed) };
+        assert!(used <= ARENA - size_of::<Arena>(), "{used}");
     }
 }

@@ -3,7 +3,7 @@
 use core::slice;
 
 use super::{Fault, FileMap, watch::Watch};
-use crate::syscall::ProtFlags;
+use crate::{arch, syscall::ProtFlags};
 
 impl FileMap {
     /// Calls a function with the map as a slice, for code that needs a `&[u8]`, such as a parser of
@@ -20,8 +20,9 @@ impl FileMap {
     ///
     /// If the function accesses a missing page, that page and all pages after it are replaced by
     /// zero pages. The function continues, and its result is dropped when it returns. From the
-    /// missing page on, all methods return a [`Fault`] until the map is
-    /// [refreshed](FileMap::refresh).
+    /// missing page on, all methods except
+    /// [`read_at_without_signals`](FileMap::read_at_without_signals), which reads the file, return a
+    /// [`Fault`] until the map is [refreshed](FileMap::refresh).
     ///
     /// The function may pass the slice to other threads, because the pages are replaced for all
     /// threads of the process.
@@ -57,7 +58,8 @@ impl FileMap {
     /// If the function accesses a page that is missing or has no room on the disk, that page and
     /// all pages after it are replaced by zero pages. What the function writes to these pages
     /// afterwards is lost, and it no longer sees what it wrote to them before. What it wrote
-    /// before the missing page is in the file. From the missing page on, all methods return a
+    /// before the missing page is in the file. From the missing page on, all methods except
+    /// [`read_at_without_signals`](FileMap::read_at_without_signals), which reads the file, return a
     /// [`Fault`] until the map is [refreshed](FileMap::refresh).
     ///
     /// # Errors
@@ -102,7 +104,10 @@ impl FileMap {
         // Pages may have been replaced by an earlier call.
         self.check_for(write)?;
         self.watch().map_err(|errno| Fault { offset: 0, done: 0, errno: Some(errno) })?;
-        let result = function();
+        // What the function returns, and what it stores in variables of the caller, depends only on
+        // reads between these two lines, even if the compiler inlines it.
+        let function = arch::opaque(function);
+        let result = arch::opaque(function());
         self.check_for(write).map(|()| result)
     }
 
@@ -118,11 +123,14 @@ impl FileMap {
         unsafe { self.watch.start(&self.region) }
     }
 
-    /// Checks that no page of the map has been replaced by a zero page.
+    /// Returns a value that was computed from the slice, if no page of the map has been replaced by a
+    /// zero page.
     ///
     /// The function that [`with_slice`](FileMap::with_slice) calls can call this method of the map
     /// before an effect that cannot be undone, such as output. If it returns `Ok`, all bytes of the
-    /// slice that were read before were those of the file. It takes about a nanosecond.
+    /// slice that the value depends on were those of the file. This includes the contents of memory
+    /// that the value refers to, except for the bytes of the slice itself. The method takes about a
+    /// nanosecond, and moves the value through memory.
     ///
     /// ```
     /// # use baremap::map::{Fault, FileMap};
@@ -131,7 +139,7 @@ impl FileMap {
     /// let printed = unsafe {
     ///     map.with_slice(|bytes| {
     ///         let first_line = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&[]).to_vec();
-    ///         map.check()?; // otherwise zeros could be printed
+    ///         let first_line = map.checked(first_line)?; // otherwise zeros could be printed
     ///         println!("{first_line:?}");
     ///         Ok::<(), Fault>(())
     ///     })
@@ -140,8 +148,26 @@ impl FileMap {
     /// # Ok::<(), baremap::map::Error>(())
     /// ```
     ///
-    /// Bytes that are output must be copied out of the slice before the check, as the line is here.
-    /// Otherwise a page can get lost between the check and the output.
+    /// Bytes that are output must be copied out of the slice before, as the line is here. Otherwise
+    /// a page can get lost between the check and the output.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] if a page was missing since the map was made or [refreshed](FileMap::refresh).
+    /// Its [`offset`](Fault::offset) is that of the first replaced page, and its
+    /// [`errno`](Fault::errno) says why it is missing now. The value is dropped.
+    #[inline]
+    pub fn checked<T>(&self, value: T) -> core::result::Result<T, Fault> {
+        let value = arch::opaque(value);
+        self.check().map(|()| value)
+    }
+
+    /// Checks that no page of the map has been replaced by a zero page so far.
+    ///
+    /// Use it to stop a long computation early. Use [`checked`](FileMap::checked) for a value that
+    /// is used before [`with_slice`](FileMap::with_slice) returns: the compiler may read bytes of a
+    /// slice later than the program says, after this check, because it assumes that they do not
+    /// change.
     ///
     /// # Errors
     ///

@@ -65,7 +65,9 @@ impl Watch {
     /// Returns the offset from the beginning of the mapping from which on the pages have been
     /// replaced by zero pages, or [`NOTHING_LOST`].
     ///
-    /// If bytes were read before the call, and they came from a zero page, the offset tells.
+    /// If a byte was read before the call, the result is at most the offset of its page if that was
+    /// a zero page. The compiler may move a read of a slice behind the call, unless the byte's value
+    /// is passed to [`arch::opaque`](crate::arch::opaque) before.
     #[inline]
     pub fn lost(&self) -> usize {
         // The handler stores `lost` before it maps zero pages. The fence makes the loads of the

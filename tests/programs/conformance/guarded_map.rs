@@ -3,7 +3,7 @@
 use super::guarded_copy::{pattern, shorten};
 use super::processes::in_child;
 use super::*;
-use baremap::map::{FileMap, GuardedMmap, guard};
+use baremap::map::{Fault, FileMap, GuardedMmap, guard};
 use baremap::syscall::{IoVec, SigHow, SigSet};
 
 /// A file of some pages with the pattern.
@@ -39,6 +39,48 @@ fn clones_share_what_is_lost() -> Outcome {
     same((map.check(), read(&map, 7), offset(&clone)), (Ok(()), pattern(7), lost))?;
     drop(map);
     same((read(&clone, 7), read(&clone, 3 * page())), (pattern(7), 0))
+}
+
+/// Reads a byte once in each round, which the compiler may turn into one read after the last round.
+#[inline(never)]
+fn poll(
+    bytes: &[u8],
+    rounds: usize,
+    checked: impl Fn(u8) -> Result<u8, Fault>,
+) -> Result<u8, Fault> {
+    let mut round = 0;
+    loop {
+        let byte = checked(bytes[77])?;
+        round += 1;
+        if round == rounds {
+            return Ok(byte);
+        }
+    }
+}
+
+/// Reads a byte into a variable that only the caller of `with_slice` uses.
+#[inline(never)]
+fn read_into(map: &FileMap, into: &mut u8) -> Result<(), Fault> {
+    // SAFETY: the file does not change meanwhile.
+    unsafe { map.with_slice(|bytes| *into = bytes[77]) }
+}
+
+/// In an optimized program, a read stays before the check of its value.
+fn checked_values_were_read_before() -> Outcome {
+    let lost = Err(77 & !(page() - 1));
+    let offset = |fault: Fault| fault.offset() as usize;
+    let fd = patterned(2)?;
+    // SAFETY: the file becomes shorter by whole pages.
+    let owned = unsafe { GuardedMmap::new(FileMap::new(&fd)?).map_err(Errno::from)? };
+    let (map, other) = (FileMap::new(&fd)?, FileMap::new(&fd)?);
+    let rounds = core::hint::black_box(3);
+    same(poll(&owned, rounds, |byte| owned.checked(byte)).map_err(offset), Ok(pattern(77)))?;
+    syscall::ftruncate(fd.as_fd(), 0)?;
+    same(poll(&owned, rounds, |byte| owned.checked(byte)).map_err(offset), lost)?;
+    // SAFETY: the file does not change meanwhile.
+    let polled = unsafe { map.with_slice(|bytes| poll(bytes, rounds, |byte| map.checked(byte))) };
+    same((polled.is_err(), map.check().map_err(offset)), (true, lost.map(drop)))?;
+    same(read_into(&other, &mut 1).map_err(offset), lost.map(drop))
 }
 
 /// More maps than one table has room for, some of which are dropped in between.
@@ -103,7 +145,7 @@ fn writes_without_signals() -> Outcome {
     blocked(|| {
         match map.write_at_without_signals(&[251; 100], 3 * page() as u64 - 7) {
             Err(fault) if fault.errno() == Some(Errno::ENOSYS) => {
-                return Err(Trouble::Missing("process_vm_writev"));
+                return Err(Trouble::Missing("process_vm_readv"));
             }
             count => same(count?, 7)?,
         }
@@ -187,6 +229,12 @@ pub const CASES: &[Case] = &[
     case!(
         "of many maps each is found",
         many_maps_in_a_child,
+        qemu_user: "SIGBUS is passed on with the host's address",
+        if page() > 4096 || cfg!(any(target_pointer_width = "32", target_endian = "big"))
+    ),
+    case!(
+        "a value that was checked was read before",
+        checked_values_were_read_before,
         qemu_user: "SIGBUS is passed on with the host's address",
         if page() > 4096 || cfg!(any(target_pointer_width = "32", target_endian = "big"))
     ),
