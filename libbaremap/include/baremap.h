@@ -5,7 +5,8 @@
  * repository is the guide.
  *
  * Results. A function that returns int or ssize_t returns a negative error number of the kernel, such
- * as -EFAULT, if it fails. errno is not used.
+ * as -ENOENT, if it fails. errno is not used. -EFAULT has two causes: a page is missing, because a file
+ * was truncated, or an address that the caller passed is not valid.
  *
  * Out-parameters. A value is stored at an address that is passed only if the function succeeds. If the
  * address is not valid, the function returns -EFAULT. Other pointers must be valid, unless the
@@ -419,7 +420,9 @@ size_t baremap_map_len(const struct baremap_map *map);
  *
  * Errors:
  *
- * * -EFAULT if the file ends before `offset`, and the map does not.
+ * * -EFAULT if the file ends before `offset` and the map does not.
+ * * -EFAULT if `buffer` is NULL. Other memory that cannot be written to may cause -EFAULT, too, but it
+ *   is not always detected.
  * * -EIO or another error of pread(2) if the disk failed.
  * * -EINVAL if `map` is NULL, or `len` is more than SSIZE_MAX.
  */
@@ -441,7 +444,9 @@ ssize_t baremap_map_read_at(const struct baremap_map *map,
  * Errors:
  *
  * * -EBADF if the map is not writable.
- * * -EFAULT if the file ends before `offset`, and the map does not.
+ * * -EFAULT if the file ends before `offset` and the map does not.
+ * * -EFAULT if `bytes` is NULL. Other memory that cannot be read may cause -EFAULT, too, but it
+ *   is not always detected.
  * * -ENOSPC or -EDQUOT if the disk is full, -EIO if it failed.
  * * -EINVAL if `map` is NULL, or `len` is more than SSIZE_MAX.
  */

@@ -7,7 +7,7 @@ use baremap::{
     syscall::Errno,
 };
 
-use crate::support::{item, status};
+use crate::support::{boolean, status};
 
 /// The library installs its signal handler when it is first needed. The default.
 pub const BAREMAP_POLICY_INSTALL: c_int = 0;
@@ -37,7 +37,7 @@ pub const BAREMAP_POLICY_FORBID: c_int = 2;
 ///   rt_sigprocmask(2).
 #[unsafe(no_mangle)]
 pub extern "C" fn baremap_install() -> c_int {
-    item(guard::install().map(|found| found == Installation::Replaced))
+    boolean(guard::install().map(|found| found == Installation::Replaced))
 }
 
 /// Returns whether the handler of this library receives SIGBUS and SIGSEGV first.

@@ -7,7 +7,7 @@ use baremap::{
     syscall::Errno,
 };
 
-use crate::support::{get, give, item, store, take};
+use crate::support::{boolean, free_handle, non_null, store, store_handle};
 
 /// The mappings of a process in ascending order of their addresses.
 #[allow(non_camel_case_types, reason = "the name in C")]
@@ -56,7 +56,7 @@ pub struct baremap_mapping {
 pub unsafe extern "C" fn baremap_maps_open(process: c_int, maps: *mut *mut baremap_maps) -> c_int {
     let list = if process == 0 { map::maps() } else { map::maps_of(process) };
     // SAFETY: the program is in C and has no references.
-    unsafe { give(list.map(|list| baremap_maps { maps: list, name: [0; 4352] }), maps) }
+    unsafe { store_handle(list.map(|list| baremap_maps { maps: list, name: [0; 4352] }), maps) }
 }
 
 /// Stores the next mapping in `*mapping`. Returns 1, or 0 after the last mapping.
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn baremap_maps_next(
     maps: Option<&mut baremap_maps>,
     mapping: *mut baremap_mapping,
 ) -> c_int {
-    item(get(maps).and_then(|list| {
+    boolean(non_null(maps).and_then(|list| {
         let Some(found) = list.maps.next()? else { return Ok(false) };
         let len = found.name.len().min(list.name.len() - 1);
         list.name[..len].copy_from_slice(&found.name[..len]);
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn baremap_maps_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_maps_close(maps: *mut baremap_maps) {
     // SAFETY: the caller passes a list that is not used again, or null.
-    unsafe { take(maps) }
+    unsafe { free_handle(maps) }
 }
 
 /// The runs of pages of a range that are in memory, and of those that are not.
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn baremap_residency_open(
 ) -> c_int {
     let runs = Ok(baremap_residency(map::residency(start.cast(), len)));
     // SAFETY: the program is in C and has no references.
-    unsafe { give(runs, residency) }
+    unsafe { store_handle(runs, residency) }
 }
 
 /// Stores the next run in `*run`. Returns 1, or 0 at the end of the range.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn baremap_residency_next(
     residency: Option<&mut baremap_residency>,
     run: *mut baremap_run,
 ) -> c_int {
-    item(get(residency).and_then(|runs| {
+    boolean(non_null(residency).and_then(|runs| {
         let Some(found) = runs.0.next() else { return Ok::<_, Errno>(false) };
         let found = found?;
         let found = baremap_run { offset: found.offset, len: found.len, resident: found.state };
@@ -163,5 +163,5 @@ pub unsafe extern "C" fn baremap_residency_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_residency_close(residency: *mut baremap_residency) {
     // SAFETY: the caller passes runs that are not used again, or null.
-    unsafe { take(residency) }
+    unsafe { free_handle(residency) }
 }

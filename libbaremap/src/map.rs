@@ -8,7 +8,7 @@ use baremap::{
     syscall::{self, Errno, Mode, OFlags},
 };
 
-use crate::support::{count, get, give, item, ssize_t, status, store, take};
+use crate::support::{boolean, count, free_handle, non_null, ssize_t, status, store, store_handle};
 
 /// A mapped file that other processes may change and truncate.
 ///
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn baremap_map_open(
     map: *mut *mut baremap_map,
 ) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(open(path).map(baremap_map), map) }
+    unsafe { store_handle(open(path).map(baremap_map), map) }
 }
 
 pub fn open(path: *const c_char) -> Result<FileMap, Errno> {
@@ -61,7 +61,7 @@ pub fn open(path: *const c_char) -> Result<FileMap, Errno> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_from_fd(fd: c_int, map: *mut *mut baremap_map) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(map_range(fd, 0, usize::MAX).map(baremap_map), map) }
+    unsafe { store_handle(map_range(fd, 0, usize::MAX).map(baremap_map), map) }
 }
 
 /// Maps `len` bytes of a file from the offset `start` on, or fewer if the file ends before. Stores
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn baremap_map_range(
     map: *mut *mut baremap_map,
 ) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(map_range(fd, start, len).map(baremap_map), map) }
+    unsafe { store_handle(map_range(fd, start, len).map(baremap_map), map) }
 }
 
 pub fn map_range(fd: c_int, start: u64, len: usize) -> Result<FileMap, Errno> {
@@ -110,7 +110,9 @@ pub unsafe extern "C" fn baremap_map_len(map: Option<&baremap_map>) -> usize {
 ///
 /// Errors:
 ///
-/// * -EFAULT if the file ends before `offset`, and the map does not.
+/// * -EFAULT if the file ends before `offset` and the map does not.
+/// * -EFAULT if `buffer` is NULL. Other memory that cannot be written to may cause -EFAULT, too, but it
+///   is not always detected.
 /// * -EIO or another error of pread(2) if the disk failed.
 /// * -EINVAL if `map` is NULL, or `len` is more than SSIZE_MAX.
 #[unsafe(no_mangle)]
@@ -120,14 +122,14 @@ pub unsafe extern "C" fn baremap_map_read_at(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(get(map).and_then(|map| {
+    count(non_null(map).and_then(|map| {
         if len == 0 {
             return Ok(0);
         }
-        let len = checked(buffer, len)?;
+        let len = buffer_len(buffer, len)?;
         // SAFETY: the caller passes a buffer of `len` bytes.
         let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) };
-        done(map.0.read_at(buffer, offset))
+        count_before_fault(map.0.read_at(buffer, offset))
     }))
 }
 
@@ -143,7 +145,9 @@ pub unsafe extern "C" fn baremap_map_read_at(
 /// Errors:
 ///
 /// * -EBADF if the map is not writable.
-/// * -EFAULT if the file ends before `offset`, and the map does not.
+/// * -EFAULT if the file ends before `offset` and the map does not.
+/// * -EFAULT if `bytes` is NULL. Other memory that cannot be read may cause -EFAULT, too, but it
+///   is not always detected.
 /// * -ENOSPC or -EDQUOT if the disk is full, -EIO if it failed.
 /// * -EINVAL if `map` is NULL, or `len` is more than SSIZE_MAX.
 #[unsafe(no_mangle)]
@@ -153,14 +157,14 @@ pub unsafe extern "C" fn baremap_map_write_at(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(get(map).and_then(|map| {
+    count(non_null(map).and_then(|map| {
         if len == 0 {
             return Ok(0);
         }
-        let len = checked(bytes, len)?;
+        let len = buffer_len(bytes, len)?;
         // SAFETY: the caller passes `len` bytes.
         let bytes = unsafe { core::slice::from_raw_parts(bytes.cast(), len) };
-        done(map.0.write_at(bytes, offset))
+        count_before_fault(map.0.write_at(bytes, offset))
     }))
 }
 
@@ -179,14 +183,14 @@ pub unsafe extern "C" fn baremap_map_read_at_blocked(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(get(map).and_then(|map| {
+    count(non_null(map).and_then(|map| {
         if len == 0 {
             return Ok(0);
         }
-        let len = checked(buffer, len)?;
+        let len = buffer_len(buffer, len)?;
         // SAFETY: the caller passes a buffer of `len` bytes.
         let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) };
-        done(map.0.read_at_without_signals(buffer, offset))
+        count_before_fault(map.0.read_at_without_signals(buffer, offset))
     }))
 }
 
@@ -207,14 +211,14 @@ pub unsafe extern "C" fn baremap_map_write_at_blocked(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(get(map).and_then(|map| {
+    count(non_null(map).and_then(|map| {
         if len == 0 {
             return Ok(0);
         }
-        let len = checked(bytes, len)?;
+        let len = buffer_len(bytes, len)?;
         // SAFETY: the caller passes `len` bytes.
         let bytes = unsafe { core::slice::from_raw_parts(bytes.cast(), len) };
-        done(map.0.write_at_without_signals(bytes, offset))
+        count_before_fault(map.0.write_at_without_signals(bytes, offset))
     }))
 }
 
@@ -234,7 +238,7 @@ pub unsafe extern "C" fn baremap_map_find(
     offset: u64,
     found: *mut u64,
 ) -> c_int {
-    item(get(map).and_then(|map| match map.0.find(byte as u8, offset)? {
+    boolean(non_null(map).and_then(|map| match map.0.find(byte as u8, offset)? {
         // SAFETY: the program is in C and has no references.
         Some(at) => unsafe { store(found, at).map(|()| true) },
         None => Ok(false),
@@ -255,7 +259,7 @@ pub unsafe extern "C" fn baremap_map_find(
 /// * -EPERM if the map is writable, and the file was sealed against writing since.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_refresh(map: Option<&mut baremap_map>) -> ssize_t {
-    count(get(map).and_then(|map| map.0.refresh()))
+    count(non_null(map).and_then(|map| map.0.refresh()))
 }
 
 /// Sets the length of the file to `len` bytes, counted from the beginning of the file, and
@@ -268,7 +272,7 @@ pub unsafe extern "C" fn baremap_map_refresh(map: Option<&mut baremap_map>) -> s
 ///   unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_set_len(map: Option<&mut baremap_map>, len: u64) -> c_int {
-    status(get(map).and_then(|map| map.0.set_len(len)))
+    status(non_null(map).and_then(|map| map.0.set_len(len)))
 }
 
 /// Advises the kernel how the map will be used: one of the `MADV_` constants of madvise(2) that do
@@ -281,7 +285,7 @@ pub unsafe extern "C" fn baremap_map_set_len(map: Option<&mut baremap_map>, len:
 /// * -EFAULT if the advice is MADV_POPULATE_READ or MADV_POPULATE_WRITE, and a page is missing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_advise(map: Option<&baremap_map>, advice: c_int) -> c_int {
-    status(get(map).and_then(|map| map.0.advise(self::advice(advice)?)))
+    status(non_null(map).and_then(|map| map.0.advise(self::advice(advice)?)))
 }
 
 /// Advises the kernel how `len` bytes of the map from `offset` on will be used. The range is
@@ -298,7 +302,7 @@ pub unsafe extern "C" fn baremap_map_advise_range(
     offset: usize,
     len: usize,
 ) -> c_int {
-    status(get(map).and_then(|map| map.0.advise_range(self::advice(advice)?, offset, len)))
+    status(non_null(map).and_then(|map| map.0.advise_range(self::advice(advice)?, offset, len)))
 }
 
 /// Writes the changed pages of the map back to the disk, and waits for it.
@@ -311,7 +315,7 @@ pub unsafe extern "C" fn baremap_map_advise_range(
 /// * -EINVAL if `map` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_flush(map: Option<&baremap_map>) -> c_int {
-    status(get(map).and_then(|map| map.0.flush()))
+    status(non_null(map).and_then(|map| map.0.flush()))
 }
 
 /// Unmaps the file, closes the descriptor of the map, and frees the map. A no-op if `map` is NULL.
@@ -320,7 +324,7 @@ pub unsafe extern "C" fn baremap_map_flush(map: Option<&baremap_map>) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_map_close(map: *mut baremap_map) {
     // SAFETY: the caller passes a map that is not used again, or null.
-    unsafe { take(map) }
+    unsafe { free_handle(map) }
 }
 
 /// The advice that `FileMap::advise` accepts.
@@ -352,7 +356,7 @@ pub fn advice(number: c_int) -> Result<Advice, Errno> {
 
 /// Returns the length of a buffer from which a slice may be made. `EINVAL` if it is too long, and
 /// `EFAULT` for a null pointer.
-fn checked(buffer: *const c_void, len: usize) -> Result<usize, Errno> {
+fn buffer_len(buffer: *const c_void, len: usize) -> Result<usize, Errno> {
     match buffer.is_null() {
         _ if len > isize::MAX as usize => Err(Errno::EINVAL),
         true => Err(Errno::EFAULT),
@@ -361,7 +365,7 @@ fn checked(buffer: *const c_void, len: usize) -> Result<usize, Errno> {
 }
 
 /// Returns the number of bytes before a fault, or the error if it is the first byte that faults.
-fn done(result: Result<usize, Fault>) -> Result<usize, Errno> {
+fn count_before_fault(result: Result<usize, Fault>) -> Result<usize, Errno> {
     match result {
         Ok(count) => Ok(count),
         Err(fault) if fault.done() > 0 => Ok(fault.done()),

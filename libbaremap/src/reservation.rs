@@ -8,7 +8,7 @@ use core::{
 
 use baremap::{map::Reservation, syscall::Errno};
 
-use crate::support::{get, give, status, take};
+use crate::support::{free_handle, non_null, status, store_handle};
 
 /// A reserved range of address space, in which memory is committed page by page and does not move.
 ///
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn baremap_reservation_new(
 ) -> c_int {
     let new = Reservation::aligned(len, if align == 0 { 1 } else { align });
     // SAFETY: the program is in C and has no references.
-    unsafe { give(new.map(baremap_reservation), reservation) }
+    unsafe { store_handle(new.map(baremap_reservation), reservation) }
 }
 
 /// Returns the address of the first byte. NULL if `reservation` is NULL.
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn baremap_reservation_guard_pages(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_reservation_free(reservation: *mut baremap_reservation) {
     // SAFETY: the caller passes a reservation that is not used again, or null.
-    unsafe { take(reservation) }
+    unsafe { free_handle(reservation) }
 }
 
 fn in_range(
@@ -128,5 +128,5 @@ fn in_range(
     apply: impl FnOnce(&mut Reservation, Range<usize>) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
-    apply(&mut get(reservation)?.0, start..end)
+    apply(&mut non_null(reservation)?.0, start..end)
 }

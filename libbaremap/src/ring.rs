@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_void};
 
 use baremap::{map::Ring, syscall::Errno};
 
-use crate::support::{copy, count, get, give, ssize_t, status, store, take};
+use crate::support::{copy, count, free_handle, non_null, ssize_t, status, store, store_handle};
 
 /// A ring buffer in which all readable bytes are contiguous, and so is all free space.
 ///
@@ -27,7 +27,7 @@ pub struct baremap_ring(Ring);
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_ring_new(capacity: usize, ring: *mut *mut baremap_ring) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(Ring::new(capacity).map(baremap_ring), ring) }
+    unsafe { store_handle(Ring::new(capacity).map(baremap_ring), ring) }
 }
 
 /// Returns the capacity in bytes, a multiple of the page size. Zero if `ring` is NULL.
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn baremap_ring_readable(
     bytes: *mut *const c_void,
     len: *mut usize,
 ) -> c_int {
-    status(here(ring).and_then(|ring| {
+    status(accessible(ring).and_then(|ring| {
         let readable = ring.readable();
         // SAFETY: the program is in C and has no references.
         unsafe {
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn baremap_ring_consume(
     ring: Option<&mut baremap_ring>,
     count: usize,
 ) -> c_int {
-    status(here(ring).and_then(|ring| {
+    status(accessible(ring).and_then(|ring| {
         if count > ring.len() {
             return Err(Errno::EINVAL);
         }
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn baremap_ring_writable(
     space: *mut *mut c_void,
     len: *mut usize,
 ) -> c_int {
-    status(here(ring).and_then(|ring| {
+    status(accessible(ring).and_then(|ring| {
         let writable = ring.writable();
         // SAFETY: the program is in C and has no references.
         unsafe {
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn baremap_ring_produce(
     ring: Option<&mut baremap_ring>,
     count: usize,
 ) -> c_int {
-    status(here(ring).and_then(|ring| {
+    status(accessible(ring).and_then(|ring| {
         if count > ring.capacity() - ring.len() {
             return Err(Errno::EINVAL);
         }
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn baremap_ring_push(
     bytes: *const c_void,
     len: usize,
 ) -> ssize_t {
-    count(here(ring).and_then(|ring| {
+    count(accessible(ring).and_then(|ring| {
         let space = ring.writable();
         let len = len.min(space.len());
         // SAFETY: `space` is the only reference to the free space, and the program is in C.
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn baremap_ring_pop(
     buffer: *mut c_void,
     len: usize,
 ) -> ssize_t {
-    count(here(ring).and_then(|ring| {
+    count(accessible(ring).and_then(|ring| {
         let readable = ring.readable();
         let len = len.min(readable.len());
         // SAFETY: the program is in C and has no references to the buffer.
@@ -176,11 +176,11 @@ pub unsafe extern "C" fn baremap_ring_pop(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_ring_free(ring: *mut baremap_ring) {
     // SAFETY: the caller passes a ring that is not used again, or null.
-    unsafe { take(ring) }
+    unsafe { free_handle(ring) }
 }
 
 /// Returns the ring if its memory exists in this process.
-fn here(ring: Option<&mut baremap_ring>) -> Result<&mut Ring, Errno> {
-    let ring = &mut get(ring)?.0;
+fn accessible(ring: Option<&mut baremap_ring>) -> Result<&mut Ring, Errno> {
+    let ring = &mut non_null(ring)?.0;
     if ring.is_accessible() { Ok(ring) } else { Err(Errno::EFAULT) }
 }

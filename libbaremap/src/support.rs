@@ -1,5 +1,4 @@
-//! What every function needs: results as the kernel's numbers, values that C holds by a pointer,
-//! and out-parameters.
+//! What every function needs: results as error numbers of the kernel, handles, and out-parameters.
 
 use core::{
     ffi::{c_int, c_void},
@@ -27,13 +26,13 @@ pub fn count(result: Result<usize, Errno>) -> ssize_t {
     result.map_or_else(|errno| failure(errno) as ssize_t, |count| count as ssize_t)
 }
 
-/// Returns 1 for an item, 0 at the end, or a negative error number.
-pub fn item(result: Result<bool, Errno>) -> c_int {
+/// Returns 1 for true, 0 for false, or a negative error number.
+pub fn boolean(result: Result<bool, Errno>) -> c_int {
     result.map_or_else(failure, c_int::from)
 }
 
 /// Returns the value that a pointer refers to, or `EINVAL` for a null pointer.
-pub fn get<T>(pointer: Option<T>) -> Result<T, Errno> {
+pub fn non_null<T>(pointer: Option<T>) -> Result<T, Errno> {
     pointer.ok_or(Errno::EINVAL)
 }
 
@@ -82,14 +81,14 @@ unsafe extern "C" {
     fn free(memory: *mut c_void);
 }
 
-/// Moves a value to memory of its own, and stores the address at `to`.
+/// Moves a value to memory from malloc(3), and stores its address, the handle, at `to`.
 ///
 /// # Safety
 ///
 /// * The program has no reference to the memory of a pointer at `to`.
-pub unsafe fn give<T>(value: Result<T, Errno>, to: *mut *mut T) -> c_int {
+pub unsafe fn store_handle<T>(value: Result<T, Errno>, to: *mut *mut T) -> c_int {
     const { assert!(align_of::<T>() <= align_of::<u64>(), "malloc(3) aligns to the basic types") };
-    let give = || {
+    let stored = || {
         let value = value?;
         // SAFETY: malloc(3) has no requirements.
         let memory: *mut T = unsafe { malloc(size_of::<T>()) }.cast();
@@ -100,18 +99,18 @@ pub unsafe fn give<T>(value: Result<T, Errno>, to: *mut *mut T) -> c_int {
         // receive its address, nobody else has it.
         unsafe {
             memory.write(value);
-            store(to, memory).inspect_err(|_| take(memory))
+            store(to, memory).inspect_err(|_| free_handle(memory))
         }
     };
-    status(give())
+    status(stored())
 }
 
-/// Drops a value that C holds, and frees its memory. A no-op for a null pointer.
+/// Drops the value of a handle, and frees its memory. A no-op for a null pointer.
 ///
 /// # Safety
 ///
-/// * `memory` is null, or comes from `give` and is not used again.
-pub unsafe fn take<T>(memory: *mut T) {
+/// * `memory` is null, or comes from `store_handle` and is not used again.
+pub unsafe fn free_handle<T>(memory: *mut T) {
     if !memory.is_null() {
         // SAFETY: the memory holds a value that is not used again.
         unsafe {

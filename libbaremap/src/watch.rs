@@ -12,7 +12,7 @@ use baremap::{
 
 use crate::{
     map::{advice, map_range, open},
-    support::{count, failure, get, give, ssize_t, status, store, take},
+    support::{count, failure, free_handle, non_null, ssize_t, status, store, store_handle},
 };
 
 /// A mapped file that is read through a pointer, and survives a truncation of the file.
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn baremap_watch_open(
     watch: *mut *mut baremap_watch,
 ) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(open(path).and_then(watched), watch) }
+    unsafe { store_handle(open(path).and_then(watched), watch) }
 }
 
 /// Maps all of a file for reading. Stores the map in `*watch`. The map uses a duplicate of `fd`,
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn baremap_watch_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_watch_from_fd(fd: c_int, watch: *mut *mut baremap_watch) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(map_range(fd, 0, usize::MAX).and_then(watched), watch) }
+    unsafe { store_handle(map_range(fd, 0, usize::MAX).and_then(watched), watch) }
 }
 
 /// Maps `len` bytes of a file for reading from the offset `start` on, or fewer if the file ends
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn baremap_watch_range(
     watch: *mut *mut baremap_watch,
 ) -> c_int {
     // SAFETY: the program is in C and has no references.
-    unsafe { give(map_range(fd, start, len).and_then(watched), watch) }
+    unsafe { store_handle(map_range(fd, start, len).and_then(watched), watch) }
 }
 
 /// Returns the address of the first byte. NULL if `watch` is NULL. No byte can be accessed if the
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn baremap_watch_check(
 ///   hugetlbfs is not a multiple of the huge page size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_watch_refresh(watch: Option<&mut baremap_watch>) -> ssize_t {
-    count(get(watch).and_then(|watch| watch.0.refresh()))
+    count(non_null(watch).and_then(|watch| watch.0.refresh()))
 }
 
 /// Advises the kernel how the map will be used: one of the MADV_ constants of madvise(2) that do
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn baremap_watch_advise(
     watch: Option<&baremap_watch>,
     advice: c_int,
 ) -> c_int {
-    status(get(watch).and_then(|watch| watch.0.advise(self::advice(advice)?)))
+    status(non_null(watch).and_then(|watch| watch.0.advise(self::advice(advice)?)))
 }
 
 /// Unmaps the file, closes the descriptor of the map, and frees the map. A no-op if `watch` is
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn baremap_watch_advise(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baremap_watch_close(watch: *mut baremap_watch) {
     // SAFETY: the caller passes a map that is not used again, or null.
-    unsafe { take(watch) }
+    unsafe { free_handle(watch) }
 }
 
 fn watched(map: FileMap) -> Result<baremap_watch, Errno> {

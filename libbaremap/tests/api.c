@@ -96,6 +96,9 @@ static void maps_of_files(void)
     CHECK(baremap_map_read_at(map, NULL, 0, 0), 0);
     CHECK(baremap_map_read_at(map, NULL, 1, 0), -EFAULT);
     CHECK(baremap_map_read_at(map, buffer, SIZE_MAX, 0), -EINVAL);
+    CHECK(baremap_map_write_at(map, NULL, 1, 0), -EFAULT);
+    CHECK(baremap_map_read_at_blocked(map, NULL, 1, 0), -EFAULT);
+    CHECK(baremap_map_write_at_blocked(map, NULL, 1, 0), -EFAULT);
     CHECK(baremap_map_write_at(map, "b", 1, page + 7), 1);
     CHECK(baremap_map_find(map, 'b', 0, &found), 1);
     CHECK(found, page + 7);

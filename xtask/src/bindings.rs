@@ -50,6 +50,9 @@ pub fn test(report: &mut Report) {
     }
 }
 
+/// The version of PyPI's pytest that runs the tests, with Python 3.8 and later.
+const PYTEST: &str = "8.3.5";
+
 /// Installs the library and PyPI's pytest into directories of their own, and returns the command
 /// that runs the tests of the Python package.
 fn python() -> Result<Command, String> {
@@ -65,13 +68,13 @@ fn python() -> Result<Command, String> {
     Ok(test)
 }
 
-/// Makes an environment with pytest, unless it exists, and returns its Python.
+/// Makes an environment with the version [`PYTEST`] of pytest, unless it exists, and returns its Python.
 pub fn environment(dir: &Path) -> Result<PathBuf, String> {
     let python = dir.join("bin/python");
     let works = || {
         let mut pytest = Command::new(&python);
-        pytest.args(["-m", "pytest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
-        pytest.status().is_ok_and(|status| status.success())
+        pytest.args(["-c", "import pytest; print(pytest.__version__)"]).stderr(Stdio::null());
+        pytest.output().is_ok_and(|output| output.stdout.trim_ascii() == PYTEST.as_bytes())
     };
     if works() {
         return Ok(python);
@@ -82,7 +85,8 @@ pub fn environment(dir: &Path) -> Result<PathBuf, String> {
         return Err("python3 makes no environment; run: apt-get install python3-venv".into());
     }
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pytest"]);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.arg(format!("pytest=={PYTEST}"));
     retry(|| pip.status().is_ok_and(|status| status.success()));
     if works() { Ok(python) } else { Err(format!("pytest is missing; run: {pip:?}")) }
 }

@@ -4,7 +4,9 @@ import ctypes
 import errno
 import fcntl
 import mmap
+import operator
 import os
+import stat
 import threading
 
 __all__ = ["BusError", "GuardedMmap"]
@@ -49,12 +51,16 @@ _MODE = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _CHUNK = 1 << 14
 
 
+# The errors of a byte that cannot be accessed. Others are those of a call, such as EPERM.
+_FAULTS = errno.EFAULT, errno.EIO, errno.ENOSPC, errno.EDQUOT
+
+
 class BusError(OSError):
     """A byte of a mapped file that cannot be accessed.
 
     The file was truncated (errno.EFAULT), its disk failed (errno.EIO), or the disk has no room for
-    what is written (errno.ENOSPC). mmap.mmap is killed by SIGBUS in these cases. `offset` is the
-    offset in the map of the missing byte, or None if it is not known.
+    what is written (errno.ENOSPC, errno.EDQUOT). mmap.mmap is killed by SIGBUS in these cases.
+    `offset` is the offset in the map of the missing byte.
     """
 
     offset = None
@@ -64,14 +70,41 @@ def _check(result, offset=None):
     """Returns a result of the library, or raises the exception for a negative error number."""
     if result >= 0:
         return result
-    if offset is None:
-        raise OSError(-result, os.strerror(-result))
     text = os.strerror(-result)
+    if offset is None or -result not in _FAULTS:
+        raise OSError(-result, text)
     if -result == errno.EFAULT:
         text = "The file was truncated while it was mapped"
     error = BusError(-result, f"{text} (byte {offset})")
     error.offset = offset
     raise error
+
+
+def _bytes(data):
+    """Copies an object that has a buffer. An integer has none: bytes(3) would be three zeros."""
+    return bytes(memoryview(data))
+
+
+class _Handle:
+    """A map of the library, and a duplicate of the file's descriptor.
+
+    Both are closed with the last reference. Each call holds a reference, so that close() in another
+    thread, a signal handler or a finalizer frees nothing that the call uses.
+    """
+
+    file = -1
+
+    def __init__(self, fileno, offset, length):
+        self.map = ctypes.c_void_p()
+        self.file = os.dup(fileno)
+        to = ctypes.byref(self.map)
+        _check(_library.baremap_map_range(self.file, offset, length, to))
+
+    def __del__(self):
+        if self.map:
+            _library.baremap_map_close(self.map)
+        if self.file >= 0:
+            os.close(self.file)
 
 
 class GuardedMmap:
@@ -88,43 +121,49 @@ class GuardedMmap:
     Any number of threads may use one map.
     """
 
+    _handle = None
+
     def __init__(self, fileno, length=0, *, access=ACCESS_READ, offset=0):
-        self._handle = None
+        fileno, length, offset = map(operator.index, (fileno, length, offset))
         if access not in (ACCESS_READ, ACCESS_WRITE):
             raise ValueError("access is neither ACCESS_READ nor ACCESS_WRITE")
         if length < 0 or offset < 0:
             raise OverflowError("length and offset must not be negative")
-        size = os.fstat(fileno).st_size
-        if length == 0:
-            if size == 0:
+        status = os.fstat(fileno)
+        if stat.S_ISREG(status.st_mode):
+            if length == 0 and status.st_size == 0:
                 raise ValueError("cannot mmap an empty file")
-            if offset >= size:
+            if length == 0 and offset >= status.st_size:
                 raise ValueError("mmap offset is greater than file size")
-        elif offset + length > size:
-            raise ValueError("mmap length is greater than file size")
-        # It is held during every call, so that no thread closes a map that another one uses. A
-        # signal handler may interrupt the thread that holds it.
+            if offset + length > status.st_size:
+                raise ValueError("mmap length is greater than file size")
+        if access == ACCESS_WRITE and fcntl.fcntl(fileno, fcntl.F_GETFL) & _MODE != os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        # It is held during every call, because no call may use a map that another thread
+        # refreshes. A signal handler may interrupt the thread that holds it.
         self._lock = threading.RLock()
         self._mode = access
         self._position = 0
-        if access == ACCESS_WRITE and fcntl.fcntl(fileno, fcntl.F_GETFL) & _MODE != os.O_RDWR:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        handle = ctypes.c_void_p()
-        length = length or ctypes.c_size_t(-1).value
-        self._file = os.dup(fileno)
-        try:
-            _check(_library.baremap_map_range(fileno, offset, length, ctypes.byref(handle)))
-        except OSError:
-            os.close(self._file)
-            raise
-        self._length = _library.baremap_map_len(handle)
+        handle = _Handle(fileno, offset, length or ctypes.c_size_t(-1).value)
+        self._length = _library.baremap_map_len(handle.map)
         self._handle = handle
+
+    def _open_handle(self):
+        """Returns the handle, or raises the exception of a closed map."""
+        handle = self._handle
+        if handle is None:
+            raise ValueError("mmap closed or invalid")
+        return handle
 
     def _call(self, function, *arguments, offset=None):
         with self._lock:
-            if self._handle is None:
-                raise ValueError("mmap closed or invalid")
-            return _check(function(self._handle, *arguments), offset)
+            handle = self._open_handle()
+            try:
+                result = function(handle.map, *arguments)
+            finally:
+                # The traceback of an exception refers to this frame.
+                del handle
+        return _check(result, offset)
 
     def _access(self, functions, address, count, offset):
         """Calls the first of two functions, or the second one if a fault would not be an error.
@@ -136,11 +175,12 @@ class GuardedMmap:
         return self._call(function, address, count, offset, offset=offset)
 
     def _read_some(self, offset, count):
-        """Returns up to `count` bytes, all of which are inside the map: those before the first
-        missing one. Raises the exception if that is the first byte.
+        """Returns up to `count` bytes: those before the first missing one, or before the end of the
+        map, which another thread may have refreshed. Raises the exception if the first byte is
+        missing.
         """
         if count == 0:
-            len(self)  # Raises the exception of a closed map.
+            self._open_handle()
             return b""
         buffer = bytearray(count)
         to = ctypes.byref(ctypes.c_char.from_buffer(buffer))
@@ -148,7 +188,7 @@ class GuardedMmap:
         return bytes(buffer) if done == count else bytes(memoryview(buffer)[:done])
 
     def _read_at(self, offset, count):
-        """Returns `count` bytes, all of which are inside the map."""
+        """Returns `count` bytes, or fewer if the map ends before."""
         data = self._read_some(offset, count)
         while len(data) < count:
             rest = self._read_some(offset + len(data), count - len(data))
@@ -158,21 +198,23 @@ class GuardedMmap:
         return data
 
     def _write_at(self, offset, data):
-        """Writes bytes to a range that is inside the map."""
-        if self._mode != ACCESS_WRITE:
-            raise TypeError("mmap can't modify a readonly memory map.")
-        data = bytes(data)
+        """Writes bytes, and returns whether the map did not end before."""
         done = 0
         while done < len(data):
             rest = data[done:] if done else data
             wrote = self._access(_WRITE, rest, len(rest), offset + done)
             if wrote == 0:
-                break
+                return False
             done += wrote
+        return True
+
+    def _check_writable(self):
+        self._open_handle()
+        if self._mode != ACCESS_WRITE:
+            raise TypeError("mmap can't modify a readonly memory map.")
 
     def __len__(self):
-        if self._handle is None:
-            raise ValueError("mmap closed or invalid")
+        self._open_handle()
         return self._length
 
     def __getitem__(self, key):
@@ -184,28 +226,37 @@ class GuardedMmap:
             if not places:
                 return b""
             first, last = min(places[0], places[-1]), max(places[0], places[-1])
-            some = self._read_at(first, last - first + 1)
-            return some[::step] if step > 0 else some[len(some) - 1 :: step]
-        return self._read_at(self._index(key), 1)[0]
+            some = self._read_at(first, last - first + 1)[:: abs(step)]
+            return some if step > 0 else some[::-1]
+        byte = self._read_at(self._index(key), 1)
+        if not byte:
+            raise IndexError("mmap index out of range")
+        return byte[0]
 
     def __setitem__(self, key, value):
+        self._check_writable()
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             places = range(start, stop, step)
-            value = bytes(value)
+            value = _bytes(value)
             if len(value) != len(places):
                 raise IndexError("mmap slice assignment is wrong size")
             if step == 1:
-                return self._write_at(start, value)
-            for place, byte in zip(places, value):
-                self._write_at(place, bytes((byte,)))
-            return None
-        return self._write_at(self._index(key), bytes((value,)))
+                parts = [(start, value)]
+            else:
+                parts = [(place, bytes((byte,))) for place, byte in zip(places, value)]
+        else:
+            parts = [(self._index(key), bytes((value,)))]
+        for offset, data in parts:
+            if not self._write_at(offset, data):
+                raise IndexError("mmap index out of range")
 
     def _index(self, key):
-        if not hasattr(key, "__index__"):
-            raise TypeError("mmap indices must be integers")
-        index, size = key.__index__(), len(self)
+        try:
+            index = operator.index(key)
+        except TypeError:
+            raise TypeError("mmap indices must be integers") from None
+        size = len(self)
         if index < 0:
             index += size
         if not 0 <= index < size:
@@ -214,25 +265,30 @@ class GuardedMmap:
 
     def __iter__(self):
         offset = 0
-        while offset < len(self):
-            chunk = self._read_at(offset, min(_CHUNK, len(self) - offset))
+        while chunk := self._read_at(offset, min(_CHUNK, max(len(self) - offset, 0))):
             for index in range(len(chunk)):
                 yield chunk[index : index + 1]
             offset += len(chunk)
 
     def __contains__(self, byte):
+        try:
+            byte = _bytes(byte)
+        except TypeError:
+            return False
         return len(byte) == 1 and self.find(byte, 0) >= 0
 
     def find(self, sub, start=None, end=None):
         """Returns the lowest offset of `sub` in the map, from `start` (the position if it is
         omitted) to `end`, or -1.
         """
-        sub = bytes(sub)
+        sub = _bytes(sub)
         start, end = self._range(start, end)
         while end - start >= len(sub):
             chunk = self._read_some(start, min(end - start, max(_CHUNK, 2 * len(sub))))
             if len(chunk) < len(sub):
                 chunk = self._read_at(start, len(sub))
+                if len(chunk) < len(sub):
+                    break
             index = chunk.find(sub)
             if index >= 0:
                 return start + index
@@ -243,7 +299,7 @@ class GuardedMmap:
         """Returns the highest offset of `sub` in the map, from `start` (the position if it is
         omitted) to `end`, or -1.
         """
-        sub = bytes(sub)
+        sub = _bytes(sub)
         start, end = self._range(start, end)
         while end - start >= len(sub):
             first = max(start, end - max(_CHUNK, 2 * len(sub)))
@@ -258,15 +314,16 @@ class GuardedMmap:
     def _range(self, start, end):
         """Returns two offsets as mmap.mmap's find() counts them."""
         size = len(self)
-        start = self._position if start is None else start
-        end = size if end is None else end
+        start = self._position if start is None else operator.index(start)
+        end = size if end is None else operator.index(end)
         places = [place + size if place < 0 else place for place in (start, end)]
         return [min(max(place, 0), size) for place in places]
 
     def read(self, n=None):
         """Reads `n` bytes from the position on, or all bytes if it is None or negative."""
         left = max(len(self) - self._position, 0)
-        count = left if n is None or n < 0 else min(n, left)
+        n = -1 if n is None else operator.index(n)
+        count = left if n < 0 else min(n, left)
         data = self._read_at(self._position, count)
         self._position += len(data)
         return data
@@ -275,15 +332,19 @@ class GuardedMmap:
         """Reads the byte at the position."""
         if self._position >= len(self):
             raise ValueError("read byte out of range")
-        byte = self._read_at(self._position, 1)[0]
+        byte = self._read_at(self._position, 1)
+        if not byte:
+            raise ValueError("read byte out of range")
         self._position += 1
-        return byte
+        return byte[0]
 
     def readline(self):
         """Reads a line from the position on, with its newline."""
         end, size = self._position, len(self)
         while end < size:
             chunk = self._read_some(end, min(_CHUNK, size - end))
+            if not chunk:
+                break
             newline = chunk.find(b"\n")
             end += len(chunk) if newline < 0 else newline + 1
             if newline >= 0:
@@ -292,42 +353,57 @@ class GuardedMmap:
 
     def write(self, data):
         """Writes bytes at the position, and returns their number."""
-        data = bytes(data)
-        if self._position + len(data) > len(self):
+        self._check_writable()
+        data = _bytes(data)
+        if self._position + len(data) > len(self) or not self._write_at(self._position, data):
             raise ValueError("data out of range")
-        self._write_at(self._position, data)
         self._position += len(data)
         return len(data)
 
     def write_byte(self, byte):
         """Writes one byte at the position."""
-        if self._position >= len(self):
+        self._check_writable()
+        byte = operator.index(byte)
+        if not 0 <= byte <= 255:
+            raise OverflowError("byte must be in range(0, 256)")
+        byte = bytes((byte,))
+        if self._position >= len(self) or not self._write_at(self._position, byte):
             raise ValueError("write byte out of range")
-        self._write_at(self._position, bytes((byte,)))
         self._position += 1
 
     def seek(self, pos, whence=os.SEEK_SET):
         """Sets the position."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self)}
+        whence, pos = operator.index(whence), operator.index(pos)
         if whence not in bases:
             raise ValueError("unknown seek type")
         position = bases[whence] + pos
-        if not 0 <= position <= len(self):
+        if not 0 <= position <= bases[os.SEEK_END]:
             raise ValueError("seek out of range")
         self._position = position
 
     def tell(self):
         """Returns the position."""
-        len(self)  # Raises the exception of a closed map.
+        self._open_handle()
         return self._position
 
     def size(self):
         """Returns the present length of the file, which differs from len() after a change."""
-        len(self)  # Raises the exception of a closed map.
-        return os.fstat(self._file).st_size
+        handle = self._open_handle()
+        try:
+            return os.fstat(handle.file).st_size
+        finally:
+            del handle
 
-    def flush(self):
-        """Writes changes back to the disk, and waits for it."""
+    def flush(self, offset=0, size=None, /):
+        """Writes changes back to the disk, and waits for it.
+
+        Writes at least the `size` bytes from `offset` on, which default to the whole map.
+        """
+        offset, length = operator.index(offset), len(self)
+        size = length - offset if size is None else operator.index(size)
+        if offset < 0 or not 0 <= size <= length - offset:
+            raise ValueError("flush values out of range")
         self._call(_library.baremap_map_flush)
 
     def refresh(self):
@@ -337,15 +413,8 @@ class GuardedMmap:
             return self._length
 
     def close(self):
-        """Unmaps the file. Closing a closed map has no effect."""
-        lock = getattr(self, "_lock", None)
-        if lock is None:
-            return
-        with lock:
-            handle, self._handle = self._handle, None
-            if handle is not None:
-                _library.baremap_map_close(handle)
-                os.close(self._file)
+        """Unmaps the file, after the calls of other threads. Closing a closed map has no effect."""
+        self._handle = None
 
     @property
     def closed(self):
@@ -358,11 +427,8 @@ class GuardedMmap:
     def __exit__(self, *_):
         self.close()
 
-    def __del__(self):
-        self.close()
-
     def __repr__(self):
         if self.closed:
             return f"<{type(self).__name__} closed=True>"
         access = "ACCESS_WRITE" if self._mode == ACCESS_WRITE else "ACCESS_READ"
-        return f"<{type(self).__name__} access={access}, length={len(self)}, pos={self._position}>"
+        return f"<{type(self).__name__} access={access}, length={self._length}, pos={self._position}>"

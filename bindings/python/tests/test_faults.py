@@ -1,10 +1,12 @@
 """A truncated file is an exception, where mmap.mmap is killed by SIGBUS."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 
+import baremap
 import pytest
 
 # The parent truncates the file when the child has printed a line, and answers with another one.
@@ -86,6 +88,24 @@ def test_what_is_before_the_missing_page_is_found(tmp_path):
 def test_mmap_is_killed(tmp_path, use):
     status, output, _ = run(tmp_path, "mmap", USES[use])
     assert (status, output) == (-signal.SIGBUS, "")
+
+
+@pytest.mark.parametrize("number", ["EFAULT", "EIO", "ENOSPC", "EDQUOT", "EPERM", "ENOSYS", "EINVAL"])
+def test_errors_of_the_call_are_not_faults(tmp_path, monkeypatch, number):
+    path = tmp_path / "data"
+    path.write_bytes(b"0123456789")
+    with open(path, "r+b") as file:
+        one = baremap.GuardedMmap(file.fileno(), access=baremap.ACCESS_WRITE)
+    code = getattr(errno, number)
+    for functions in "_READ", "_WRITE":
+        monkeypatch.setattr(baremap, functions, (lambda *_: -code,) * 2)
+    for use in [lambda: one[3], lambda: one.find(b"4"), lambda: one.write(b"0")]:
+        with pytest.raises(OSError) as raised:
+            use()
+        fault = number in ("EFAULT", "EIO", "ENOSPC", "EDQUOT")
+        assert (raised.value.errno, raised.type is baremap.BusError) == (code, fault)
+        assert number != "EPERM" or raised.type is PermissionError
+    one.close()
 
 
 HANDLERS = {

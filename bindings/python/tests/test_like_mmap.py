@@ -1,8 +1,11 @@
 """On an intact file, GuardedMmap answers as mmap.mmap does."""
 
+import array
+import errno
 import mmap
 import os
 import random
+import resource
 
 import pytest
 from baremap import ACCESS_WRITE, GuardedMmap
@@ -128,10 +131,81 @@ def test_writing(make):
         one.write(b"ab")
 
 
+@pytest.mark.parametrize("wrong", [3, 1.5, None, "text", [1, 2, 3]])
+def test_what_is_not_bytes(make, wrong):
+    one = make(access=ACCESS_WRITE)
+    for use in [lambda: one.write(wrong), lambda: one.__setitem__(slice(0, 3), wrong),
+                lambda: one.__setitem__(slice(0, 6, 2), wrong),
+                lambda: one.find(wrong), lambda: one.rfind(wrong)]:
+        with pytest.raises(TypeError):
+            use()
+    assert wrong not in one
+    assert make.path.read_bytes() == DATA
+
+
+def test_other_buffers(make):
+    one = make(access=ACCESS_WRITE)
+    one[0:4] = array.array("I", [0x31313131])
+    one.write(memoryview(bytearray(b"22")))
+    assert one[:4] == b"2211"
+    assert one.find(bytearray(b"11"), 0) == one.rfind(memoryview(b"11"), 0, 9) == 2
+    assert memoryview(b"2") in one and bytearray(b"22") not in one
+
+
+def test_bytes_as_numbers(make):
+    one = make(access=ACCESS_WRITE)
+    for wrong, error in [(256, ValueError), (-1, ValueError), (1.0, TypeError), (b"x", TypeError)]:
+        with pytest.raises(error):
+            one[0] = wrong
+    for wrong, error in [(256, OverflowError), (-1, OverflowError), (1.0, TypeError)]:
+        with pytest.raises(error):
+            one.write_byte(wrong)
+    assert make.path.read_bytes() == DATA
+
+
+class Index:
+    """An integer of another type."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
+def test_positions_are_integers(make):
+    one = make()
+    for use in [one.seek, one.read, lambda p: one.seek(0, p), lambda p: one.find(b"i", p),
+                lambda p: one.rfind(b"i", 0, p), one.flush, lambda p: one.flush(0, p),
+                one.__getitem__]:
+        for wrong in [1.0, "1"]:
+            with pytest.raises(TypeError):
+                use(wrong)
+    one.seek(Index(6))
+    assert one.read(Index(4)) == b"line"
+    assert one.find(b"i", Index(2), Index(9)) == 7
+    assert one[Index(6)] == ord("l")
+    for options in [{"length": 1.0}, {"offset": 0.0}]:
+        with pytest.raises(TypeError):
+            make(**options)
+
+
+def test_flushing_a_range(make):
+    one = make(access=ACCESS_WRITE)
+    one[PAGE] = 1
+    assert one.flush() is one.flush(0) is one.flush(0, len(one)) is None
+    assert one.flush(PAGE, len(one) - PAGE) is one.flush(0, 0) is None
+    for wrong in [(-1,), (0, -1), (0, len(one) + 1), (PAGE, len(one)), (len(one) + PAGE, 0)]:
+        with pytest.raises(ValueError):
+            one.flush(*wrong)
+    assert make().flush() is None
+
+
 def test_read_only(make):
     one = make()
-    for write in [lambda: one.write(b"x"), lambda: one.__setitem__(0, 1),
-                  lambda: one.__setitem__(slice(0, 1), b"x"), lambda: one.write_byte(1)]:
+    for write in [lambda: one.write(b"x"), lambda: one.__setitem__(0, 1), lambda: one.write(b""),
+                  lambda: one.__setitem__(slice(0, 1), b"x"), lambda: one.write_byte(1),
+                  lambda: one.__setitem__(slice(0, 1), b"xx")]:
         with pytest.raises(TypeError):
             write()
 
@@ -142,6 +216,36 @@ def test_write_access_needs_a_writable_file(tmp_path, kind):
     path.write_bytes(DATA)
     with open(path, "rb") as file, pytest.raises(PermissionError):
         kind(file.fileno(), 0, access=ACCESS_WRITE)
+
+
+@pytest.mark.parametrize("kind", [mmap.mmap, GuardedMmap])
+def test_a_device_has_the_length_that_is_asked_for(kind):
+    with open("/dev/zero", "r+b", buffering=0) as file:
+        one = kind(file.fileno(), 2 * PAGE, access=mmap.ACCESS_READ)
+    assert len(one) == 2 * PAGE and one[PAGE] == 0
+    one.close()
+
+
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_too_few_descriptors(tmp_path, free):
+    path = tmp_path / "data"
+    path.write_bytes(DATA)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(path, "rb") as file:
+        before = os.listdir("/proc/self/fd")
+        lowest = os.dup(file.fileno())
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, hard))
+        try:
+            one = GuardedMmap(file.fileno())
+        except OSError as error:
+            assert (free < 2, error.errno) == (True, errno.EMFILE)
+        else:
+            assert free == 2
+            one.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert os.listdir("/proc/self/fd") == before
 
 
 def test_part_of_a_file(make):
@@ -163,7 +267,8 @@ def test_closing(make):
     assert one.closed
     one.close()
     for use in [len, lambda m: m[0], lambda m: m.read(), lambda m: m.tell(), lambda m: m.size(),
-                lambda m: m.find(b"a"), lambda m: m.readline(), lambda m: m.seek(0)]:
+                lambda m: m.find(b"a"), lambda m: m.readline(), lambda m: m.seek(0),
+                lambda m: m.flush(), lambda m: m.write(b"a"), lambda m: m.__setitem__(0, 1)]:
         with pytest.raises(ValueError):
             use(one)
 
