@@ -100,7 +100,7 @@ fn does_as_cp(test_fs: &TestFs, prepare: impl Fn(&Path), arguments: &str) -> Ran
     }
     let words: Vec<&str> = arguments.split_whitespace().collect();
     let mut command = cp(&one);
-    let wanted = run(command.args(words.iter().filter(|&&word| word != "--in-test_fs")));
+    let wanted = run(command.args(words.iter().filter(|&&word| word != "--in-place")));
     let ran = run(t.mapcp(&words).current_dir(&other));
     let mut differ = differences(&one, &other, Times::OfFiles);
     if one.join("source").is_dir() {
@@ -169,7 +169,7 @@ pub fn rows(rows: &mut Rows) {
                     everything(test_fs, dir);
                     shell(dir, "cp -a source dest; cp source/file dest/new; chmod u+w dest/one");
                 };
-                does_as_cp(test_fs, prepare, &format!("--in-test_fs -T {options} source dest"));
+                does_as_cp(test_fs, prepare, &format!("--in-place -T {options} source dest"));
             },
         );
     }
