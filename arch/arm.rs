@@ -84,11 +84,53 @@ macro_rules! __start {
 /// The relocation type `R_ARM_RELATIVE`.
 pub use linux_raw_sys::elf::R_RELATIVE;
 
+/// Expands to a loop that copies 48 bytes to an aligned destination, from a source that is a number
+/// of bytes behind an aligned word: each word that is stored is made of parts of two that are
+/// loaded. Both have bytes that are wanted, so that no other page is touched.
+macro_rules! copy_shifted {
+    ($drop:literal, $keep:literal, $before:literal, $($next:literal, $after:literal, $at:literal, $then:literal);+) => {
+        concat!(
+            "ldr r3, [r1, #-", $before, "]\n",
+            "5:\n",
+            $(
+                copy_shifted!(@word "r3", "r12", $drop, $keep, $next, $at),
+                copy_shifted!(@word "r12", "r3", $drop, $keep, $after, $then),
+            )+
+            "add r1, r1, #48\n",
+            "add r0, r0, #48\n",
+            "sub r2, r2, #48\n",
+            "cmp r2, #48\n",
+            "bhs 5b\n",
+            "b 20f\n",
+        )
+    };
+    (@word $old:literal, $new:literal, $drop:literal, $keep:literal, $from:literal, $to:literal) => {
+        concat!(
+            "ldr ", $new, ", [r1, #", $from, "]\n",
+            by_endian!("lsr ", "lsl "), $old, ", ", $old, ", #", $drop, "\n",
+            "orr ", $old, ", ", $old, ", ", $new, by_endian!(", lsl #", ", lsr #"), $keep, "\n",
+            "str ", $old, ", [r0, #", $to, "]\n",
+        )
+    };
+}
+
+/// Selects text for little-endian or big-endian words.
+#[cfg(target_endian = "little")]
+macro_rules! by_endian {
+    ($little:literal, $big:literal) => {
+        $little
+    };
+}
+/// Selects text for little-endian or big-endian words.
+#[cfg(target_endian = "big")]
+macro_rules! by_endian {
+    ($little:literal, $big:literal) => {
+        $big
+    };
+}
+
 guarded_copy! {
     blocks: {
-        "eor r3, r0, r1",
-        "tst r3, #3",
-        "bne 20f",                      // source and destination are never both aligned
         "2:",
         "tst r0, #3",
         "beq 3f",
@@ -101,6 +143,9 @@ guarded_copy! {
         "sub r2, r2, #1",
         "b 2b",
         "3:",
+        "ands r3, r1, #3",
+        "bne 6f",
+        "4:",
         "cmp r2, #8",
         "blo 20f",
         "ldm r1, {{r3, r12}}",          // 8 bytes
@@ -108,7 +153,24 @@ guarded_copy! {
         "add r1, r1, #8",
         "add r0, r0, #8",
         "sub r2, r2, #8",
-        "b 3b",
+        "b 4b",
+        "6:",                           // the source is not aligned
+        "cmp r2, #48",
+        "blo 20f",
+        "cmp r3, #2",
+        "beq 7f",
+        "bhi 8f",
+        copy_shifted!("8", "24", "1",
+            "3", "7", "0", "4"; "11", "15", "8", "12"; "19", "23", "16", "20";
+            "27", "31", "24", "28"; "35", "39", "32", "36"; "43", "47", "40", "44"),
+        "7:",
+        copy_shifted!("16", "16", "2",
+            "2", "6", "0", "4"; "10", "14", "8", "12"; "18", "22", "16", "20";
+            "26", "30", "24", "28"; "34", "38", "32", "36"; "42", "46", "40", "44"),
+        "8:",
+        copy_shifted!("24", "8", "3",
+            "1", "5", "0", "4"; "9", "13", "8", "12"; "17", "21", "16", "20";
+            "25", "29", "24", "28"; "33", "37", "32", "36"; "41", "45", "40", "44"),
     }
     bytes: {
         "cmp r2, #0",

@@ -21,7 +21,8 @@
 //! # Is this for me?
 //!
 //! * **You map files that others may truncate**: [`FileMap`] copies bytes in and out and needs no
-//!   `unsafe`; [`FileMap::with_slice`] lends a `&[u8]`. The chapter [`soundness`] lists the
+//!   `unsafe`; [`FileMap::with_slice`] lends a `&[u8]`, and [`GuardedMmap`](map::GuardedMmap) is one
+//!   for its whole life. The chapter [`soundness`] lists the
 //!   guarantees, and what is not guaranteed. The first `FileMap` installs a handler for `SIGBUS`
 //!   and `SIGSEGV`, which chains to the previous handler: see [`map::guard`].
 //! * **You use memmap2**: [`Mmap`], [`MmapMut`], [`MmapRaw`] and [`MmapOptions`] have the names and

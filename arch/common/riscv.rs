@@ -76,9 +76,6 @@ pub const R_RELATIVE: u32 = 3;
 
 guarded_copy! {
     blocks: {
-        "xor t0, a0, a1",
-        by_width!("andi t0, t0, 3", "andi t0, t0, 7"),
-        "bnez t0, 20f",                     // source and destination are never both aligned
         "2:",
         by_width!("andi t0, a0, 3", "andi t0, a0, 7"),
         "beqz t0, 3f",
@@ -90,9 +87,11 @@ guarded_copy! {
         "addi a2, a2, -1",
         "j 2b",
         "3:",
-        by_width!("li t4, 16", "li t4, 32"),
+        by_width!("li a4, 16", "li a4, 32"),
+        by_width!("andi t0, a1, 3", "andi t0, a1, 7"),
+        "bnez t0, 5f",
         "4:",
-        "bltu a2, t4, 20f",
+        "bltu a2, a4, 20f",
         by_width!("lw t0, 0(a1)", "ld t0, 0(a1)"), // 4 words
         by_width!("lw t1, 4(a1)", "ld t1, 8(a1)"),
         by_width!("lw t2, 8(a1)", "ld t2, 16(a1)"),
@@ -101,10 +100,43 @@ guarded_copy! {
         by_width!("sw t1, 4(a0)", "sd t1, 8(a0)"),
         by_width!("sw t2, 8(a0)", "sd t2, 16(a0)"),
         by_width!("sw t3, 12(a0)", "sd t3, 24(a0)"),
-        "add a1, a1, t4",
-        "add a0, a0, t4",
-        "sub a2, a2, t4",
+        "add a1, a1, a4",
+        "add a0, a0, a4",
+        "sub a2, a2, a4",
         "j 4b",
+        "5:",                               // the source is not aligned: each word is made of
+        "bltu a2, a4, 20f",                 //   parts of two, both of which have wanted bytes
+        "sub a3, a1, t0",                   // the first word
+        "slli t5, t0, 3",                   // how many of its bits are not wanted
+        "neg t6, t5",                       // (shifts use the lowest bits: the others)
+        by_width!("lw t0, 0(a3)", "ld t0, 0(a3)"),
+        "6:",
+        by_width!("lw t1, 4(a3)", "ld t1, 8(a3)"), // 4 words
+        by_width!("lw t2, 8(a3)", "ld t2, 16(a3)"),
+        by_width!("lw t3, 12(a3)", "ld t3, 24(a3)"),
+        by_width!("lw t4, 16(a3)", "ld t4, 32(a3)"),
+        "srl t0, t0, t5",
+        "sll a5, t1, t6",
+        "or t0, t0, a5",
+        by_width!("sw t0, 0(a0)", "sd t0, 0(a0)"),
+        "srl t1, t1, t5",
+        "sll a5, t2, t6",
+        "or t1, t1, a5",
+        by_width!("sw t1, 4(a0)", "sd t1, 8(a0)"),
+        "srl t2, t2, t5",
+        "sll a5, t3, t6",
+        "or t2, t2, a5",
+        by_width!("sw t2, 8(a0)", "sd t2, 16(a0)"),
+        "srl t3, t3, t5",
+        "sll a5, t4, t6",
+        "or t3, t3, a5",
+        by_width!("sw t3, 12(a0)", "sd t3, 24(a0)"),
+        "mv t0, t4",
+        "add a3, a3, a4",
+        "add a1, a1, a4",
+        "add a0, a0, a4",
+        "sub a2, a2, a4",
+        "bgeu a2, a4, 6b",
     }
     bytes: {
         "beqz a2, 30f",

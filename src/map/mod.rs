@@ -20,6 +20,7 @@
 //!
 //! [`FileMap`] maps a file that other processes may change and truncate. Its methods copy bytes
 //! into and out of the map with [`guard::copy`], and return a [`Fault`] where a page is missing.
+//! [`GuardedMmap`] is a slice of such a file, for code that keeps the map.
 //! [A chapter](crate::soundness) describes what is promised, and what is not.
 //!
 //! # Address space

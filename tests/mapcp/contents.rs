@@ -138,7 +138,9 @@ fn every_method_copies_the_same_bytes() {
                 let mut copy = program("mapcp");
                 copy.args(["-v", "--method", way, jobs]).args(options).arg(&source).arg(&dest);
                 let (out, err, status) = run(&mut copy);
-                let line = format!("{} -> {} (9437185 bytes, {way})", quote(&source), quote(&dest));
+                let how = if options.contains(&"--in-place") { ", in place" } else { "" };
+                let (from, to) = (quote(&source), quote(&dest));
+                let line = format!("{from} -> {to} (9437185 bytes, {way}{how})");
                 let all = format!("{line}\nCopied 9437185 bytes\n");
                 assert_eq!((out, err.as_str(), status), (all, "", Some(0)), "{jobs} {options:?}");
                 assert!(fs::read(&dest).unwrap() == contents, "{way} {jobs} {options:?}");

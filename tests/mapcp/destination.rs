@@ -207,7 +207,8 @@ fn a_full_file_system_leaves_the_destination_as_it_was() {
     unshare.arg(copy.get_program()).args(copy.get_args()).arg(&source);
     let (out, err, status) = run(&mut unshare);
     let message = format!(
-        "mapcp: cannot reserve space for '{}/dest': No space left on device (ENOSPC)\n",
+        "mapcp: cannot reserve space for '{}/dest': No space left on device (ENOSPC); --in-place needs \
+         no room for both files\n",
         mount.display()
     );
     assert_eq!((out.as_str(), err, status), ("dest\nold", message, Some(1)));

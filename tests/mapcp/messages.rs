@@ -19,7 +19,11 @@ fn errors_are_one_line_and_leave_nothing() {
                 quote("").trim_end_matches('/')
             ),
         ),
-        ("dir", "x", format!("copy '{}': Is a directory (EISDIR)", quote("dir"))),
+        (
+            "dir",
+            "x",
+            format!("copy '{}': Is a directory (EISDIR); -r copies directories", quote("dir")),
+        ),
         ("file", "dir", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/file"))),
         ("file", "dir/", format!("copy to '{}': Is a directory (EISDIR)", quote("dir/file"))),
         (

@@ -260,3 +260,31 @@ fn every_file_type_has_the_number_that_libc_gives_it() {
         assert_eq!(stat.permissions().bits(), 0o7777, "{mode:o}");
     }
 }
+
+#[test]
+fn statx_attributes_are_the_oracle_s() {
+    let scratch = Scratch::new("statx-attributes");
+    let file = scratch.file("file", "contents");
+    let dir = file.parent().unwrap();
+    for path in [&*file, dir, Path::new("/proc/self"), Path::new("/dev/null"), Path::new("/none")] {
+        let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();
+        for (flags, theirs) in [
+            (AtFlags::empty(), rustix::fs::AtFlags::empty()),
+            (AtFlags::SYMLINK_NOFOLLOW, rustix::fs::AtFlags::SYMLINK_NOFOLLOW),
+        ] {
+            let wanted = rustix::fs::statx(
+                rustix::fs::CWD,
+                &*c_path,
+                theirs,
+                rustix::fs::StatxFlags::BASIC_STATS,
+            );
+            assert_eq!(
+                syscall::statx_attributes(CWD, &c_path, flags).map_err(|errno| errno.number()),
+                wanted
+                    .map(|found| found.stx_attributes.bits())
+                    .map_err(|errno| errno.raw_os_error() as u16),
+                "{path:?}"
+            );
+        }
+    }
+}

@@ -38,7 +38,7 @@ use targets::{HOST, Target};
 
 const USAGE: &str = "\
 Usage: cargo xtask test [--update]               every test
-       cargo xtask gauntlet [WORD...]            faults made real: the targets with these words
+       cargo xtask gauntlet [WORD...]            faults made real: the rows with these words
        cargo xtask kernels [--update] [ARCH...]  conformance on real kernels
        --update writes the matrix in docs/architectures.md instead of comparing it
        cargo xtask adopters [--update] [NAME...] crates that use memmap2, with baremap-memmap2

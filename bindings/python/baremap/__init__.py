@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import threading
@@ -40,6 +41,9 @@ def _load():
 _library = _load()
 _READ = _library.baremap_map_read_at, _library.baremap_map_read_at_blocked
 _WRITE = _library.baremap_map_write_at, _library.baremap_map_write_at_blocked
+
+# The bits of a descriptor's flags that say whether it is open for reading and writing (O_ACCMODE).
+_MODE = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
 # The number of bytes that a search copies out of a map at a time.
 _CHUNK = 1 << 14
@@ -103,10 +107,17 @@ class GuardedMmap:
         self._lock = threading.RLock()
         self._mode = access
         self._position = 0
+        if access == ACCESS_WRITE and fcntl.fcntl(fileno, fcntl.F_GETFL) & _MODE != os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         handle = ctypes.c_void_p()
         length = length or ctypes.c_size_t(-1).value
-        _check(_library.baremap_map_range(fileno, offset, length, ctypes.byref(handle)))
         self._file = os.dup(fileno)
+        try:
+            _check(_library.baremap_map_range(fileno, offset, length, ctypes.byref(handle)))
+        except OSError:
+            os.close(self._file)
+            raise
+        self._length = _library.baremap_map_len(handle)
         self._handle = handle
 
     def _call(self, function, *arguments, offset=None):
@@ -160,7 +171,9 @@ class GuardedMmap:
             done += wrote
 
     def __len__(self):
-        return self._call(_library.baremap_map_len)
+        if self._handle is None:
+            raise ValueError("mmap closed or invalid")
+        return self._length
 
     def __getitem__(self, key):
         if isinstance(key, slice):
@@ -319,7 +332,9 @@ class GuardedMmap:
 
     def refresh(self):
         """Maps the file with its present length, and returns it. Missing pages are back then."""
-        return self._call(_library.baremap_map_refresh)
+        with self._lock:
+            self._length = self._call(_library.baremap_map_refresh)
+            return self._length
 
     def close(self):
         """Unmaps the file. Closing a closed map has no effect."""

@@ -136,6 +136,14 @@ def test_read_only(make):
             write()
 
 
+@pytest.mark.parametrize("kind", [mmap.mmap, GuardedMmap])
+def test_write_access_needs_a_writable_file(tmp_path, kind):
+    path = tmp_path / "data"
+    path.write_bytes(DATA)
+    with open(path, "rb") as file, pytest.raises(PermissionError):
+        kind(file.fileno(), 0, access=ACCESS_WRITE)
+
+
 def test_part_of_a_file(make):
     one = make(100, offset=PAGE)
     assert len(one) == 100 and one[:] == DATA[PAGE : PAGE + 100]

@@ -32,7 +32,7 @@ use crate::syscall::{self, Errno, MapFlags, Mode, MsyncFlags, OFlags, ProtFlags,
 /// ```
 ///
 /// The methods copy bytes into and out of the map. Where a page is missing, because the file was
-/// truncated, or its disk failed or is full, they return a [`Fault`] after the bytes that come
+/// truncated, or its disk failed or is full, they return a [`Fault`](super::Fault) after the bytes that come
 /// before it. An access through a slice would kill the process with `SIGBUS`.
 ///
 /// # Threads

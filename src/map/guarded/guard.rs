@@ -190,8 +190,9 @@ pub fn set_policy(policy: Policy) -> crate::map::Result<()> {
 /// bytes at the same time. If the ranges overlap, the contents of `to` are unspecified
 /// afterwards.
 ///
-/// On x86_64 the copy is as fast as `memcpy` from 4 KiB on. On processors that need aligned words
-/// (arm, mips, riscv, loongarch64) it is fast if both addresses have equal alignment.
+/// On x86_64 the copy is as fast as `memcpy`. On processors that need aligned words, it is fastest
+/// if both addresses have equal alignment; otherwise riscv and arm copy words, and mips and
+/// loongarch64 copy bytes.
 ///
 /// # Errors
 ///
