@@ -197,7 +197,7 @@ fn set<'a>(
     }
     let word = value.map(|value| value.to_string_lossy().into_owned());
     let (tree, follow) = (&mut settings.tree, &mut settings.follow);
-    let wrong = || Err(("takes", value.unwrap().to_bytes().to_vec()));
+    let wrong = || Err(("is not one of", value.unwrap().to_bytes().to_vec()));
     match (name, letter, word.as_deref()) {
         ("help", ..) => settings.help = true,
         ("version", ..) => settings.version = true,
@@ -236,7 +236,7 @@ fn set<'a>(
                     b"links" => Preserve::LINKS,
                     b"xattr" | b"context" => Preserve::XATTR,
                     b"all" => Preserve::all(),
-                    _ => return Err(("takes", word.to_vec())),
+                    _ => return Err(("is not one of", word.to_vec())),
                 };
             }
         }

@@ -10,7 +10,7 @@ pub fn rows(rows: &mut Rows) {
     for arguments in [
         &[][..],
         &["one"],
-        &["-x", "source", "dest"],
+        &["-y", "source", "dest"],
         &["--wrong", "source", "dest"],
         &["--method", "source", "dest", "new"],
         &["--method=fast", "source", "dest"],

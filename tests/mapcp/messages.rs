@@ -58,12 +58,12 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         (&["--wrong"], "unknown option '--wrong'"),
         (&["--sync=yes"], "unexpected value in '--sync=yes'"),
         (&["a", "b", "-j"], "missing value after '-j'"),
-        (&["--jobs", "0"], "--jobs takes a number from 1 to 64, not '0'"),
-        (&["-j65"], "--jobs takes a number from 1 to 64, not '65'"),
-        (&["--jobs="], "--jobs takes a number from 1 to 64, not ''"),
-        (&["--method=fast"], "--method takes auto, clone, kernel, map or write, not 'fast'"),
-        (&["--sparse", "always"], "--sparse takes auto or never, not 'always'"),
-        (&["--progress=2"], "--progress takes auto, always or never, not '2'"),
+        (&["--jobs", "0"], "'0' is not one of 1 to 64"),
+        (&["-j65"], "'65' is not one of 1 to 64"),
+        (&["--jobs="], "'' is not one of 1 to 64"),
+        (&["--method=fast"], "'fast' is not one of auto, clone, kernel, map, write"),
+        (&["--sparse", "always"], "'always' is not one of auto, never"),
+        (&["--progress=2"], "'2' is not one of auto, always, never"),
     ] {
         let _case = case!(arguments, message);
         let message = format!("mapcp: {message} (mapcp --help)\n");

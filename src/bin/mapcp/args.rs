@@ -45,19 +45,21 @@ const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jj
     fforce iinteractive uupdate Tno-target-directory ttarget-directory xone-file-system llink \
     ssymbolic-link";
 
-/// The values of options, each as a letter and the value.
-const VALUES: &[u8] =
-    b"aauto nnever Aalways cclone kkernel mmap wwrite *all oolder 0none 1none-fail";
+/// The words that the value of an option can be, as the message about another value lists them.
+const SPARSE: &str = "auto, never";
+const METHOD: &str = "auto, clone, kernel, map, write";
+const PROGRESS: &str = "auto, always, never";
+const UPDATE: &str = "all, older, none, none-fail";
+const NOT_ONE_OF: &str = " is not one of ";
+const JOBS: &str = "1 to 64";
+const ATTRIBUTES: &str = "mode, ownership, timestamps, links, xattr, all, context";
 
-/// The attributes that a copy can get, each as a letter and the word for it.
-const ATTRIBUTES: &[u8] = b"mmode oownership ttimestamps llinks ccontext xxattr aall";
-
-/// Returns the letter of a word in one of the tables, or zero if the table does not contain the
-/// word.
+/// Returns the number of a word in a list of words.
 #[inline(never)]
-fn letter(table: &[u8], word: &[u8]) -> u8 {
-    let mut known = table.split(|&byte| byte == b' ').filter_map(<[u8]>::split_first);
-    known.find(|&(_, known)| known == word).map_or(0, |(&letter, _)| letter)
+fn number<'a>(words: &'static str, word: &'a [u8]) -> Result<usize, UsageError<'a>> {
+    let mut list = words.as_bytes().split(|&byte| byte == b' ');
+    let found = list.position(|known| known.strip_suffix(b",").unwrap_or(known) == word);
+    found.ok_or(UsageError { what: NOT_ONE_OF, words, text: word })
 }
 
 /// Returns the letter of the option with this name, or the only one whose name begins so. Returns
@@ -141,7 +143,7 @@ impl<'a> Settings<'a> {
         if takes_value(option) && value.is_none() {
             value = arguments.next();
             if value.is_none() {
-                return Err(UsageError { what: "missing value after ", text });
+                return Err(UsageError { what: "missing value after ", words: "", text });
             }
         }
         let (tree, follow) = (&mut self.tree, &mut self.follow);
@@ -154,7 +156,7 @@ impl<'a> Settings<'a> {
                 return self.set_value(option, value.to_bytes());
             }
             (b'A'..=b'z' | b'1'..=b'9', Some(_)) => {
-                return Err(UsageError { what: "unexpected value in ", text });
+                return Err(UsageError { what: "unexpected value in ", words: "", text });
             }
             (b'h', _) => &mut self.help,
             (b'V', _) => &mut self.version,
@@ -201,7 +203,7 @@ impl<'a> Settings<'a> {
                 return Ok(());
             }
             (b'5', _) => return self.set_value(option, b"always"),
-            _ => return Err(UsageError { what: "unknown option ", text }),
+            _ => return Err(UsageError { what: "unknown option ", words: "", text }),
         };
         *flag = true;
         Ok(())
@@ -210,32 +212,46 @@ impl<'a> Settings<'a> {
     /// Sets an option that takes a value.
     fn set_value(&mut self, option: u8, text: &'a [u8]) -> Result<(), UsageError<'a>> {
         let file = &mut self.tree.file;
-        match (option, letter(VALUES, text)) {
-            (b'3', b'a') => file.fill_holes = false,
-            (b'3', b'n') => file.fill_holes = true,
-            (b'4', b'a') => file.method = None,
-            (b'4', b'c') => file.method = Some(Method::Clone),
-            (b'4', b'k') => file.method = Some(Method::Kernel),
-            (b'4', b'm') => file.method = Some(Method::Map),
-            (b'4', b'w') => file.method = Some(Method::Write),
-            (b'5', b'a') => self.progress = When::Auto,
-            (b'5', b'A') => self.progress = When::Always,
-            (b'5', b'n') => self.progress = When::Never,
-            (b'u', b'*') => self.tree.update = Update::All,
-            (b'u', b'o') => self.tree.update = Update::Older,
-            (b'u', b'0') => self.tree.update = Update::None,
-            (b'u', b'1') => self.tree.update = Update::NoneFail,
-            (b'p', _) => return self.set_attributes(text),
-            (b'j', _) if jobs(text) > 0 => file.jobs = jobs(text),
+        match option {
+            b'3' => file.fill_holes = number(SPARSE, text)? == 1,
+            b'4' => {
+                let methods = [Method::Clone, Method::Kernel, Method::Map, Method::Write];
+                let number = number(METHOD, text)?;
+                file.method = number.checked_sub(1).and_then(|at| methods.get(at)).copied();
+            }
+            b'5' => {
+                self.progress = match number(PROGRESS, text)? {
+                    0 => When::Auto,
+                    1 => When::Always,
+                    _ => When::Never,
+                }
+            }
+            b'u' => {
+                self.tree.update = match number(UPDATE, text)? {
+                    0 => Update::All,
+                    1 => Update::Older,
+                    2 => Update::None,
+                    _ => Update::NoneFail,
+                }
+            }
+            b'p' => {
+                for word in text.split(|&byte| byte == b',') {
+                    file.preserve |= match number(ATTRIBUTES, word)? {
+                        0 => Preserve::MODE,
+                        1 => Preserve::OWNERSHIP,
+                        2 => Preserve::TIMESTAMPS,
+                        3 => Preserve::LINKS,
+                        5 => Preserve::all(),
+                        // The security context is an extended attribute.
+                        _ => Preserve::XATTR,
+                    };
+                }
+            }
             _ => {
-                let what = match option {
-                    b'3' => "--sparse takes auto or never, not ",
-                    b'4' => "--method takes auto, clone, kernel, map or write, not ",
-                    b'5' => "--progress takes auto, always or never, not ",
-                    b'u' => "--update takes all, older, none or none-fail, not ",
-                    _ => "--jobs takes a number from 1 to 64, not ",
-                };
-                return Err(UsageError { what, text });
+                file.jobs = jobs(text);
+                if file.jobs == 0 {
+                    return Err(UsageError { what: NOT_ONE_OF, words: JOBS, text });
+                }
             }
         }
         Ok(())
@@ -251,27 +267,6 @@ impl<'a> Settings<'a> {
             tree.update = Update::None;
         }
         tree.file.no_clobber = matches!(tree.update, Update::None | Update::NoneFail);
-    }
-
-    /// Adds the attributes of a list with commas to those that are kept.
-    fn set_attributes(&mut self, list: &'a [u8]) -> Result<(), UsageError<'a>> {
-        for word in list.split(|&byte| byte == b',') {
-            self.tree.file.preserve |= match letter(ATTRIBUTES, word) {
-                b'm' => Preserve::MODE,
-                b'o' => Preserve::OWNERSHIP,
-                b't' => Preserve::TIMESTAMPS,
-                b'l' => Preserve::LINKS,
-                // The security context is an extended attribute.
-                b'c' | b'x' => Preserve::XATTR,
-                b'a' => Preserve::all(),
-                _ => {
-                    let what =
-                        "--preserve takes mode, ownership, timestamps, links, xattr or all, not ";
-                    return Err(UsageError { what, text: word });
-                }
-            };
-        }
-        Ok(())
     }
 }
 
@@ -290,17 +285,24 @@ fn jobs(text: &[u8]) -> u32 {
 
 /// An error in the command line.
 ///
-/// `Display` writes `what` and the quoted `text`, without the program's name.
+/// `Display` writes `what` and the quoted `text`, or if there are `words`, the quoted `text`, `what`
+/// and the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageError<'a> {
     pub what: &'static str,
+    pub words: &'static str,
     pub text: &'a [u8],
 }
 
 impl fmt::Display for UsageError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.words.is_empty() {
+            f.write_str(self.what)?;
+            return Quoted(self.text).fmt(f);
+        }
+        Quoted(self.text).fmt(f)?;
         f.write_str(self.what)?;
-        Quoted(self.text).fmt(f)
+        f.write_str(self.words)
     }
 }
 

@@ -374,12 +374,12 @@ impl Entry<'_> {
     #[cold]
     fn link_text(&self, target: &mut Text<{ PATH_MAX as usize }>) -> Outcome<()> {
         let (base, name) = (self.from.base.to_bytes(), self.from.name);
-        let slash: &[u8] = if name.is_none() || base.ends_with(b"/") { b"" } else { b"/" };
+        let slash: &[u8] = if name.is_none() || base.last() == Some(&b'/') { b"" } else { b"/" };
         let set = target.set(&[base, slash, name.map_or(b"", CStr::to_bytes)]);
         set.map_err(|errno| dest(Action::Create, errno))?;
         // A path that is not absolute leads to the source only from the working directory.
-        let is_here = self.to.name.is_none() && !self.to.base.to_bytes().contains(&b'/');
-        if base.starts_with(b"/") || is_here {
+        let is_here = self.to.name.is_none() && self.to.base.to_bytes().iter().all(|&c| c != b'/');
+        if base.first() == Some(&b'/') || is_here {
             return Ok(());
         }
         Err(dest(Action::Create, Cause::RelativeLink))

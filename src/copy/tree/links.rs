@@ -3,17 +3,14 @@
 use core::ffi::CStr;
 
 use super::super::text::first;
-use super::open_directory;
 use super::vec::MapVec;
+use super::{Name, open_directory};
 use crate::fd::{AsFd, BorrowedFd, CWD, OwnedFd};
 use crate::syscall::{Errno, OFlags, Result};
 
-/// A directory of the copy: [`BASE`], or a number that [`HardLinks::directory`] has returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DirId(u32);
-
-/// The directory to which all copies of the call go.
-pub const BASE: DirId = DirId(0);
+/// The path of a directory of the copy, relative to the directory that contains all copies: an
+/// offset in the texts.
+pub type DirId = u32;
 
 /// The place of a copy: a directory, and the name in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +23,13 @@ pub struct Place {
 /// A hash table from source files to the places of their first copies.
 ///
 /// Only files with more than one name are in the table, and it is the only part of a copy whose
-/// memory grows with the number of files: about 50 bytes and the name for each. A place is stored
-/// as a chain of directory names, because no path of the kernel is long enough for a deep tree.
+/// memory grows with the number of files: about 50 bytes and the name for each, and the path of each
+/// directory that contains such a file. A path may be longer than the kernel takes.
 pub struct HardLinks {
     table: MapVec<Slot>,
     used: usize,
-    /// The directories that are in a place, and their parents.
-    dirs: MapVec<Place>,
-    /// The names of files and directories, each with a NUL.
-    names: MapVec<u8>,
+    /// The names of files, and the paths of directories, each with a NUL.
+    texts: MapVec<u8>,
     /// The directory that was opened last, because the next link is often to the same one.
     opened: Option<(DirId, OwnedFd)>,
 }
@@ -47,13 +42,7 @@ type Slot = (FileId, Option<Place>);
 
 impl HardLinks {
     pub const fn new() -> HardLinks {
-        HardLinks {
-            table: MapVec::new(),
-            used: 0,
-            dirs: MapVec::new(),
-            names: MapVec::new(),
-            opened: None,
-        }
+        HardLinks { table: MapVec::new(), used: 0, texts: MapVec::new(), opened: None }
     }
 
     /// Returns the place of the first copy of a file.
@@ -86,7 +75,7 @@ impl HardLinks {
             let old = core::mem::replace(&mut self.table, larger);
             old.iter().for_each(|&slot| self.put(slot));
         }
-        let place = Place { dir, name: self.keep(name)? };
+        let place = Place { dir, name: self.keep(&[name.to_bytes()])? };
         self.used += usize::from(self.find(source).is_none());
         self.put((source, Some(place)));
         Ok(())
@@ -103,23 +92,24 @@ impl HardLinks {
         }
     }
 
-    /// Stores a name, and returns its offset.
-    fn keep(&mut self, name: &CStr) -> Result<u32> {
-        let at = u32::try_from(self.names.len()).map_err(|_| Errno::ENOMEM)?;
-        self.names.extend(name.to_bytes_with_nul())?;
+    /// Stores a text of several parts, and returns its offset.
+    #[inline(never)]
+    pub fn keep(&mut self, parts: &[&[u8]]) -> Result<u32> {
+        let at = u32::try_from(self.texts.len()).map_err(|_| Errno::ENOMEM)?;
+        parts.iter().try_for_each(|part| self.texts.extend(part))?;
+        self.texts.push(0)?;
         Ok(at)
     }
 
-    /// Records a directory of the copy, as a name in another one.
-    pub fn directory(&mut self, parent: DirId, name: &CStr) -> Result<DirId> {
-        let name = self.keep(name)?;
-        self.dirs.push(Place { dir: parent, name })?;
-        u32::try_from(self.dirs.len()).map(DirId).map_err(|_| Errno::ENOMEM)
+    /// Returns the text at an offset.
+    #[inline(never)]
+    fn text(&self, at: u32) -> &CStr {
+        first(self.texts.get(at as usize..).unwrap_or_default())
     }
 
     /// Returns the name of a place in its directory.
     pub fn name(&self, place: Place) -> &CStr {
-        first(self.names.get(place.name as usize..).unwrap_or_default())
+        self.text(place.name)
     }
 
     /// Opens the directory of a place, one name after the other from the directory `base` on, so that
@@ -129,16 +119,14 @@ impl HardLinks {
         if self.opened.as_ref().is_some_and(|&(opened, _)| opened == dir) {
             return Ok(());
         }
-        let mut chain = MapVec::new();
-        let mut next = dir;
-        while let Some(place) = self.dirs.get((next.0 as usize).wrapping_sub(1)) {
-            chain.push(*place)?;
-            next = place.dir;
-        }
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         let mut fd = open_directory(base, c".", flags)?;
-        for &place in chain.iter().rev() {
-            fd = open_directory(fd.as_fd(), self.name(place), flags)?;
+        let mut name = Name::new();
+        for component in self.text(dir).to_bytes().split(|&byte| byte == b'/') {
+            if !component.is_empty() {
+                name.set(&[component])?;
+                fd = open_directory(fd.as_fd(), name.as_c_str(), flags)?;
+            }
         }
         self.opened = Some((dir, fd));
         Ok(())
@@ -164,7 +152,7 @@ mod tests {
             let mut model = BTreeMap::new();
             for (number, &(dev, ino)) in files.iter().enumerate() {
                 let name = CString::new(format!("n{number}")).unwrap();
-                links.insert((dev, ino), BASE, &name).unwrap();
+                links.insert((dev, ino), 0, &name).unwrap();
                 model.insert((dev, ino), name);
             }
             for dev in 0..3 {
@@ -178,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_longer_than_any_path_is_opened() {
+    fn a_path_longer_than_the_kernel_takes_is_opened() {
         let dir = std::env::temp_dir().join(format!("baremap-links-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let open = |path: &std::path::Path| {
@@ -189,14 +177,16 @@ mod tests {
         let name = CString::new([b'x'; 200]).unwrap();
         let base = open(&dir);
         let mut fd = open(&dir);
-        let mut id = BASE;
+        let mut path = std::vec::Vec::new();
         for _ in 0..100 {
             syscall::mkdirat(fd.as_fd(), &name, Mode::RWXU).unwrap();
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             fd = syscall::openat(fd.as_fd(), &name, flags, Mode::empty()).unwrap();
-            id = links.directory(id, &name).unwrap();
+            path.extend_from_slice(name.to_bytes());
+            path.push(b'/');
         }
-        for (id, wanted) in [(id, &fd), (BASE, &base)] {
+        let (id, top) = (links.keep(&[b"./", &path]).unwrap(), links.keep(&[]).unwrap());
+        for (id, wanted) in [(id, &fd), (top, &base)] {
             links.open(base.as_fd(), id).unwrap();
             let flags = crate::syscall::AtFlags::EMPTY_PATH;
             let found = syscall::fstatat(links.opened(), c"", flags).unwrap();

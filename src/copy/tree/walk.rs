@@ -8,7 +8,7 @@ use super::*;
 use crate::map::MmapMut;
 use crate::syscall::{DirEntry, Whence};
 use entry::{Visit, id};
-use links::{BASE, DirId, FileId};
+use links::{DirId, FileId};
 use vec::MapVec;
 
 /// The number of directories of the source, and of the copy, that are open besides the outermost.
@@ -39,7 +39,7 @@ pub struct Level {
     from_len: usize,
     to_len: usize,
     names_len: usize,
-    /// The number of the copy in the table of hard links, if it has one.
+    /// The path of the copy in the table of hard links, if it is there.
     dir_id: Option<DirId>,
 }
 
@@ -110,17 +110,19 @@ impl PathText {
 }
 
 /// The copy of one tree.
-pub struct Walk {
+pub struct Walk<'w> {
     levels: MapVec<Level>,
     from: PathText,
     to: PathText,
     /// The names of the subdirectories that are still to be copied, of all levels, each with a NUL
     /// before it.
     names: MapVec<u8>,
+    /// The name of the outermost directory's copy.
+    top: &'w CStr,
     follows: bool,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Copies a source, and all that is inside of it.
     #[inline(never)]
     pub fn run(copier: &mut Copier<'_>, top: &Entry<'_>) -> Outcome<()> {
@@ -128,7 +130,9 @@ impl Walk {
         match copier.visit(top, FileType::Unknown)? {
             Visit::Done => return Ok(()),
             Visit::Linked(file) => {
-                return copier.links.insert(file, BASE, top.to_name).map_err(no_memory);
+                let kept = copier.links.keep(&[]);
+                let kept = kept.and_then(|base| copier.links.insert(file, base, top.to_name));
+                return kept.map_err(no_memory);
             }
             Visit::Directory => {}
         }
@@ -137,16 +141,11 @@ impl Walk {
             from: PathText(MapVec::new()),
             to: PathText(MapVec::new()),
             names: MapVec::new(),
+            top: top.to_name,
             follows: copier.options.follow == Follow::Always,
         };
         let level = copier.enter(top, &[])?;
         walk.push(level, &top.from, &top.to).map_err(no_memory)?;
-        if let [level] = &mut *walk.levels {
-            level.dir_id = match top.to_name {
-                name if name == c"." => Some(BASE),
-                name => copier.links.directory(BASE, name).ok(),
-            };
-        }
         let mut buffer = MmapMut::map_anon(BUFFER).map_err(no_memory)?;
         walk.copy(copier, &mut buffer);
         Ok(())
@@ -225,9 +224,7 @@ impl Walk {
         };
         let kept = match visited {
             Visit::Done => Ok(()),
-            Visit::Linked(file) => {
-                self.directory_id(copier.links).and_then(|dir| copier.links.insert(file, dir, name))
-            }
+            Visit::Linked(file) => self.record(copier.links, file, name),
             Visit::Directory => {
                 self.names.push(0).and_then(|()| self.names.extend(name.to_bytes()))
             }
@@ -237,20 +234,24 @@ impl Walk {
         }
     }
 
-    /// Returns the number of the current directory's copy in the table of hard links. Gives it, and
-    /// the directories around it, a number if they have none.
+    /// Records that a file is copied in the current directory, and that other names of it may follow.
     #[cold]
-    fn directory_id(&mut self, links: &mut HardLinks) -> syscall::Result<DirId> {
-        let mut at = self.levels.iter().rposition(|level| level.dir_id.is_some()).unwrap_or(0);
-        let mut id = self.levels.get(at).and_then(|level| level.dir_id).unwrap_or(BASE);
-        while at + 1 < self.levels.len() {
-            at += 1;
-            id = links.directory(id, self.name_of(at).as_c_str())?;
-            if let Some(level) = self.levels.get_mut(at) {
-                level.dir_id = Some(id);
+    #[inline(never)]
+    fn record(&mut self, links: &mut HardLinks, file: FileId, name: &CStr) -> syscall::Result<()> {
+        // The text of the outermost directory ends where that of the next one begins. Each length
+        // includes a NUL.
+        let end = self.to.0.len();
+        let start = self.levels.get(1).map_or(end, |level| level.to_len);
+        let Some(level) = self.levels.last_mut() else { return Ok(()) };
+        let dir = match level.dir_id {
+            Some(dir) => dir,
+            None => {
+                let inside = self.to.0.get(start.saturating_sub(1)..end.saturating_sub(1));
+                let parts = [self.top.to_bytes(), b"/", inside.unwrap_or_default()];
+                *level.dir_id.insert(links.keep(&parts)?)
             }
-        }
-        Ok(id)
+        };
+        links.insert(file, dir, name)
     }
 
     /// Returns the name of a level other than the outermost: the last component of its path.
