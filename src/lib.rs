@@ -11,8 +11,8 @@
 //! let mut start = [0; 9];
 //! match map.read_at(&mut start, 0) {
 //!     Ok(count) => println!("{:?}", &start[..count]),
-//!     // The file was truncated, or the disk failed. With a plain mapping, the process is killed
-//!     // here.
+//!     // The file was truncated, or the disk failed.
+//!     // With a plain mapping, the process is killed.
 //!     Err(fault) => println!("{} bytes, and then: {fault}", fault.done()),
 //! }
 //! # Ok::<(), std::io::Error>(())
@@ -49,7 +49,8 @@
 //!   conversions of errors to `std::io::Error`.
 //! * `alloc`: a global allocator, so that a freestanding program can use `Vec`, `String` and the
 //!   other types of the crate `alloc`.
-//! * `stable_deref_trait`: [`Mmap`] and [`MmapMut`] implement the trait `StableDeref`.
+//! * `stable_deref_trait`: [`Mmap`], [`MmapMut`] and [`GuardedMmap`] implement the trait
+//!   `StableDeref`.
 //! * `mapcp` (default): the program `mapcp`. The feature does not change the library.
 
 #![no_std]
