@@ -140,8 +140,9 @@ impl Copier<'_> {
                 }
                 _ => {
                     // As in cp, the first of several hard links does not take the others' old file.
-                    let is_linked =
-                        existing.nlink > 1 && self.options.file.preserve.contains(Preserve::LINKS);
+                    let is_linked = existing.nlink > 1
+                        && self.options.content == Content::Copy
+                        && self.options.file.preserve.contains(Preserve::LINKS);
                     if existing.file_type() == FileType::Regular
                         && (is_linked || self.options.force && to.check_writable().is_err())
                     {
