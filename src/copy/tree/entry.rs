@@ -39,6 +39,15 @@ impl Entry<'_> {
         self.examine().is_ok_and(|stat| stat.file_type() == FileType::Directory)
     }
 
+    /// Returns whether the destination is the source, or the file to which the source leads as a
+    /// symbolic link. A link in the place of its own target would destroy that target.
+    fn is_same_file(&self, stat: &Stat, existing: &Stat) -> bool {
+        let target = || syscall::fstatat(self.from_dir, self.from_name, AtFlags::empty());
+        existing.is_same_file(stat)
+            || stat.file_type() == FileType::Symlink
+                && target().is_ok_and(|target| existing.is_same_file(&target))
+    }
+
     /// Returns the flag that keeps a symbolic link from being followed that has taken the place of
     /// the source meanwhile.
     fn link_flag(&self) -> OFlags {
@@ -62,7 +71,10 @@ enum Decision {
     Copy,
     /// The copy is a new file: it gets no attributes of the existing one.
     CopyNew,
+    /// The destination is as new as the source. Other names of the source become hard links to it.
     Skip,
+    /// The destination is kept, and has nothing to do with the source.
+    Keep,
 }
 
 impl Copier<'_> {
@@ -103,9 +115,17 @@ impl Copier<'_> {
 
     /// Reports what became of an entry.
     #[inline(never)]
-    fn done(&mut self, entry: &Entry<'_>, stat: &Stat, what: What<'_>) -> Visit {
+    fn done(
+        &mut self,
+        entry: &Entry<'_>,
+        stat: &Stat,
+        what: What<'_>,
+        decision: Decision,
+    ) -> Visit {
         self.observer.done(&entry.from, &entry.to, &what);
-        let is_first = self.may_have_links(stat) && !matches!(what, What::HardLink);
+        let is_first = decision != Decision::Keep
+            && self.may_have_links(stat)
+            && !matches!(what, What::HardLink);
         if is_first { Visit::Linked(id(stat)) } else { Visit::Done }
     }
 
@@ -132,11 +152,11 @@ impl Copier<'_> {
             Cause::Errno(Errno::EISDIR)
         } else {
             match self.options.update {
-                Update::None => return Ok(Decision::Skip),
+                Update::None => return Ok(Decision::Keep),
                 Update::Older if existing.mtime >= from.mtime => return Ok(Decision::Skip),
                 Update::NoneFail => Cause::Errno(Errno::EEXIST),
                 _ if self.options.ask && !self.observer.may_replace(path) => {
-                    return Ok(Decision::Skip);
+                    return Ok(Decision::Keep);
                 }
                 _ => {
                     // As in cp, the first of several hard links does not take the others' old file.
@@ -184,9 +204,6 @@ impl Copier<'_> {
             _ if self.options.recursive => return Err(source(Action::Copy, Cause::Replaced)),
             _ => {}
         }
-        if self.link_to_first(entry, &from.stat) {
-            return Ok(self.done(entry, &from.stat, What::HardLink));
-        }
         let mut scratch = Scratch::new();
         let mut to = Destination::within(entry.to_dir, entry.to_name);
         if !entry.is_new {
@@ -195,7 +212,11 @@ impl Copier<'_> {
         let existing = to.stat().map(|stat| (stat.dev, stat.ino));
         let mut copied =
             Copied { bytes: 0, method: None, path: entry.to, existing, in_place: false };
-        if self.decide(&from.stat, &mut to, &entry.to)? != Decision::Skip {
+        let decision = self.decide(&from.stat, &mut to, &entry.to)?;
+        if self.link_to_first(entry, &from.stat, decision) {
+            return Ok(self.done(entry, &from.stat, What::HardLink, decision));
+        }
+        if matches!(decision, Decision::Copy | Decision::CopyNew) {
             let mut attribute = AttributeName::new();
             let (file, observer) = (&self.options.file, &mut *self.observer);
             let mut progress = |done, total| observer.progress(done, total);
@@ -205,22 +226,30 @@ impl Copier<'_> {
                 return Ok(Visit::Done);
             }
         }
-        Ok(self.done(entry, &from.stat, What::File(&copied)))
+        Ok(self.done(entry, &from.stat, What::File(&copied), decision))
     }
 
     /// Copies a symbolic link, a FIFO, a socket or a device, or creates a link to the source.
     #[inline(never)]
     fn node(&mut self, entry: &Entry<'_>, stat: &Stat) -> Outcome<Visit> {
         let (kind, content) = (stat.file_type(), self.options.content);
+        let mut to = Destination::within(entry.to_dir, entry.to_name);
+        if !entry.is_new {
+            to.look_at_name()?;
+        }
+        if let Some(existing) = to.stat()
+            && entry.is_same_file(stat, existing)
+        {
+            return match content {
+                Content::HardLink => Ok(self.done(entry, stat, What::HardLink, Decision::Keep)),
+                _ => Err(dest(Action::CopyTo, Cause::SameFile)),
+            };
+        }
         let mut action = Action::Create;
         let mut what = What::Symlink;
         let mut target = Text::<{ PATH_MAX as usize }>::new();
         if content == Content::HardLink {
             (action, what) = (Action::HardLink, What::HardLink);
-            let there = syscall::fstatat(entry.to_dir, entry.to_name, AtFlags::SYMLINK_NOFOLLOW);
-            if there.is_ok_and(|there| there.is_same_file(stat)) {
-                return Ok(self.done(entry, stat, what));
-            }
         } else if content == Content::Symlink {
             entry.link_text(&mut target)?;
         } else if kind == FileType::Symlink {
@@ -229,16 +258,12 @@ impl Copier<'_> {
         } else {
             what = What::Special;
         }
-        if self.link_to_first(entry, stat) {
-            return Ok(self.done(entry, stat, What::HardLink));
-        }
-        let mut to = Destination::within(entry.to_dir, entry.to_name);
-        if !entry.is_new {
-            to.look_at_name()?;
-        }
         let decision = self.decide(stat, &mut to, &entry.to)?;
-        if decision == Decision::Skip {
-            return Ok(self.done(entry, stat, What::Skipped));
+        if self.link_to_first(entry, stat, decision) {
+            return Ok(self.done(entry, stat, What::HardLink, decision));
+        }
+        if matches!(decision, Decision::Skip | Decision::Keep) {
+            return Ok(self.done(entry, stat, What::Skipped, decision));
         }
         let replace = match self.options.update {
             Update::None | Update::NoneFail => false,
@@ -264,14 +289,14 @@ impl Copier<'_> {
         if content == Content::Copy {
             set_attributes(entry, stat, self.options.file.preserve)?;
         }
-        Ok(self.done(entry, stat, what))
+        Ok(self.done(entry, stat, what, decision))
     }
 
-    /// Links an entry to the first copy of its file. Returns whether this was done. If it cannot
-    /// be, the file is copied instead.
+    /// Links an entry to the first copy of its file, unless the destination is kept. Returns whether
+    /// this was done. If it cannot be, the file is copied instead.
     #[inline(never)]
-    fn link_to_first(&mut self, entry: &Entry<'_>, stat: &Stat) -> bool {
-        if !self.may_have_links(stat) {
+    fn link_to_first(&mut self, entry: &Entry<'_>, stat: &Stat, decision: Decision) -> bool {
+        if decision == Decision::Keep || !self.may_have_links(stat) {
             return false;
         }
         let Some(first) = self.links.find(id(stat)) else { return false };
@@ -305,11 +330,11 @@ impl Copier<'_> {
             Ok(from) => &from.stat,
             Err(failure) => return Err(*failure),
         };
-        let is_into_itself = match outer.first() {
-            // The copy of the outermost directory is met in the source only if another process has
-            // moved it there, or by a bind mount.
-            Some(top) => top.to_id == id(stat),
-            None => is_inside(entry.to_dir, stat).map_err(opened)?,
+        let is_into_itself = match outer {
+            [] => is_inside(entry.to_dir, stat).map_err(opened)?,
+            // A directory of the copy is met in the source only if another process has moved it
+            // there, or by a bind mount.
+            _ => outer.iter().any(|level| level.to_id == id(stat)),
         };
         if is_into_itself {
             return Err(source(Action::Copy, Cause::IntoItself));
