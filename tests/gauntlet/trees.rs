@@ -350,6 +350,13 @@ const CASES: &[(&str, &str)] = &[
     // A link to a directory does not replace a copy.
     ("mkdir x y d; printf 1 >x/n; ln -s /etc y/n", "-r x/n y/n d"),
     ("mkdir x y d; printf 1 >x/n; ln -s /etc y/n", "-rH x/n y/n d"),
+    // Access lists and attributes of special files.
+    ("mkfifo f; setfacl -m u:1:rw,g:2:r f; chmod g-w f", "-a f g"),
+    ("mkfifo f; setfacl -m u:1:rw f", "-r --preserve=mode f g"),
+    ("mkdir a d; mkfifo a/f; setfacl -d -m u:1:rwx d", "-a a d"),
+    ("mkfifo f; setfattr -n trusted.x -v y f", "-a f g"),
+    ("ln -s x l; setfattr -h -n trusted.x -v y l", "-a l m"),
+    ("ln -s x l; setfattr -h -n trusted.x -v y l; chown -h 7:8 l", "-r --preserve=xattr l m"),
 ];
 
 /// Sets the times of all files, so that the times of copies can be told from them.

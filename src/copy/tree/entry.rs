@@ -5,9 +5,7 @@ use super::walk::{Level, open_to_change};
 use super::*;
 use crate::copy::dest::Scratch;
 use crate::copy::error::AttributeName;
-use crate::copy::temporary::proc_path;
 use crate::copy::{Source, attributes, copy_file};
-use crate::fd::AsRawFd;
 
 /// A name in a directory of the source, and the name of its copy in another directory.
 pub struct Entry<'e> {
@@ -82,7 +80,11 @@ impl Copier<'_> {
     #[cold]
     #[inline(never)]
     pub fn fail(&mut self, entry: &Entry<'_>, failure: Failure) {
-        self.observer.failed(&failure.on(entry.from, entry.to));
+        let mut error = failure.on(entry.from, entry.to);
+        if failure.is(Action::SetAttribute) {
+            error.attribute = self.attribute;
+        }
+        self.observer.failed(&error);
     }
 
     /// Copies a file, unless it is a directory. `kind` is the type that the directory contains.
@@ -287,7 +289,7 @@ impl Copier<'_> {
         });
         created.map_err(|errno| dest(action, errno))?;
         if content == Content::Copy {
-            set_attributes(entry, stat, self.options.file.preserve)?;
+            set_attributes(entry, stat, self.options.file.preserve, &mut self.attribute)?;
         }
         Ok(self.done(entry, stat, what, decision))
     }
@@ -388,7 +390,7 @@ impl Copier<'_> {
         }
         if !preserve.is_empty() {
             let from = Source { file: level.from(), stat: level.stat };
-            attributes::preserve(&from, level.to(), preserve, &mut AttributeName::new())?;
+            attributes::preserve(&from, level.to(), preserve, &mut self.attribute)?;
         }
         crate::copy::sync(level.to(), self.options.file.sync)
     }
@@ -439,52 +441,32 @@ fn is_inside(dir: BorrowedFd<'_>, outer: &Stat) -> syscall::Result<bool> {
 
 /// Gives a symbolic link or a special file, which was just created, the attributes of the source.
 #[inline(never)]
-fn set_attributes(entry: &Entry<'_>, stat: &Stat, what: Preserve) -> Outcome<()> {
-    let what = what & (Preserve::MODE | Preserve::OWNERSHIP | Preserve::TIMESTAMPS);
+fn set_attributes(
+    entry: &Entry<'_>,
+    stat: &Stat,
+    what: Preserve,
+    attribute: &mut AttributeName,
+) -> Outcome<()> {
+    let what = what - Preserve::LINKS;
     if what.is_empty() {
         return Ok(());
     }
     // By a descriptor, so that a file that takes its place meanwhile keeps its own attributes.
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let node = syscall::openat(entry.to_dir, entry.to_name, flags, Mode::empty());
-    let node = node.map_err(|errno| dest(Action::Create, errno))?;
-    let node = node.as_fd();
-    let own = syscall::fstatat(node, c"", AtFlags::EMPTY_PATH);
-    let own = own.map_err(|errno| dest(Action::Create, errno))?;
-    if own.file_type() != stat.file_type() || own.nlink != 1 {
+    let open = |dir, name: &CStr| -> syscall::Result<(OwnedFd, Stat)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let node = syscall::openat(dir, name, flags, Mode::empty())?;
+        let found = syscall::fstatat(node.as_fd(), c"", AtFlags::EMPTY_PATH)?;
+        Ok((node, found))
+    };
+    let copy = open(entry.to_dir, entry.to_name).map_err(|errno| dest(Action::Create, errno))?;
+    if copy.1.file_type() != stat.file_type() || copy.1.nlink != 1 {
         return Err(dest(Action::Create, Cause::Replaced));
     }
-    let mut mode = stat.permissions();
-    if (own.uid, own.gid) != (stat.uid, stat.gid) {
-        let chown = |owner| {
-            let is_asked = what.contains(Preserve::OWNERSHIP);
-            let empty_path = AtFlags::EMPTY_PATH;
-            is_asked && syscall::fchownat(node, c"", owner, Some(stat.gid), empty_path).is_ok()
-        };
-        if !chown(Some(stat.uid)) {
-            chown(None);
-            mode -= Mode::SETUID | Mode::SETGID;
-        }
+    let from =
+        open(entry.from_dir, entry.from_name).map_err(|errno| source(Action::Open, errno))?;
+    if !from.1.is_same_file(stat) {
+        return Err(source(Action::Copy, Cause::Replaced));
     }
-    if what.contains(Preserve::MODE) && stat.file_type() != FileType::Symlink {
-        let set = match syscall::fchmodat2(node, c"", mode, AtFlags::EMPTY_PATH) {
-            // Before Linux 6.6, only the link in /proc leads to the file.
-            Err(Errno::ENOSYS | Errno::EPERM) => proc_path(node.as_raw_fd())
-                .and_then(|path| syscall::fchmodat(CWD, path.as_c_str(), mode)),
-            result => result,
-        };
-        set.map_err(|errno| dest(Action::SetMode, errno))?;
-    }
-    if what.contains(Preserve::TIMESTAMPS) {
-        let set = |dir, name, flags| syscall::utimensat(dir, name, stat.atime, stat.mtime, flags);
-        let set = match set(node, c"", AtFlags::EMPTY_PATH) {
-            // Before Linux 5.8, the call does not know the flag.
-            Err(Errno::EINVAL | Errno::ENOENT) => {
-                set(entry.to_dir, entry.to_name, AtFlags::SYMLINK_NOFOLLOW)
-            }
-            result => result,
-        };
-        set.map_err(|errno| dest(Action::SetTimes, errno))?;
-    }
-    Ok(())
+    let from = Source { file: from.0.as_fd(), stat: *stat };
+    attributes::preserve(&from, copy.0.as_fd(), what, attribute)
 }
