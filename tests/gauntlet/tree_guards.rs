@@ -10,10 +10,25 @@ use crate::{
     not_here,
     test_fs::{TestFs, is_root},
     trees::{limit, shell},
-    trial::{Trial, run},
+    trial::{End, Trial, run},
 };
 
 pub fn rows(rows: &mut Rows) {
+    rows.add("a link or a FIFO does not replace the name of a descriptor", |test_fs| {
+        let mut t = Trial::new(test_fs);
+        t.symlink("nowhere", "link");
+        t.fifo("fifo");
+        t.symlink("/proc/self/fd/1", "out");
+        for arguments in [["-a", "link", "out"], ["-r", "fifo", "out"], ["-rf", "fifo", "out"]] {
+            t.run(arguments).fails("cannot create 'out': File exists (EEXIST)");
+            t.check();
+        }
+        // In a directory, the link is replaced as any other.
+        t.directory("logs");
+        t.symlink("/proc/self/fd/1", "logs/link");
+        t.run(["-aq", "link", "logs"]).is(End::Exit(0), "", "");
+        t.remove("logs/link");
+    });
     rows.add("a tree: the copy is met in the source by a bind mount", bind_mount);
 }
 

@@ -247,6 +247,10 @@ impl Copier<'_> {
                 _ => Err(dest(Action::CopyTo, Cause::SameFile)),
             };
         }
+        // In a directory, as that of a web server's logs, such a link is a file like any other.
+        if entry.to.name.is_none() && to.leads_to_descriptor() {
+            return Err(dest(Action::Create, Errno::EEXIST));
+        }
         let mut action = Action::Create;
         let mut what = What::Symlink;
         let mut target = Text::<{ PATH_MAX as usize }>::new();
