@@ -9,13 +9,15 @@ use linux_raw_sys::general::{
 use linux_raw_sys::ioctl::{FS_IOC_GETFLAGS, FS_IOC_SETFLAGS};
 
 use super::error::AttributeName;
+use super::temporary::proc_path;
 use super::text::first;
-use super::{Action, Cause, Outcome, Preserve, Source, dest, source};
-use crate::fd::BorrowedFd;
+use super::{Action, Cause, Outcome, Preserve, Source, dest, source, xattr};
+use crate::fd::{AsRawFd, BorrowedFd, CWD};
 use crate::map::MmapMut;
-use crate::syscall::{self, Errno, FileType, Mode, Stat, XattrFlags};
+use crate::syscall::{self, AtFlags, Errno, FileType, Mode, Stat};
 
-/// Copies those of the source's attributes to the copy that `what` selects.
+/// Copies those of the source's attributes to the copy that `what` selects. Both descriptors may be
+/// open as paths, as those of symbolic links and special files are.
 ///
 /// Sets all attributes that can be set, and returns the first failure. If it is that of an extended
 /// attribute, writes its name to `attribute`.
@@ -28,6 +30,11 @@ pub fn preserve(
     attribute: &mut AttributeName,
 ) -> Outcome<()> {
     let stat = &from.stat;
+    let what = match stat.file_type() {
+        // Linux has no permissions of links.
+        FileType::Symlink => what - Preserve::MODE,
+        _ => what,
+    };
     let mut mode = stat.permissions();
     let is_owned = match what.contains(Preserve::OWNERSHIP) {
         true => chown_like(to, stat).is_ok(),
@@ -36,7 +43,7 @@ pub fn preserve(
     if !is_owned {
         if what.contains(Preserve::OWNERSHIP) {
             // Without CAP_CHOWN, an owner can still change the group to one of its own.
-            let _ = syscall::fchown(to, None, Some(stat.gid));
+            let _ = chown(to, None, stat.gid);
         }
         // The set-ID bits would grant the rights of a different user or group.
         mode -= Mode::SETUID | Mode::SETGID;
@@ -60,29 +67,40 @@ pub fn preserve(
             list = DEFAULT;
             shared = share_list(list, from.file, to);
         }
-        if let Err(errno) = shared {
+        if let Err((action, errno)) = shared {
             // The group bits are dropped, because with an access list they are the mask: the most
             // that any entry may have.
             mode -= Mode::RWXG;
             // Without an error if the copy's file system has no access lists.
             if errno != Errno::EOPNOTSUPP && errno != Errno::ENOSYS && result.is_ok() {
                 let _ = attribute.set(&[list.to_bytes()]);
-                result = Err(dest(Action::SetAttribute, errno));
+                result = Err(match action {
+                    Action::SetAttribute => dest(action, errno),
+                    _ => source(action, errno),
+                });
             }
         }
     }
     if what.contains(Preserve::TIMESTAMPS) {
-        let times = syscall::futimens(to, stat.atime, stat.mtime);
+        let times = match syscall::futimens(to, stat.atime, stat.mtime) {
+            Err(Errno::EBADF) => set_times_of_path(to, stat),
+            times => times,
+        };
         result = result.and(times.map_err(|e| dest(Action::SetTimes, e)));
     }
     if what.contains(Preserve::MODE) {
-        {
-            let set = set_mode(to, mode);
-            result.and(set)
-        }
-    } else {
-        result
+        result = result.and(set_mode(to, mode));
     }
+    result
+}
+
+/// Sets the times of a file that is open as a path.
+fn set_times_of_path(to: BorrowedFd<'_>, stat: &Stat) -> syscall::Result<()> {
+    let set =
+        |dir, name: &CStr, flags| syscall::utimensat(dir, name, stat.atime, stat.mtime, flags);
+    // Before Linux 5.8, the call does not know the flag.
+    set(to, c"", AtFlags::EMPTY_PATH)
+        .or_else(|_| set(CWD, proc_path(to.as_raw_fd())?.as_c_str(), AtFlags::empty()))
 }
 
 /// Sets a file's owner and group to those in `other`. Returns whether they were different before.
@@ -91,8 +109,13 @@ pub fn chown_like(file: BorrowedFd<'_>, other: &Stat) -> syscall::Result<bool> {
     if has_owner_of(file, other) {
         return Ok(false);
     }
-    syscall::fchown(file, Some(other.uid), Some(other.gid))?;
+    chown(file, Some(other.uid), other.gid)?;
     Ok(true)
+}
+
+/// Sets a file's group, and its owner unless this is `None`.
+fn chown(file: BorrowedFd<'_>, owner: Option<u32>, group: u32) -> syscall::Result<()> {
+    syscall::fchownat(file, c"", owner, Some(group), AtFlags::EMPTY_PATH)
 }
 
 /// Returns whether a file has the owner and the group of another file.
@@ -158,7 +181,12 @@ fn set_flags(file: BorrowedFd<'_>, flags: u32) -> bool {
 /// shared folders use.
 #[inline(never)]
 pub fn set_mode(file: BorrowedFd<'_>, mode: Mode) -> Outcome<()> {
-    let set = syscall::fchmod(file, mode);
+    let set = match syscall::fchmod(file, mode) {
+        // The file is open as a path. Before Linux 6.6, only the link in /proc leads to it.
+        Err(Errno::EBADF) => syscall::fchmodat2(file, c"", mode, AtFlags::EMPTY_PATH)
+            .or_else(|_| syscall::fchmodat(CWD, proc_path(file.as_raw_fd())?.as_c_str(), mode)),
+        set => set,
+    };
     if syscall::fstat(file).is_ok_and(|stat| stat.permissions() == mode) {
         return Ok(());
     }
@@ -176,16 +204,22 @@ const DEFAULT: &CStr = c"system.posix_acl_default";
 /// If this fails, the caller must not give `to` the group permissions of `from`: in a file with an
 /// access list, the group bits are the mask, which limits every entry.
 pub fn share_access(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
-    share_list(ACCESS, from, to)
+    share_list(ACCESS, from, to).map_err(|(_, errno)| errno)
 }
 
-/// Copies the access list in the attribute `name` of `from` to `to`, or removes it from `to`.
+/// Copies the access list in the attribute `name` of `from` to `to`, or removes it from `to`. Returns
+/// what failed, and why.
 #[inline(never)] // Keeps the buffer out of the caller's stack frame.
-fn share_list(name: &CStr, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> syscall::Result<()> {
+fn share_list(
+    name: &CStr,
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+) -> Result<(), (Action, Errno)> {
     match share_list_in(&mut [0; 1024], name, from, to) {
-        Err(Errno::ERANGE) => {
+        Err((Action::ReadAttributes, Errno::ERANGE)) => {
             // The kernel limits the value of an attribute to this size.
-            let mut buffer = MmapMut::map_anon(LARGEST).map_err(|_| Errno::ENOMEM)?;
+            let buffer = MmapMut::map_anon(LARGEST);
+            let mut buffer = buffer.map_err(|_| (Action::ReadAttributes, Errno::ENOMEM))?;
             share_list_in(&mut buffer, name, from, to)
         }
         result => result,
@@ -199,22 +233,20 @@ fn share_list_in(
     name: &CStr,
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
-) -> syscall::Result<()> {
-    match syscall::fgetxattr(from, name, list) {
-        Ok(count) => {
-            let list = list.get(..count).unwrap_or_default();
-            syscall::fsetxattr(to, name, list, XattrFlags::empty())
-        }
+) -> Result<(), (Action, Errno)> {
+    let set = match xattr::get(from, name, list) {
+        Ok(count) => xattr::set(to, name, list.get(..count).unwrap_or_default()),
         // Looking first is cheap, whereas removing an attribute that does not exist writes the
         // inode.
         Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            match syscall::fgetxattr(to, name, &mut []) {
-                Ok(_) => syscall::fremovexattr(to, name),
+            match xattr::get(to, name, &mut []) {
+                Ok(_) => xattr::remove(to, name),
                 Err(_) => Ok(()),
             }
         }
-        Err(errno) => Err(errno),
-    }
+        Err(errno) => return Err((Action::ReadAttributes, errno)),
+    };
+    set.map_err(|errno| (Action::SetAttribute, errno))
 }
 
 /// The size in bytes of the largest list of attribute names, and of the largest attribute value.
@@ -229,7 +261,7 @@ fn extended(
     attribute: &mut AttributeName,
 ) -> Outcome<()> {
     // flistxattr(2) fails on a file system that does not support extended attributes.
-    if !syscall::flistxattr(from, &mut []).is_ok_and(|count| count > 0) {
+    if !xattr::list(from, &mut []).is_ok_and(|count| count > 0) {
         return Ok(());
     }
     // fsetxattr(2) checks the file's permissions, not how the descriptor was opened. `to` may be a
@@ -238,7 +270,7 @@ fn extended(
     let failed = |errno: Errno| source(Action::ReadAttributes, errno);
     let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(|_| failed(Errno::ENOMEM))?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
-    let count = syscall::flistxattr(from, names).map_err(failed)?;
+    let count = xattr::list(from, names).map_err(failed)?;
     let mut names = names.get(..count).unwrap_or_default();
     let mut result = Ok(());
     while !names.is_empty() {
@@ -247,10 +279,10 @@ fn extended(
         if name == ACCESS || name == DEFAULT {
             continue; // They belong to the permissions.
         }
-        let copied = match syscall::fgetxattr(from, name, value) {
+        let copied = match xattr::get(from, name, value) {
             Ok(count) => {
                 let value = value.get(..count).unwrap_or_default();
-                let set = syscall::fsetxattr(to, name, value, XattrFlags::empty());
+                let set = xattr::set(to, name, value);
                 set.map_err(|errno| (errno, dest(Action::SetAttribute, errno)))
             }
             // The attribute was removed meanwhile.

@@ -110,6 +110,17 @@ impl<'a> Destination<'a> {
         Ok(())
     }
 
+    /// Returns whether the name is a symbolic link that leads to a descriptor of this process, such as
+    /// `/dev/stdout`.
+    #[inline(never)] // Keeps the buffer out of the caller's stack frame.
+    pub fn leads_to_descriptor(&self) -> bool {
+        let mut scratch = Scratch::new();
+        let mut target = Destination::within(self.dir(), self.name);
+        self.file_type() == Some(FileType::Symlink)
+            && target.follow(&mut scratch).is_err()
+            && target.descriptor.is_some()
+    }
+
     /// Returns a duplicate of the descriptor of this process to which the name leads, such as
     /// standard output for `/dev/stdout`. `None` if the name leads to no descriptor.
     ///

@@ -33,6 +33,7 @@ mod temporary;
 mod text;
 mod tree;
 mod workers;
+mod xattr;
 
 use core::{ffi::CStr, num::NonZeroU32};
 

@@ -45,6 +45,7 @@ mod stores;
 mod streams;
 mod temporaries;
 mod test_fs;
+mod tree_guards;
 mod tree_races;
 mod trees;
 mod trial;
@@ -113,6 +114,7 @@ fn rows() -> Vec<Row> {
     command_line::rows(&mut rows);
     options::rows(&mut rows);
     trees::rows(&mut rows);
+    tree_guards::rows(&mut rows);
     tree_races::rows(&mut rows);
     let mut names: Vec<&str> = rows.0.iter().map(|row| &*row.name).collect();
     names.sort();

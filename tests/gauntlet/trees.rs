@@ -75,7 +75,7 @@ fn everything(test_fs: &TestFs, dir: &Path) {
 
 /// Runs a script that must succeed.
 #[track_caller]
-fn shell(dir: &Path, script: &str) {
+pub fn shell(dir: &Path, script: &str) {
     let output = Command::new("bash").arg("-c").arg(script).current_dir(dir).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {error}");
@@ -168,6 +168,11 @@ pub fn rows(rows: &mut Rows) {
                 let prepare = |dir: &Path| {
                     everything(test_fs, dir);
                     shell(dir, "cp -a source dest; cp source/file dest/new; chmod u+w dest/one");
+                    if options == "-al" {
+                        // Of the names of one file, all but the last are replaced, and cp visits
+                        // them in another order.
+                        shell(dir, "rm dest/sub/two dest/sub/deeper/three");
+                    }
                 };
                 does_as_cp(test_fs, prepare, &format!("--in-place -T {options} source dest"));
             },
@@ -325,6 +330,33 @@ const CASES: &[(&str, &str)] = &[
     ("mkdir a d; printf 1 >a/f; setfacl -d -m u:1:rwx d", "-r a d"),
     ("mkdir a d; printf 1 >a/f; setfacl -d -m u:1:rwx d", "-a a d"),
     ("mkdir a d; setfacl -d -m u:1:rwx a; mkdir a/b", "-a a d"),
+    // A symbolic link over its own target.
+    ("printf 1 >f; ln -s f l", "-P l f"),
+    ("printf 1 >f; ln -s f l", "-a l f"),
+    ("printf 1 >f; ln -s f l", "-r l f"),
+    ("printf 1 >f; ln -s f l", "-d l f"),
+    ("printf 1 >f; ln -s f l", "-ru l f"),
+    ("printf 1 >f; ln -s f l", "-rsf l f"),
+    ("printf 1 >f; ln -s f l", "-lP l f"),
+    ("printf 1 >f; ln -s f l", "-al l f"),
+    ("mkdir s d; printf 1 >d/x; ln -s ../d/x s/x", "-a s/. d"),
+    // Hard links do not replace what is kept.
+    ("printf 1 >a; ln a b; mkdir d; printf 2 >d/b", "-an a b d"),
+    ("printf 1 >a; ln a b; mkdir d; printf 2 >d/a", "-an a b d"),
+    ("printf 1 >a; ln a b; mkdir d; printf 2 >d/b", "-ai a b d"),
+    ("ln -s x a; ln -P a b; mkdir d; printf 2 >d/b", "-an a b d"),
+    ("printf 1 >a; ln a b; mkdir d; printf 2 >d/b", "-au a b d"),
+    ("printf 1 >a; ln a b; mkdir d; printf 2 >d/a; touch -d 2000-01-01 a", "-au a b d"),
+    // A link to a directory does not replace a copy.
+    ("mkdir x y d; printf 1 >x/n; ln -s /etc y/n", "-r x/n y/n d"),
+    ("mkdir x y d; printf 1 >x/n; ln -s /etc y/n", "-rH x/n y/n d"),
+    // Access lists and attributes of special files.
+    ("mkfifo f; setfacl -m u:1:rw,g:2:r f; chmod g-w f", "-a f g"),
+    ("mkfifo f; setfacl -m u:1:rw f", "-r --preserve=mode f g"),
+    ("mkdir a d; mkfifo a/f; setfacl -d -m u:1:rwx d", "-a a d"),
+    ("mkfifo f; setfattr -n trusted.x -v y f", "-a f g"),
+    ("ln -s x l; setfattr -h -n trusted.x -v y l", "-a l m"),
+    ("ln -s x l; setfattr -h -n trusted.x -v y l; chown -h 7:8 l", "-r --preserve=xattr l m"),
 ];
 
 /// Sets the times of all files, so that the times of copies can be told from them.
@@ -376,7 +408,7 @@ fn deep(test_fs: &TestFs, limits: Option<(u64, u64)>) {
 }
 
 /// Limits a resource of a command.
-fn limit(command: &mut Command, resource: Resource, most: u64) {
+pub fn limit(command: &mut Command, resource: Resource, most: u64) {
     use std::os::unix::process::CommandExt;
     let limit = Rlimit { current: Some(most), maximum: Some(most) };
     // SAFETY: one system call.

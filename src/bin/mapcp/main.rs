@@ -12,7 +12,9 @@ use core::{ffi::CStr, fmt, mem::ManuallyDrop};
 
 use args::{Settings, UsageError};
 use baremap::{
-    copy::{self, Action, Cause, Error, Observer, Options, Path, ProcessControl, TreeCopy, What},
+    copy::{
+        self, Action, Cause, Error, Follow, Observer, Options, Path, ProcessControl, TreeCopy, What,
+    },
     fd::{BorrowedFd, CWD},
     rt::{self, Decimal, ExitCode, STDERR, STDIN, STDOUT, Start, eprintln},
     syscall::{self, AtFlags, Errno, FileType, SigHow, SigSet, Signal},
@@ -83,7 +85,7 @@ fn main(start: Start) -> ExitCode {
         result: ExitCode::SUCCESS,
     };
     if !settings.no_target && !is_directory {
-        match check_directory(dest) {
+        match check_directory(dest, AtFlags::empty()) {
             Ok(()) => is_directory = true,
             Err(errno) if sources > 1 => {
                 totals.fail(&Error::new(Action::CopyTo, path(dest), errno.into()));
@@ -99,6 +101,10 @@ fn main(start: Start) -> ExitCode {
     });
 
     let mut names = ManuallyDrop::new(if sources > 1 { Names::new(sources) } else { None });
+    let follow = match settings.tree.follow {
+        Follow::Never => AtFlags::SYMLINK_NOFOLLOW,
+        _ => AtFlags::empty(),
+    };
     let mut number = 0;
     operands(start, &mut |source| {
         if number < sources {
@@ -109,7 +115,8 @@ fn main(start: Start) -> ExitCode {
                 None => sources > 1 && is_earlier(start, name, number),
             };
             // Directories with one name are merged.
-            if is_copied && (!settings.tree.recursive || check_directory(source).is_err()) {
+            let is_merged = || settings.tree.recursive && check_directory(source, follow).is_ok();
+            if is_copied && !is_merged() {
                 let path = Path { base: dest, name: Some(name) };
                 totals.fail(&Error::new(Action::CopyTo, path, Cause::JustCopied));
             } else if totals.copy(&mut tree, source)
@@ -157,8 +164,8 @@ fn is_earlier(start: Start, name: &CStr, mut count: u64) -> bool {
 
 /// Fails with `ENOTDIR` if a path is not a directory's.
 #[inline(never)]
-fn check_directory(path: &CStr) -> syscall::Result<()> {
-    match syscall::fstatat(CWD, path, AtFlags::empty())?.file_type() {
+fn check_directory(path: &CStr, flags: AtFlags) -> syscall::Result<()> {
+    match syscall::fstatat(CWD, path, flags)?.file_type() {
         FileType::Directory => Ok(()),
         _ => Err(Errno::ENOTDIR),
     }

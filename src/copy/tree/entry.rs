@@ -5,9 +5,7 @@ use super::walk::{Level, open_to_change};
 use super::*;
 use crate::copy::dest::Scratch;
 use crate::copy::error::AttributeName;
-use crate::copy::temporary::proc_path;
 use crate::copy::{Source, attributes, copy_file};
-use crate::fd::AsRawFd;
 
 /// A name in a directory of the source, and the name of its copy in another directory.
 pub struct Entry<'e> {
@@ -39,6 +37,15 @@ impl Entry<'_> {
         self.examine().is_ok_and(|stat| stat.file_type() == FileType::Directory)
     }
 
+    /// Returns whether the destination is the source, or the file to which the source leads as a
+    /// symbolic link. A link in the place of its own target would destroy that target.
+    fn is_same_file(&self, stat: &Stat, existing: &Stat) -> bool {
+        let target = || syscall::fstatat(self.from_dir, self.from_name, AtFlags::empty());
+        existing.is_same_file(stat)
+            || stat.file_type() == FileType::Symlink
+                && target().is_ok_and(|target| existing.is_same_file(&target))
+    }
+
     /// Returns the flag that keeps a symbolic link from being followed that has taken the place of
     /// the source meanwhile.
     fn link_flag(&self) -> OFlags {
@@ -62,7 +69,10 @@ enum Decision {
     Copy,
     /// The copy is a new file: it gets no attributes of the existing one.
     CopyNew,
+    /// The destination is as new as the source. Other names of the source become hard links to it.
     Skip,
+    /// The destination is kept, and has nothing to do with the source.
+    Keep,
 }
 
 impl Copier<'_> {
@@ -70,7 +80,11 @@ impl Copier<'_> {
     #[cold]
     #[inline(never)]
     pub fn fail(&mut self, entry: &Entry<'_>, failure: Failure) {
-        self.observer.failed(&failure.on(entry.from, entry.to));
+        let mut error = failure.on(entry.from, entry.to);
+        if failure.is(Action::SetAttribute) {
+            error.attribute = self.attribute;
+        }
+        self.observer.failed(&error);
     }
 
     /// Copies a file, unless it is a directory. `kind` is the type that the directory contains.
@@ -103,9 +117,17 @@ impl Copier<'_> {
 
     /// Reports what became of an entry.
     #[inline(never)]
-    fn done(&mut self, entry: &Entry<'_>, stat: &Stat, what: What<'_>) -> Visit {
+    fn done(
+        &mut self,
+        entry: &Entry<'_>,
+        stat: &Stat,
+        what: What<'_>,
+        decision: Decision,
+    ) -> Visit {
         self.observer.done(&entry.from, &entry.to, &what);
-        let is_first = self.may_have_links(stat) && !matches!(what, What::HardLink);
+        let is_first = decision != Decision::Keep
+            && self.may_have_links(stat)
+            && !matches!(what, What::HardLink);
         if is_first { Visit::Linked(id(stat)) } else { Visit::Done }
     }
 
@@ -132,11 +154,11 @@ impl Copier<'_> {
             Cause::Errno(Errno::EISDIR)
         } else {
             match self.options.update {
-                Update::None => return Ok(Decision::Skip),
+                Update::None => return Ok(Decision::Keep),
                 Update::Older if existing.mtime >= from.mtime => return Ok(Decision::Skip),
                 Update::NoneFail => Cause::Errno(Errno::EEXIST),
                 _ if self.options.ask && !self.observer.may_replace(path) => {
-                    return Ok(Decision::Skip);
+                    return Ok(Decision::Keep);
                 }
                 _ => {
                     // As in cp, the first of several hard links does not take the others' old file.
@@ -185,9 +207,6 @@ impl Copier<'_> {
             _ if self.options.recursive => return Err(source(Action::Copy, Cause::Replaced)),
             _ => {}
         }
-        if self.link_to_first(entry, &from.stat) {
-            return Ok(self.done(entry, &from.stat, What::HardLink));
-        }
         let mut scratch = Scratch::new();
         let mut to = Destination::within(entry.to_dir, entry.to_name);
         if !entry.is_new {
@@ -196,7 +215,11 @@ impl Copier<'_> {
         let existing = to.stat().map(|stat| (stat.dev, stat.ino));
         let mut copied =
             Copied { bytes: 0, method: None, path: entry.to, existing, in_place: false };
-        if self.decide(&from.stat, &mut to, &entry.to)? != Decision::Skip {
+        let decision = self.decide(&from.stat, &mut to, &entry.to)?;
+        if self.link_to_first(entry, &from.stat, decision) {
+            return Ok(self.done(entry, &from.stat, What::HardLink, decision));
+        }
+        if matches!(decision, Decision::Copy | Decision::CopyNew) {
             let mut attribute = AttributeName::new();
             let (file, observer) = (&self.options.file, &mut *self.observer);
             let mut progress = |done, total| observer.progress(done, total);
@@ -206,22 +229,34 @@ impl Copier<'_> {
                 return Ok(Visit::Done);
             }
         }
-        Ok(self.done(entry, &from.stat, What::File(&copied)))
+        Ok(self.done(entry, &from.stat, What::File(&copied), decision))
     }
 
     /// Copies a symbolic link, a FIFO, a socket or a device, or creates a link to the source.
     #[inline(never)]
     fn node(&mut self, entry: &Entry<'_>, stat: &Stat) -> Outcome<Visit> {
         let (kind, content) = (stat.file_type(), self.options.content);
+        let mut to = Destination::within(entry.to_dir, entry.to_name);
+        if !entry.is_new {
+            to.look_at_name()?;
+        }
+        if let Some(existing) = to.stat()
+            && entry.is_same_file(stat, existing)
+        {
+            return match content {
+                Content::HardLink => Ok(self.done(entry, stat, What::HardLink, Decision::Keep)),
+                _ => Err(dest(Action::CopyTo, Cause::SameFile)),
+            };
+        }
+        // In a directory, as that of a web server's logs, such a link is a file like any other.
+        if entry.to.name.is_none() && to.leads_to_descriptor() {
+            return Err(dest(Action::Create, Errno::EEXIST));
+        }
         let mut action = Action::Create;
         let mut what = What::Symlink;
         let mut target = Text::<{ PATH_MAX as usize }>::new();
         if content == Content::HardLink {
             (action, what) = (Action::HardLink, What::HardLink);
-            let there = syscall::fstatat(entry.to_dir, entry.to_name, AtFlags::SYMLINK_NOFOLLOW);
-            if there.is_ok_and(|there| there.is_same_file(stat)) {
-                return Ok(self.done(entry, stat, what));
-            }
         } else if content == Content::Symlink {
             entry.link_text(&mut target)?;
         } else if kind == FileType::Symlink {
@@ -230,16 +265,12 @@ impl Copier<'_> {
         } else {
             what = What::Special;
         }
-        if self.link_to_first(entry, stat) {
-            return Ok(self.done(entry, stat, What::HardLink));
-        }
-        let mut to = Destination::within(entry.to_dir, entry.to_name);
-        if !entry.is_new {
-            to.look_at_name()?;
-        }
         let decision = self.decide(stat, &mut to, &entry.to)?;
-        if decision == Decision::Skip {
-            return Ok(self.done(entry, stat, What::Skipped));
+        if self.link_to_first(entry, stat, decision) {
+            return Ok(self.done(entry, stat, What::HardLink, decision));
+        }
+        if matches!(decision, Decision::Skip | Decision::Keep) {
+            return Ok(self.done(entry, stat, What::Skipped, decision));
         }
         let replace = match self.options.update {
             Update::None | Update::NoneFail => false,
@@ -263,16 +294,16 @@ impl Copier<'_> {
         });
         created.map_err(|errno| dest(action, errno))?;
         if content == Content::Copy {
-            set_attributes(entry, stat, self.options.file.preserve)?;
+            set_attributes(entry, stat, self.options.file.preserve, &mut self.attribute)?;
         }
-        Ok(self.done(entry, stat, what))
+        Ok(self.done(entry, stat, what, decision))
     }
 
-    /// Links an entry to the first copy of its file. Returns whether this was done. If it cannot
-    /// be, the file is copied instead.
+    /// Links an entry to the first copy of its file, unless the destination is kept. Returns whether
+    /// this was done. If it cannot be, the file is copied instead.
     #[inline(never)]
-    fn link_to_first(&mut self, entry: &Entry<'_>, stat: &Stat) -> bool {
-        if !self.may_have_links(stat) {
+    fn link_to_first(&mut self, entry: &Entry<'_>, stat: &Stat, decision: Decision) -> bool {
+        if decision == Decision::Keep || !self.may_have_links(stat) {
             return false;
         }
         let Some(first) = self.links.find(id(stat)) else { return false };
@@ -306,11 +337,11 @@ impl Copier<'_> {
             Ok(from) => &from.stat,
             Err(failure) => return Err(*failure),
         };
-        let is_into_itself = match outer.first() {
-            // The copy of the outermost directory is met in the source only if another process has
-            // moved it there, or by a bind mount.
-            Some(top) => top.to_id == id(stat),
-            None => is_inside(entry.to_dir, stat).map_err(opened)?,
+        let is_into_itself = match outer {
+            [] => is_inside(entry.to_dir, stat).map_err(opened)?,
+            // A directory of the copy is met in the source only if another process has moved it
+            // there, or by a bind mount.
+            _ => outer.iter().any(|level| level.to_id == id(stat)),
         };
         if is_into_itself {
             return Err(source(Action::Copy, Cause::IntoItself));
@@ -364,7 +395,7 @@ impl Copier<'_> {
         }
         if !preserve.is_empty() {
             let from = Source { file: level.from(), stat: level.stat };
-            attributes::preserve(&from, level.to(), preserve, &mut AttributeName::new())?;
+            attributes::preserve(&from, level.to(), preserve, &mut self.attribute)?;
         }
         crate::copy::sync(level.to(), self.options.file.sync)
     }
@@ -415,52 +446,32 @@ fn is_inside(dir: BorrowedFd<'_>, outer: &Stat) -> syscall::Result<bool> {
 
 /// Gives a symbolic link or a special file, which was just created, the attributes of the source.
 #[inline(never)]
-fn set_attributes(entry: &Entry<'_>, stat: &Stat, what: Preserve) -> Outcome<()> {
-    let what = what & (Preserve::MODE | Preserve::OWNERSHIP | Preserve::TIMESTAMPS);
+fn set_attributes(
+    entry: &Entry<'_>,
+    stat: &Stat,
+    what: Preserve,
+    attribute: &mut AttributeName,
+) -> Outcome<()> {
+    let what = what - Preserve::LINKS;
     if what.is_empty() {
         return Ok(());
     }
     // By a descriptor, so that a file that takes its place meanwhile keeps its own attributes.
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let node = syscall::openat(entry.to_dir, entry.to_name, flags, Mode::empty());
-    let node = node.map_err(|errno| dest(Action::Create, errno))?;
-    let node = node.as_fd();
-    let own = syscall::fstatat(node, c"", AtFlags::EMPTY_PATH);
-    let own = own.map_err(|errno| dest(Action::Create, errno))?;
-    if own.file_type() != stat.file_type() || own.nlink != 1 {
+    let open = |dir, name: &CStr| -> syscall::Result<(OwnedFd, Stat)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let node = syscall::openat(dir, name, flags, Mode::empty())?;
+        let found = syscall::fstatat(node.as_fd(), c"", AtFlags::EMPTY_PATH)?;
+        Ok((node, found))
+    };
+    let copy = open(entry.to_dir, entry.to_name).map_err(|errno| dest(Action::Create, errno))?;
+    if copy.1.file_type() != stat.file_type() || copy.1.nlink != 1 {
         return Err(dest(Action::Create, Cause::Replaced));
     }
-    let mut mode = stat.permissions();
-    if (own.uid, own.gid) != (stat.uid, stat.gid) {
-        let chown = |owner| {
-            let is_asked = what.contains(Preserve::OWNERSHIP);
-            let empty_path = AtFlags::EMPTY_PATH;
-            is_asked && syscall::fchownat(node, c"", owner, Some(stat.gid), empty_path).is_ok()
-        };
-        if !chown(Some(stat.uid)) {
-            chown(None);
-            mode -= Mode::SETUID | Mode::SETGID;
-        }
+    let from =
+        open(entry.from_dir, entry.from_name).map_err(|errno| source(Action::Open, errno))?;
+    if !from.1.is_same_file(stat) {
+        return Err(source(Action::Copy, Cause::Replaced));
     }
-    if what.contains(Preserve::MODE) && stat.file_type() != FileType::Symlink {
-        let set = match syscall::fchmodat2(node, c"", mode, AtFlags::EMPTY_PATH) {
-            // Before Linux 6.6, only the link in /proc leads to the file.
-            Err(Errno::ENOSYS | Errno::EPERM) => proc_path(node.as_raw_fd())
-                .and_then(|path| syscall::fchmodat(CWD, path.as_c_str(), mode)),
-            result => result,
-        };
-        set.map_err(|errno| dest(Action::SetMode, errno))?;
-    }
-    if what.contains(Preserve::TIMESTAMPS) {
-        let set = |dir, name, flags| syscall::utimensat(dir, name, stat.atime, stat.mtime, flags);
-        let set = match set(node, c"", AtFlags::EMPTY_PATH) {
-            // Before Linux 5.8, the call does not know the flag.
-            Err(Errno::EINVAL | Errno::ENOENT) => {
-                set(entry.to_dir, entry.to_name, AtFlags::SYMLINK_NOFOLLOW)
-            }
-            result => result,
-        };
-        set.map_err(|errno| dest(Action::SetTimes, errno))?;
-    }
-    Ok(())
+    let from = Source { file: from.0.as_fd(), stat: *stat };
+    attributes::preserve(&from, copy.0.as_fd(), what, attribute)
 }

@@ -12,6 +12,7 @@ mod walk;
 use core::{ffi::CStr, fmt};
 
 use super::dest::Destination;
+use super::error::AttributeName;
 use super::text::Text;
 use super::{
     Action, Cause, Copied, Error, Failure, Options, Outcome, Path, Preserve, dest, source,
@@ -202,7 +203,13 @@ impl<'a> TreeCopy<'a> {
             is_new: false,
             follows: self.options.follow != Follow::Never,
         };
-        let mut copier = Copier { options: self.options, base, links: &mut self.links, observer };
+        let mut copier = Copier {
+            options: self.options,
+            base,
+            links: &mut self.links,
+            observer,
+            attribute: AttributeName::new(),
+        };
         let result = match prepared {
             Ok(true) if !entry.is_directory() => Err(dest(Action::CopyTo, Errno::ENOTDIR)),
             Ok(_) => Walk::run(&mut copier, &entry),
@@ -245,6 +252,8 @@ struct Copier<'c> {
     base: BorrowedFd<'c>,
     links: &'c mut HardLinks,
     observer: &'c mut dyn Observer,
+    /// The extended attribute that could not be set last.
+    attribute: AttributeName,
 }
 
 /// Opens a directory, for reading or as a path.
