@@ -153,10 +153,7 @@ impl Copy<'_, '_> {
             reports_holes,
             finds_zeros: may_find_zeros,
         };
-        // Space for holes is only reserved after the old data was removed.
-        self.copied.method = has_holes.then_some(method);
         job.prepare(asked, options.fill_holes)?;
-        self.copied.method = Some(method);
         if has_holes && options.fill_holes && !job.reserved {
             // Loading from a mapped hole on tmpfs allocates a page of the source, and is SIGBUS if
             // the tmpfs is full. read(2) allocates nothing.
@@ -258,12 +255,9 @@ impl Copy<'_, '_> {
     pub fn stream(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let mut buffer = [0; 32 << 10];
         self.copied.bytes = 0;
+        self.copied.method = Some(Method::Read);
         loop {
-            let read = syscall::read(from, &mut buffer);
-            if read.is_ok() {
-                self.copied.method = Some(Method::Read);
-            }
-            let count = match read {
+            let count = match syscall::read(from, &mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
@@ -412,13 +406,7 @@ impl Job<'_> {
             (false, _) => size >= RESERVED && !may_compress(self.to),
         };
         if reserves {
-            let before = length(self.to);
-            let reserved = reserve(self.to, size);
-            if reserved.is_err() {
-                // A full disk may have space for a part, to which ext4 lengthens the file.
-                let _ = set_length(self.to, before);
-            }
-            self.reserved = reserved?;
+            self.reserved = reserve(self.to, size)?;
         }
         if self.in_place {
             // One byte longer than the copy, so that `check_length` detects a truncation.

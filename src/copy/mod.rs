@@ -159,9 +159,6 @@ struct Failure(NonZeroU32);
 /// Set if the failure belongs to the destination, clear if it belongs to the source.
 const DEST: u32 = 1 << 16;
 
-/// Set if the existing destination is partly overwritten.
-const PARTLY: u32 = 1 << 31;
-
 type Outcome<T> = Result<T, Failure>;
 
 #[inline]
@@ -183,7 +180,7 @@ fn dest(action: Action, cause: impl Into<Cause>) -> Failure {
 impl Failure {
     /// Returns whether `action` failed.
     fn is(self, action: Action) -> bool {
-        (self.0.get() & !PARTLY) >> 17 == action as u32 + 1
+        self.0.get() >> 17 == action as u32 + 1
     }
 
     /// Returns whether the failure has this cause.
@@ -194,11 +191,11 @@ impl Failure {
     /// Unpacks the failure into an error with the path of its side.
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
         let bits = self.0.get();
-        let action = Action::from_number(((bits & !PARTLY) >> 17).wrapping_sub(1));
-        let path = if bits & DEST != 0 { dest } else { source };
-        let mut error = Error::new(action, path, Cause::from_number(bits as u16));
-        error.overwrites = bits & PARTLY != 0;
-        error
+        Error::new(
+            Action::from_number((bits >> 17) - 1),
+            if bits & DEST != 0 { dest } else { source },
+            Cause::from_number(bits as u16),
+        )
     }
 
     /// Unpacks the failure of a copy into an error.
@@ -450,18 +447,6 @@ impl Copy<'_, '_> {
 
     /// Writes into the existing regular file without replacing it.
     fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
-        self.copied.method = None;
-        let written = self.write_in_place(from);
-        match self.copied.method {
-            // The data is complete if only an attribute could not be set.
-            Some(_) if self.unset.is_ok() => {
-                written.map_err(|Failure(bits)| Failure(bits | PARTLY))
-            }
-            _ => written,
-        }
-    }
-
-    fn write_in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
         let file = match self.to.open_to_write(OFlags::RDWR, from.file) {
             // The caller may write to the file, but not read it.
             Err(failure) if failure.is(Action::Open) => {
