@@ -59,7 +59,7 @@ fn gdb_sees_what_faulted() {
     let mut rest = frames.iter();
     for wanted in [
         "chained_handler",
-        "on_fault",
+        "handler::handler",
         "<signal handler called>",
         "touch_what_is_missing",
         "backtrace::fault",
