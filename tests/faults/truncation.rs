@@ -52,7 +52,13 @@ fn reads_while_truncated(to: usize, threads: usize) {
                         let empty = index >= to && byte == 0;
                         assert!(byte == pattern(index) || empty, "{byte} at {index}");
                     }
-                    assert!(buffer[there..wanted].iter().all(|&byte| byte == 0xee), "too many");
+                    // Where the ends of a block overlap, a byte may have been read before its page
+                    // got lost, and the copy of the block was begun again.
+                    for (index, &byte) in (start + there..).zip(&buffer[there..wanted]) {
+                        let empty = index >= to && byte == 0;
+                        let read = byte == pattern(index) || empty;
+                        assert!(byte == 0xee || read, "{byte} at {index}");
+                    }
                     buffer[..wanted].fill(0xee);
                 }
             });

@@ -20,8 +20,9 @@ impl FileMap {
     /// # Errors
     ///
     /// A [`Fault`] if a page is missing, or has been replaced by a zero page of a slice. The
-    /// [`done`](Fault::done) bytes before it have been read. A page that is missing in the map, but
-    /// not in the file, is read by pread(2), unless it has been replaced.
+    /// [`done`](Fault::done) bytes before it have been read; the contents of the buffer after them
+    /// are unspecified. A page that is missing in the map, but not in the file, is read by pread(2),
+    /// unless it has been replaced.
     #[inline]
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
         let (map_len, len) = (self.len(), buffer.len());

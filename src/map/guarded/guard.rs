@@ -201,7 +201,9 @@ pub fn set_policy(policy: Policy) -> crate::map::Result<()> {
 /// # Errors
 ///
 /// The number of bytes that were not copied. The preceding bytes were copied; this number of
-/// bytes at the end were not. It is `len` if the handler cannot be [installed](install).
+/// bytes at the end were not. If a page was lost during the copy, fewer than 256 bytes after the
+/// copied ones may have been copied, too. The number is `len` if the handler cannot be
+/// [installed](install).
 ///
 /// # Safety
 ///
