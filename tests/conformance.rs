@@ -121,6 +121,8 @@ fn an_optimized_program_reads_a_value_before_it_is_checked() {
     let mut command = common::program("conformance");
     if common::runner().is_none() {
         command = Command::new(common::release("conformance"));
+    } else {
+        command.arg("--qemu-user");
     }
     let scratch = Scratch::new("conformance-release");
     let (report, ..) = outcome(&finish(command.current_dir(scratch.path("")), &scratch));
