@@ -49,8 +49,8 @@
 //!   conversions of errors to `std::io::Error`.
 //! * `alloc`: a global allocator, so that a freestanding program can use `Vec`, `String` and the
 //!   other types of the crate `alloc`.
-//! * `stable_deref_trait`: [`Mmap`], [`MmapMut`] and [`GuardedMmap`] implement the trait
-//!   `StableDeref`.
+//! * `stable_deref_trait`: [`Mmap`], [`MmapMut`] and [`GuardedMmap`](map::GuardedMmap)
+//!   implement the trait `StableDeref`.
 //! * `mapcp` (default): the program `mapcp`. The feature does not change the library.
 
 #![no_std]
