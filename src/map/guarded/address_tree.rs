@@ -158,15 +158,16 @@ impl<T> AddressTree<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{boxed::Box, collections::BTreeMap, vec::Vec};
+    use std::{collections::BTreeMap, sync::LazyLock, vec::Vec};
 
     use super::*;
 
     const PAGE: usize = block(0);
 
-    fn number(number: usize) -> &'static usize {
-        Box::leak(Box::new(number))
-    }
+    /// The addresses at which ranges can start. The tree refers to them.
+    static STARTS: LazyLock<Vec<usize>> = LazyLock::new(|| {
+        (0..1 << 14).map(|page| ((0x7f00_0000 + page) * PAGE) & (usize::MAX >> 2)).collect()
+    });
 
     /// Compares the tree with a sorted list of ranges, at the edges of all ranges.
     #[test]
@@ -181,8 +182,8 @@ mod tests {
         let mut edges = Vec::new();
         for _ in 0..3000 {
             let pages = 1 + (1 << below(16)) + below(100);
-            let start = ((0x7f00_0000 + below(1 << 14)) * PAGE) & (usize::MAX >> 2);
-            let range = start..start + pages * PAGE;
+            let start = &STARTS[below(STARTS.len())];
+            let range = *start..start + pages * PAGE;
             let overlaps = model
                 .range(..range.end)
                 .next_back()
@@ -195,7 +196,7 @@ mod tests {
                 continue;
             }
             edges.extend([range.start, range.end]);
-            tree.insert(range.clone(), number(range.start)).unwrap();
+            tree.insert(range.clone(), start).unwrap();
             model.insert(range.start, range);
             for &edge in edges.iter().rev().take(64) {
                 for address in [edge - 1, edge, edge + PAGE / 2] {
