@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{self, Command, ExitCode},
 };
 
 use crate::{cargo, command::run, root};
@@ -133,7 +133,16 @@ fn soname(path: &Path) -> Result<String, String> {
 /// The one that rustc makes also contains all of `compiler_builtins`, whose symbols are those of
 /// every other static library in Rust, and of libgcc.
 fn archive(built: &Path, to: &Path) -> Result<(), String> {
-    let object = built.join("libbaremap.o");
+    // Another installation may run at the same time.
+    let dir = built.join(process::id().to_string());
+    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let object = dir.join("libbaremap.o");
+    let result = pack(built, &object, to);
+    fs::remove_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    result
+}
+
+fn pack(built: &Path, object: &Path, to: &Path) -> Result<(), String> {
     // A variable may contain arguments, such as `LD="ld -m elf_i386"`.
     let tool = |variable: &str, name: &str| {
         let words = env::var(variable).unwrap_or_else(|_| name.to_owned());
@@ -144,13 +153,13 @@ fn archive(built: &Path, to: &Path) -> Result<(), String> {
     };
     let header = fs::read_to_string(root().join(HEADER)).unwrap_or_default();
     let mut link = tool("LD", "ld");
-    link.arg("-r").arg("-o").arg(&object).arg("--gc-sections");
+    link.arg("-r").arg("-o").arg(object).arg("--gc-sections");
     for function in functions(&header) {
         link.args(["-u", function]);
     }
     run(link.arg(built.join("libbaremap.a")))?;
     let mut localize = tool("OBJCOPY", "objcopy");
-    run(localize.args(["--strip-debug", "-w", "-G", "baremap_*"]).arg(&object))?;
+    run(localize.args(["--strip-debug", "-w", "-G", "baremap_*"]).arg(object))?;
     let _ = fs::remove_file(to);
     run(tool("AR", "ar").arg("rcsD").arg(to).arg(object))
 }

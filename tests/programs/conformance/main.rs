@@ -1,7 +1,7 @@
 //! Asks the kernel, case by case, whether calls and mappings do what the documentation says.
 //!
 //! ```text
-//! conformance [--qemu-user] [-- WORD...]
+//! conformance [--qemu-user] [--group NAME] [-- WORD...]
 //! ```
 //!
 //! One source serves every architecture. Each case is a function that gives another answer if an
@@ -14,7 +14,7 @@
 //! and the environment as the program received them, so that the caller can compare them.
 //!
 //! With `--qemu-user`, a failed case does not count if it is marked as different there. Otherwise
-//! every failure counts.
+//! every failure counts. With `--group`, only the cases of that group run.
 //!
 //! The working directory must be writable. The program creates files in it, without a name where
 //! that suffices, and removes them.
@@ -121,14 +121,17 @@ fn main(start: Start) -> ExitCode {
 
 /// Runs all cases.
 fn run(start: Start) -> ExitCode {
-    for argument in start.args().skip(1) {
+    let mut groups = GROUPS;
+    let mut arguments = start.args().skip(1);
+    while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
             b"--" => break,
             b"--qemu-user" => EMULATED.store(true, Relaxed),
-            _ => {
-                eprintln!("Usage: conformance [--qemu-user] [-- WORD...]");
-                return ExitCode(2);
-            }
+            b"--group" => match arguments.next().and_then(group) {
+                Some(group) => groups = group,
+                None => return usage(),
+            },
+            _ => return usage(),
         }
     }
     for (number, word) in start.args().enumerate() {
@@ -143,7 +146,7 @@ fn run(start: Start) -> ExitCode {
     }
 
     let (mut count, mut failed) = (0, 0);
-    for (group, cases) in GROUPS {
+    for (group, cases) in groups {
         for case in *cases {
             count += 1;
             let outcome = (case.run)(start);
@@ -155,6 +158,17 @@ fn run(start: Start) -> ExitCode {
     println!("1..{count}");
     println!("conformance: {count} cases, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("Usage: conformance [--qemu-user] [--group NAME] [-- WORD...]");
+    ExitCode(2)
+}
+
+/// Returns the part of [`GROUPS`] that is the group of this name.
+fn group(name: &CStr) -> Option<&'static [(&'static str, &'static [Case])]> {
+    let index = GROUPS.iter().position(|(group, _)| group.as_bytes() == name.to_bytes())?;
+    GROUPS.get(index..=index)
 }
 
 /// Prints the line of a case. Returns whether it counts as passed.
