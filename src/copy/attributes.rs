@@ -56,6 +56,7 @@ pub fn preserve(
         result = extended(from.file, to, attribute);
         if let Ok(before) = before
             && !what.contains(Preserve::MODE)
+            && before.file_type() != FileType::Symlink
         {
             result = result.and(set_mode(to, before.permissions()));
         }
@@ -71,8 +72,7 @@ pub fn preserve(
             // The group bits are dropped, because with an access list they are the mask: the most
             // that any entry may have.
             mode -= Mode::RWXG;
-            // Without an error if the copy's file system has no access lists.
-            if errno != Errno::EOPNOTSUPP && errno != Errno::ENOSYS && result.is_ok() {
+            if result.is_ok() {
                 let _ = attribute.set(&[list.to_bytes()]);
                 result = Err(match action {
                     Action::SetAttribute => dest(action, errno),
@@ -260,14 +260,18 @@ fn extended(
     to: BorrowedFd<'_>,
     attribute: &mut AttributeName,
 ) -> Outcome<()> {
-    // flistxattr(2) fails on a file system that does not support extended attributes.
-    if !xattr::list(from, &mut []).is_ok_and(|count| count > 0) {
-        return Ok(());
+    let failed = |errno: Errno| source(Action::ReadAttributes, errno);
+    match xattr::list(from, &mut []) {
+        Ok(1..) => {}
+        // The file system has no extended attributes, or a filter has no such call.
+        Ok(0) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => {
+            return Ok(());
+        }
+        Err(errno) => return Err(failed(errno)),
     }
     // fsetxattr(2) checks the file's permissions, not how the descriptor was opened. `to` may be a
     // directory, and only the owner has these permissions.
     let _ = syscall::fchmod(to, Mode::RWXU);
-    let failed = |errno: Errno| source(Action::ReadAttributes, errno);
     let mut buffers = MmapMut::map_anon(2 * LARGEST).map_err(|_| failed(Errno::ENOMEM))?;
     let Some((names, value)) = buffers.split_at_mut_checked(LARGEST) else { return Ok(()) };
     let count = xattr::list(from, names).map_err(failed)?;

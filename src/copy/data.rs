@@ -153,7 +153,10 @@ impl Copy<'_, '_> {
             reports_holes,
             finds_zeros: may_find_zeros,
         };
+        // Space for holes is only reserved after the old data was removed.
+        self.copied.method = has_holes.then_some(method);
         job.prepare(asked, options.fill_holes)?;
+        self.copied.method = Some(method);
         if has_holes && options.fill_holes && !job.reserved {
             // Loading from a mapped hole on tmpfs allocates a page of the source, and is SIGBUS if
             // the tmpfs is full. read(2) allocates nothing.
@@ -255,16 +258,19 @@ impl Copy<'_, '_> {
     pub fn stream(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Outcome<()> {
         let mut buffer = [0; 32 << 10];
         self.copied.bytes = 0;
-        self.copied.method = Some(Method::Read);
         loop {
             let count = match syscall::read(from, &mut buffer) {
-                Ok(0) => return Ok(()),
+                Ok(0) => {
+                    self.copied.method = Some(Method::Read);
+                    return Ok(());
+                }
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(source(Action::Read, errno)),
             };
             syscall::write_all(to, buffer.get(..count).unwrap_or_default())
                 .map_err(|errno| dest(Action::Write, errno))?;
+            self.copied.method = Some(Method::Read);
             self.copied.bytes += count as u64;
             (self.progress)(self.copied.bytes, None);
         }
@@ -275,7 +281,7 @@ impl Copy<'_, '_> {
 ///
 /// `SEEK_END` is not used, because it moves the file position, from which `stream` reads.
 #[inline(never)]
-fn length(file: BorrowedFd<'_>) -> u64 {
+pub fn length(file: BorrowedFd<'_>) -> u64 {
     syscall::fstat(file).map_or(u64::MAX, |stat| stat.size)
 }
 
@@ -406,7 +412,13 @@ impl Job<'_> {
             (false, _) => size >= RESERVED && !may_compress(self.to),
         };
         if reserves {
-            self.reserved = reserve(self.to, size)?;
+            let before = length(self.to);
+            let reserved = reserve(self.to, size);
+            if reserved.is_err() {
+                // A full disk may have space for a part, to which ext4 lengthens the file.
+                let _ = set_length(self.to, before);
+            }
+            self.reserved = reserved?;
         }
         if self.in_place {
             // One byte longer than the copy, so that `check_length` detects a truncation.

@@ -13,7 +13,8 @@ use crate::syscall::Errno;
 /// Describes a failed copy: the action, the path and the cause.
 ///
 /// `Display` writes one line without a newline: `cannot`, the action, the quoted path, a colon and
-/// the cause. Example: `cannot open 'a': No such file or directory (ENOENT)`.
+/// the cause, and says so if the destination is partly overwritten. Example:
+/// `cannot open 'a': No such file or directory (ENOENT)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Error<'a> {
     /// What the copy tried to do.
@@ -25,6 +26,9 @@ pub struct Error<'a> {
     /// Whether an existing file was to be replaced, which needs room for both and the permission to
     /// rename. [`Options::in_place`](super::Options::in_place) needs neither.
     pub replaces: bool,
+    /// Whether the existing destination is partly overwritten, because it was not replaced
+    /// atomically ([`Copied::in_place`](super::Copied::in_place)).
+    pub overwrites: bool,
     /// The extended attribute that could not be set, or the empty string.
     pub(super) attribute: AttributeName,
 }
@@ -36,7 +40,14 @@ impl<'a> Error<'a> {
     /// Creates an error that names no extended attribute.
     #[must_use]
     pub const fn new(action: Action, path: Path<'a>, cause: Cause) -> Error<'a> {
-        Error { action, path, cause, replaces: false, attribute: AttributeName::new() }
+        Error {
+            action,
+            path,
+            cause,
+            replaces: false,
+            overwrites: false,
+            attribute: AttributeName::new(),
+        }
     }
 
     /// Returns the name of the extended attribute that could not be set. `None` if the action is
@@ -246,7 +257,11 @@ impl fmt::Display for Error<'_> {
         f.write_str(" ")?;
         self.path.fmt(f)?;
         f.write_str(": ")?;
-        self.cause.fmt(f)
+        self.cause.fmt(f)?;
+        if self.overwrites {
+            f.write_str("; the destination is partly overwritten")?;
+        }
+        Ok(())
     }
 }
 

@@ -89,8 +89,9 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 ///
 /// If a system call is refused, the copy tries another way: a temporary file with a name instead of
 /// one without, and in the end a write into `dest` itself ([`Copied::in_place`]), unless
-/// [`Options::atomic`] is set. After `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, `ENOMEM`, `EMFILE` and
-/// `ENFILE` it does not write into an existing destination, whose contents could be lost.
+/// [`Options::atomic`] is set. It writes into an existing destination, whose contents could be lost,
+/// only after `EACCES`, `EPERM`, `EBUSY`, `EXDEV`, `EROFS`, `ENOSYS`, `EOPNOTSUPP`, `EINVAL`,
+/// `ENOTTY`, `ENODEV` and `EMLINK`.
 ///
 /// A new file belongs to the caller. If several copies to one destination run at the same time, the
 /// destination is the complete copy that was published last.
@@ -159,6 +160,9 @@ struct Failure(NonZeroU32);
 /// Set if the failure belongs to the destination, clear if it belongs to the source.
 const DEST: u32 = 1 << 16;
 
+/// Set if the existing destination is partly overwritten.
+const PARTLY: u32 = 1 << 31;
+
 type Outcome<T> = Result<T, Failure>;
 
 #[inline]
@@ -180,7 +184,7 @@ fn dest(action: Action, cause: impl Into<Cause>) -> Failure {
 impl Failure {
     /// Returns whether `action` failed.
     fn is(self, action: Action) -> bool {
-        self.0.get() >> 17 == action as u32 + 1
+        (self.0.get() & !PARTLY) >> 17 == action as u32 + 1
     }
 
     /// Returns whether the failure has this cause.
@@ -191,11 +195,11 @@ impl Failure {
     /// Unpacks the failure into an error with the path of its side.
     fn on<'a>(self, source: Path<'a>, dest: Path<'a>) -> Error<'a> {
         let bits = self.0.get();
-        Error::new(
-            Action::from_number((bits >> 17) - 1),
-            if bits & DEST != 0 { dest } else { source },
-            Cause::from_number(bits as u16),
-        )
+        let action = Action::from_number(((bits & !PARTLY) >> 17).wrapping_sub(1));
+        let path = if bits & DEST != 0 { dest } else { source };
+        let mut error = Error::new(action, path, Cause::from_number(bits as u16));
+        error.overwrites = bits & PARTLY != 0;
+        error
     }
 
     /// Unpacks the failure of a copy into an error.
@@ -215,21 +219,26 @@ impl Failure {
         error
     }
 
-    /// Returns whether the copy must not be tried another way: a file system is full or broken, the
-    /// process has reached a limit, or the cause is no system call's error.
+    /// Returns whether the copy must not be tried another way, because the cause is not that a
+    /// system, a file system or a policy refuses this one.
     ///
-    /// A way that overwrites the destination could then lose the old contents.
+    /// A way that overwrites the destination could then lose the old contents: the file system is
+    /// full or broken, its server does not answer, or the process has reached a limit.
     fn is_final(self) -> bool {
         match Cause::from_number(self.0.get() as u16) {
-            Cause::Errno(errno) => matches!(
+            Cause::Errno(errno) => !matches!(
                 errno,
-                Errno::ENOSPC
-                    | Errno::EDQUOT
-                    | Errno::EFBIG
-                    | Errno::EIO
-                    | Errno::ENOMEM
-                    | Errno::EMFILE
-                    | Errno::ENFILE
+                Errno::EACCES
+                    | Errno::EPERM
+                    | Errno::EBUSY
+                    | Errno::EXDEV
+                    | Errno::EROFS
+                    | Errno::ENOSYS
+                    | Errno::EOPNOTSUPP
+                    | Errno::EINVAL
+                    | Errno::ENOTTY
+                    | Errno::ENODEV
+                    | Errno::EMLINK
             ),
             Cause::Ignored => false,
             _ => true,
@@ -447,6 +456,18 @@ impl Copy<'_, '_> {
 
     /// Writes into the existing regular file without replacing it.
     fn in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
+        self.copied.method = None;
+        let written = self.write_in_place(from);
+        match self.copied.method {
+            // The data is complete if only an attribute could not be set.
+            Some(_) if self.unset.is_ok() => {
+                written.map_err(|Failure(bits)| Failure(bits | PARTLY))
+            }
+            _ => written,
+        }
+    }
+
+    fn write_in_place(&mut self, from: &Source<'_>) -> Outcome<()> {
         let file = match self.to.open_to_write(OFlags::RDWR, from.file) {
             // The caller may write to the file, but not read it.
             Err(failure) if failure.is(Action::Open) => {
@@ -485,6 +506,10 @@ impl Copy<'_, '_> {
         if data::set_length(file.as_fd(), 0).is_err() {
             let access = OFlags::WRONLY | OFlags::TRUNC;
             file = self.to.open_to_write(access, from.file)?;
+        }
+        if self.to.stat().is_some_and(|old| data::length(file.as_fd()) < old.size) {
+            // The old data is lost from here on.
+            self.copied.method = Some(Method::Read);
         }
         let _ = syscall::lseek(file.as_fd(), 0, Whence::SET);
         self.fill(from, file.as_fd())?;

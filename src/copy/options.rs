@@ -17,7 +17,7 @@ pub struct Options {
     /// Selects which attributes of the source the copy gets. The default is none.
     ///
     /// Attributes that the caller may not read or set, and attributes that the destination's file
-    /// system does not support, are left out without an error.
+    /// system does not support, are left out without an error, except for access lists.
     pub preserve: Preserve,
     /// Fails if the destination cannot be replaced, or created, in one step.
     ///

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::dest::Destination;
-use super::error::{Action, hex};
+use super::error::{Action, Cause, hex};
 use super::leftover::{Owner, remove_unlocked};
 use super::text::Text;
 use super::{
@@ -35,6 +35,9 @@ pub enum Kind {
     Direct,
 }
 
+/// The error of `/proc` for a new name.
+const ABSENT: Cause = Cause::Errno(Errno::ENOENT);
+
 impl Kind {
     /// Returns the kind to try next after a failure, or `None` if no other kind would succeed or
     /// the old destination could be lost.
@@ -44,6 +47,10 @@ impl Kind {
             // A named file is as safe, so any failure may lead to it.
             Kind::Unnamed if failure.is(Action::CreateBeside) || failure.is(Action::Link) => {
                 Some(Kind::Named)
+            }
+            // In /proc, nothing can be created, but some files can be written to.
+            Kind::Named if failure.is(Action::CreateBeside) && failure.is_because(ABSENT) => {
+                Some(Kind::Direct)
             }
             _ if failure.is_final() => None,
             Kind::Unnamed | Kind::Named if failure.is(Action::SetMode) => Some(Kind::NamedWithMode),

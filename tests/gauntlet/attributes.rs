@@ -20,16 +20,30 @@ use rustix::{
 use crate::{
     Rows,
     common::noise,
+    disk::native_only,
     fuse::{Fault, Odd},
+    mounts::Mount,
     not_here,
     test_fs::{TestFs, done},
-    trial::{Trial, run},
+    trees::shell,
+    trial::{End, Trial, run},
+    watch::{Calls, refuse},
 };
 
 /// The extended attribute that holds a file's access list. Source: acl(5).
 const ACCESS: &str = "system.posix_acl_access";
 
 pub fn rows(rows: &mut Rows) {
+    rows.add("an access list that the copy's file system does not have", no_lists);
+    rows.add("the attributes of the source cannot be listed", |test_fs| {
+        let mut t = Trial::new(test_fs);
+        t.file("source", "contents");
+        let mut copy = t.mapcp(["-p", "source", "dest"]);
+        refuse(&mut copy, &[Calls::all(sc::nr::FLISTXATTR)], Errno::IO);
+        run(&mut copy).fails("cannot read the attributes of 'source': I/O error (EIO)");
+        t.becomes("dest", "contents");
+        t.check();
+    });
     for users in [100, 124, 125, 130, 400] {
         rows.add(format!("an access list of {users} named users"), move |test_fs| {
             access_list(test_fs, users);
@@ -256,5 +270,23 @@ fn chmod_ignored(test_fs: &TestFs, unnamed: bool) {
     let ran = run(t.mapcp(["source"]).arg(&dest));
     ran.copied(100_000);
     assert_eq!((dest.metadata().unwrap().uid(), dest.metadata().unwrap().gid()), (1, 2));
+    t.check();
+}
+
+/// As with cp, the data is copied, and the list is reported. Nobody gets rights by the mask alone.
+fn no_lists(test_fs: &TestFs) {
+    native_only();
+    let mut t = Trial::new(test_fs);
+    t.file("source", "contents");
+    shell(&t.dir, "chmod 664 source; setfacl -m u:1:rw,g::- source");
+    let ramfs = Mount::new(test_fs, "row.ramfs", &["-t", "ramfs", "none"]);
+    for option in ["-p", "-a", "--preserve=mode"] {
+        let dest = ramfs.path(option);
+        let ran = run(t.mapcp([option, "-q", "source"]).arg("-T").arg("--").arg(&dest));
+        assert!(ran.err.contains("'system.posix_acl_access'"), "{ran:?}");
+        assert_eq!(ran.end, End::Exit(1), "{ran:?}");
+        assert_eq!(fs::read(&dest).unwrap(), b"contents");
+        assert_eq!(dest.metadata().unwrap().mode() & 0o7777, 0o604);
+    }
     t.check();
 }

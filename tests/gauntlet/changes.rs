@@ -399,7 +399,8 @@ fn in_place_truncated(test_fs: &TestFs, way: &[&str]) {
         |mut t, ran, cut| {
             let dest = t.read("dest");
             if ran.end == End::Exit(1) {
-                let line = "mapcp: cannot write to 'dest': it was truncated during the copy\n";
+                let line = "mapcp: cannot write to 'dest': it was truncated during the copy; the \
+                    destination is partly overwritten\n";
                 ran.is(End::Exit(1), "", line);
                 failed += 1;
                 t.becomes("dest", dest);

@@ -39,6 +39,11 @@ pub fn rows(rows: &mut Rows) {
             full(test_fs, SIZE, space, &METHODS, true);
         });
     }
+    for (how, no_fallocate) in [("", false), (", without fallocate", true)] {
+        rows.add(format!("disk full, --in-place{how}"), move |test_fs| {
+            full_in_place(test_fs, no_fallocate);
+        });
+    }
     rows.add("power cut at each step of --sync", power_cut_at_each_call);
     rows.add("power cut at random moments of --sync", power_cut_at_random);
 }
@@ -87,6 +92,37 @@ fn full(test_fs: &TestFs, size: usize, space: usize, ways: &[&[&str]], no_falloc
     if test_fs.has_clones() {
         fs::remove_dir_all(&from).unwrap();
     }
+}
+
+/// If the space cannot be reserved, the old file is unchanged. If the disk is full later, the error
+/// says what became of it.
+fn full_in_place(test_fs: &TestFs, no_fallocate: bool) {
+    let volume = test_fs.volume(64 << 20);
+    let dir = volume.dir.join("row");
+    fs::create_dir(&dir).unwrap();
+    let mut t = Trial::in_dir(test_fs, dir);
+    let source = test_fs.elsewhere().join("source");
+    fs::write(&source, noise(8 << 20)).unwrap();
+    t.file("dest", noise(PAGE));
+    fill(&volume, 2 << 20);
+    let mut copy = t.mapcp(["--in-place"]);
+    if no_fallocate {
+        refuse(&mut copy, &[Calls::all(sc::nr::FALLOCATE)], Errno::OPNOTSUPP);
+    }
+    let ran = run(copy.arg(&source).arg("dest"));
+    let line =
+        |action, then| format!("cannot {action} 'dest': No space left on device (ENOSPC){then}");
+    let partly = line("write to", "; the destination is partly overwritten");
+    let unchanged = line("reserve space for", "");
+    if ran.err.contains("reserve") {
+        ran.fails(&unchanged);
+        t.check();
+    } else {
+        ran.fails(&partly);
+    }
+    let can_reserve = ["ext4", "xfs", "tmpfs"].contains(&&*test_fs.kind) && !no_fallocate;
+    assert!(!can_reserve || ran.err.contains("reserve"), "{ran:?}");
+    fs::remove_dir_all(source.parent().unwrap()).unwrap();
 }
 
 /// Fills a file system except for some bytes.

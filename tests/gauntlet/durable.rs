@@ -60,7 +60,7 @@ pub fn rows(rows: &mut Rows) {
         fs::File::create(odd.dir.join("dest")).unwrap();
         let dest = odd.dir.join("dest");
         let ran = run(t.mapcp(["--in-place", "source"]).arg(&dest));
-        let cause = "No space left on device (ENOSPC)";
+        let cause = "No space left on device (ENOSPC); the destination is partly overwritten";
         ran.fails(&format!("cannot write to '{}': {cause}", dest.display()));
         t.check();
     });

@@ -46,6 +46,28 @@ pub fn rows(rows: &mut Rows) {
             neither(test_fs, errno);
         });
     }
+    for (text, errno) in [
+        ("ENOENT", Errno::NOENT),
+        ("EINTR", Errno::INTR),
+        ("EAGAIN", Errno::AGAIN),
+        ("ESTALE", Errno::STALE),
+        ("ENOTCONN", Errno::NOTCONN),
+        ("ETIMEDOUT", Errno::TIMEDOUT),
+    ] {
+        rows.add(format!("no fallback: renaming is {text}"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
+            t.file("source", "new");
+            t.file("dest", "old");
+            let mut copy = t.mapcp(["source", "dest"]);
+            refuse(&mut copy, &[sc::nr::RENAMEAT2, sc::nr::RENAMEAT].map(Calls::all), errno);
+            let ran = run(&mut copy);
+            assert!(
+                ran.err.starts_with("mapcp: cannot give the copy the name 'dest': "),
+                "{ran:?}"
+            );
+            t.check();
+        });
+    }
     for named in [false, true] {
         let with = if named { ", without O_TMPFILE" } else { "" };
         rows.add(format!("fallback: append-only directory{with}"), move |test_fs| {

@@ -373,14 +373,16 @@ impl Copier<'_> {
             return Err(dest(Action::CopyTo, Cause::SameFile));
         }
         let mut last = None;
-        if made.is_ok() && !keeps_mode {
-            // The owner needs all permissions until the contents are complete.
+        if made.is_ok() {
+            // The owner needs all permissions until the contents are complete. The umask may have
+            // taken them, even that of opening the directory for reading.
             let made = to_stat.permissions();
-            let final_mode = made - (Mode::RWXU - stat.permissions());
-            if made | Mode::RWXU != made {
-                syscall::fchmod(to.as_fd(), made | Mode::RWXU).map_err(created)?;
+            let open = made | Mode::RWXU;
+            if open != made {
+                attributes::set_mode(to.as_fd(), open)?;
             }
-            last = (final_mode != made | Mode::RWXU).then_some(final_mode);
+            let final_mode = made - (Mode::RWXU - stat.permissions());
+            last = (final_mode != open && !keeps_mode).then_some(final_mode);
         }
         self.observer.done(&entry.from, &entry.to, &What::Directory);
         Ok(Level::new(from, stat, to, to_id, made.is_ok(), last))
@@ -391,7 +393,7 @@ impl Copier<'_> {
     pub fn complete(&mut self, level: &Level) -> Outcome<()> {
         let preserve = self.options.file.preserve - Preserve::LINKS;
         if let Some(mode) = level.mode {
-            syscall::fchmod(level.to(), mode).map_err(|errno| dest(Action::SetMode, errno))?;
+            attributes::set_mode(level.to(), mode)?;
         }
         if !preserve.is_empty() {
             let from = Source { file: level.from(), stat: level.stat };

@@ -212,7 +212,7 @@ impl<'a> TreeCopy<'a> {
         };
         let result = match prepared {
             Ok(true) if !entry.is_directory() => Err(dest(Action::CopyTo, Errno::ENOTDIR)),
-            Ok(_) => Walk::run(&mut copier, &entry),
+            Ok(_) => Walk::run(&mut copier, &entry).and_then(|()| sync_names(self.options, base)),
             Err(errno) => Err(dest(Action::CopyTo, errno)),
         };
         if let Err(failure) = result {
@@ -244,6 +244,18 @@ impl<'a> TreeCopy<'a> {
         }
         Ok(!self.is_inside && operand.to_bytes().ends_with(b"/"))
     }
+}
+
+/// Writes the names in the directory of the copies to the disk, if the options ask for it. The copy
+/// of a regular file has done so itself.
+fn sync_names(options: &TreeOptions, base: BorrowedFd<'_>) -> Outcome<()> {
+    if !options.file.sync || !options.recursive {
+        return Ok(());
+    }
+    let names = open_directory(base, c".", OFlags::RDONLY);
+    names
+        .and_then(|names| syscall::fsync(names.as_fd()))
+        .map_err(|errno| dest(Action::SyncDirectory, errno))
 }
 
 /// What the copies of all entries share.

@@ -378,9 +378,9 @@ impl Level {
     ) -> syscall::Result<()> {
         let from = open_same(from, name, link, id(&self.stat))?;
         let to = open_same(to, name, OFlags::NOFOLLOW, self.to_id)?;
+        // The next names are read after the last one. From the start, there would be no end of them.
+        syscall::lseek(from.as_fd(), self.offset, Whence::SET)?;
         (self.from, self.to) = (Some(from), Some(to));
-        // The next names are read after the last one.
-        let _ = syscall::lseek(self.from(), self.offset, Whence::SET);
         Ok(())
     }
 }
