@@ -29,7 +29,7 @@ fn architectures() -> BTreeSet<String> {
     list.lines().flat_map(|line| quoted(line, "    ")).collect()
 }
 
-/// Those of them that stable compilers have no inline assembly for.
+/// Returns the architectures for which stable compilers have no inline assembly.
 fn unstable() -> BTreeSet<String> {
     let list = between("baremap-build/src/lib.rs", "const UNSTABLE_ASM: &[&str] = &[", "];");
     list.split(", ").map(|name| name.trim_matches('"').to_owned()).collect()

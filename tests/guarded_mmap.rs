@@ -168,7 +168,7 @@ fn a_child_has_the_map() {
 }
 
 /// Sixteen threads read ten thousand maps, whose files are truncated meanwhile, and drop and make
-/// maps. A byte is that of the file, or a zero that `check` tells of.
+/// maps. Each byte is that of the file, or a zero that `check` reports.
 #[test]
 fn a_storm_of_faults_over_ten_thousand_maps() {
     const MAPS: usize = 10_000;

@@ -43,7 +43,7 @@ pub mod usual;
 ///   kernel may read and write any memory during a call, so no option may say otherwise.
 /// * `always` are the operands of every call: the number, and the registers that the kernel changes.
 /// * `arguments` are six groups of operands, one for each argument. The operands in the first braces
-///   are those of a call that has the argument. Those after `else` are for a call that does not, and
+///   are for a call that has the argument. The operands after `else` are for a call without it, and
 ///   are needed only if the kernel changes the register nevertheless.
 ///
 /// One operand, in `always` or in the group of the first argument, has `result` as its output.

@@ -1,6 +1,9 @@
 //! Mapped files.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::{
+    ffi::{c_char, c_int, c_void},
+    slice::{from_raw_parts, from_raw_parts_mut},
+};
 
 use baremap::{
     fd::{BorrowedFd, CWD},
@@ -122,15 +125,8 @@ pub unsafe extern "C" fn baremap_map_read_at(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(non_null(map).and_then(|map| {
-        if len == 0 {
-            return Ok(0);
-        }
-        let len = buffer_len(buffer, len)?;
-        // SAFETY: the caller passes a buffer of `len` bytes.
-        let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) };
-        count_before_fault(map.0.read_at(buffer, offset))
-    }))
+    // SAFETY: the caller passes a buffer of `len` bytes.
+    unsafe { read(map, buffer, len, |map, buffer| map.read_at(buffer, offset)) }
 }
 
 /// Writes up to `len` bytes to the map from `offset` on, and returns their number.
@@ -157,15 +153,8 @@ pub unsafe extern "C" fn baremap_map_write_at(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(non_null(map).and_then(|map| {
-        if len == 0 {
-            return Ok(0);
-        }
-        let len = buffer_len(bytes, len)?;
-        // SAFETY: the caller passes `len` bytes.
-        let bytes = unsafe { core::slice::from_raw_parts(bytes.cast(), len) };
-        count_before_fault(map.0.write_at(bytes, offset))
-    }))
+    // SAFETY: the caller passes `len` bytes.
+    unsafe { write(map, bytes, len, |map, bytes| map.write_at(bytes, offset)) }
 }
 
 /// Reads up to `len` bytes from `offset` on like baremap_map_read_at(), by a system call, which works
@@ -183,15 +172,8 @@ pub unsafe extern "C" fn baremap_map_read_at_blocked(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(non_null(map).and_then(|map| {
-        if len == 0 {
-            return Ok(0);
-        }
-        let len = buffer_len(buffer, len)?;
-        // SAFETY: the caller passes a buffer of `len` bytes.
-        let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) };
-        count_before_fault(map.0.read_at_without_signals(buffer, offset))
-    }))
+    // SAFETY: the caller passes a buffer of `len` bytes.
+    unsafe { read(map, buffer, len, |map, buffer| map.read_at_without_signals(buffer, offset)) }
 }
 
 /// Writes up to `len` bytes from `offset` on like baremap_map_write_at(), by a system call, which
@@ -211,15 +193,8 @@ pub unsafe extern "C" fn baremap_map_write_at_blocked(
     len: usize,
     offset: u64,
 ) -> ssize_t {
-    count(non_null(map).and_then(|map| {
-        if len == 0 {
-            return Ok(0);
-        }
-        let len = buffer_len(bytes, len)?;
-        // SAFETY: the caller passes `len` bytes.
-        let bytes = unsafe { core::slice::from_raw_parts(bytes.cast(), len) };
-        count_before_fault(map.0.write_at_without_signals(bytes, offset))
-    }))
+    // SAFETY: the caller passes `len` bytes.
+    unsafe { write(map, bytes, len, |map, bytes| map.write_at_without_signals(bytes, offset)) }
 }
 
 /// Searches for a byte from `offset` on. Returns 1 and stores the offset of its first occurrence in
@@ -354,15 +329,59 @@ pub fn advice(number: c_int) -> Result<Advice, Errno> {
     known.find(|&advice| advice as u32 == number as u32).ok_or(Errno::EINVAL)
 }
 
-/// Returns the length of a buffer from which a slice may be made. `EINVAL` if it is too long, and
-/// `EFAULT` for a null pointer.
-fn buffer_len(buffer: *const c_void, len: usize) -> Result<usize, Errno> {
-    match buffer.is_null() {
-        _ if len > isize::MAX as usize => Err(Errno::EINVAL),
-        true => Err(Errno::EFAULT),
-        false => Ok(len),
+/// Passes a buffer to a function that reads from a map, and returns its result as C receives it.
+///
+/// # Safety
+///
+/// * `buffer` is null, or the `len` bytes at it can be written to.
+unsafe fn read(
+    map: Option<&baremap_map>,
+    buffer: *mut c_void,
+    len: usize,
+    read: impl FnOnce(&FileMap, &mut [u8]) -> Result<usize, Fault>,
+) -> ssize_t {
+    count(checked(map, buffer, len).and_then(|map| match len {
+        0 => Ok(0),
+        // SAFETY: `buffer` is not null, `len` is at most `isize::MAX`, and the rest is as above.
+        _ => count_before_fault(read(map, unsafe { from_raw_parts_mut(buffer.cast(), len) })),
+    }))
+}
+
+/// Passes bytes to a function that writes to a map, and returns its result as C receives it.
+///
+/// # Safety
+///
+/// * `bytes` is null, or the `len` bytes at it can be read and do not change meanwhile.
+unsafe fn write(
+    map: Option<&baremap_map>,
+    bytes: *const c_void,
+    len: usize,
+    write: impl FnOnce(&FileMap, &[u8]) -> Result<usize, Fault>,
+) -> ssize_t {
+    count(checked(map, bytes, len).and_then(|map| match len {
+        0 => Ok(0),
+        // SAFETY: `bytes` is not null, `len` is at most `isize::MAX`, and the rest is as above.
+        _ => count_before_fault(write(map, unsafe { from_raw_parts(bytes.cast(), len) })),
+    }))
+}
+
+/// Returns the map, or an error if it is null or if a slice cannot have this address and length.
+fn checked(
+    map: Option<&baremap_map>,
+    buffer: *const c_void,
+    len: usize,
+) -> Result<&FileMap, Errno> {
+    let map = non_null(map)?;
+    match len {
+        0 => Ok(&map.0),
+        1..=MAX if buffer.is_null() => Err(Errno::EFAULT),
+        1..=MAX => Ok(&map.0),
+        _ => Err(Errno::EINVAL),
     }
 }
+
+/// The largest length of a slice.
+const MAX: usize = isize::MAX as usize;
 
 /// Returns the number of bytes before a fault, or the error if it is the first byte that faults.
 fn count_before_fault(result: Result<usize, Fault>) -> Result<usize, Errno> {

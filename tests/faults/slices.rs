@@ -58,8 +58,7 @@ fn a_panic_in_a_slice_ends_the_watch() {
     assert_eq!(unsafe { map.with_slice(<[u8]>::len) }, Ok(*SIZE));
 }
 
-/// Zero pages of the library are told apart from zeros of the file, also if a map does not begin at
-/// a page boundary.
+/// A map that does not begin at a page boundary reports a lost page, and no zero byte of the file.
 #[test]
 fn a_slice_of_a_part_reports_lost_pages() {
     let scratch = Scratch::new("part");

@@ -35,7 +35,7 @@ pub struct Module {
     pub globs: Vec<Vec<String>>,
     /// The macros that it defines.
     pub macros: BTreeSet<String>,
-    /// Those of them whose names are at the root of the crate.
+    /// The macros whose names are at the root of the crate.
     pub exported: BTreeSet<String>,
     /// The modules in other files that only builds of the tests contain.
     pub test_files: BTreeSet<String>,

@@ -21,9 +21,9 @@ const SET: i64 = 1_700_000_000;
 /// The times that are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// Those of the last modification and of the last access.
+    /// The times of the last modification and of the last access.
     All,
-    /// Those of the last modification of all but directories.
+    /// The times of the last modification, except for directories.
     OfFiles,
 }
 

@@ -326,7 +326,7 @@ impl Copier<'_> {
     }
 
     /// Opens a directory of the source, and creates or opens its copy. `outer` are the levels around
-    /// it, of which there are none for the outermost one.
+    /// it, and empty for the outermost directory.
     #[inline(never)]
     pub fn enter(&mut self, entry: &Entry<'_>, outer: &[Level]) -> Outcome<Level> {
         let opened = |errno| source(Action::Open, errno);

@@ -55,26 +55,26 @@ pub struct TreeOptions {
 /// Selects which symbolic links of the source are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Follow {
-    /// All.
+    /// All symbolic links.
     #[default]
     Always,
-    /// Those that are named as a source, and none inside of a directory.
+    /// The symbolic links that are named as a source. Links inside of a directory are copied.
     Sources,
-    /// None.
+    /// No symbolic link.
     Never,
 }
 
 /// Selects which existing files are replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Update {
-    /// All.
+    /// All files.
     #[default]
     All,
-    /// Those whose modification time is earlier than the source's.
+    /// The files whose modification time is earlier than the source's.
     Older,
-    /// None. An existing file is left unchanged.
+    /// No file. An existing file is left unchanged.
     None,
-    /// None. An existing file is an error.
+    /// No file. An existing file is an error.
     NoneFail,
 }
 

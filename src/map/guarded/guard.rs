@@ -95,7 +95,7 @@ pub enum Installation {
     Delegated,
 }
 
-/// Who handles the signals of faults in this process.
+/// Selects which handler receives the signals of faults in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {

@@ -121,8 +121,8 @@ fn cachestat() -> Outcome {
     same(count(1 << 40, 1 << 33)?, 0)
 }
 
-/// A kernel without support for protection keys has none of the calls. A processor without them has
-/// no keys.
+/// Checks that protection keys restrict access. The calls fail with `ENOSYS` on a kernel without
+/// them, and `pkey_alloc` with `ENOSPC` on a processor without them.
 fn protection_keys() -> Outcome {
     let pages = Pages::zeros(1)?;
     // SAFETY: the page is this function's own.
