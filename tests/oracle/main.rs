@@ -62,6 +62,7 @@ mod mappings;
 mod memory;
 mod memory_errors;
 mod names_and_attributes;
+mod process_vm;
 mod processes;
 mod raw_calls;
 mod signals;
