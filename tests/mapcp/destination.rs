@@ -173,6 +173,7 @@ fn signals_leave_no_temporary_file() {
     for signal in
         [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::HUP]
     {
+        let _case = case!(signal);
         let mut copy = program("mapcp");
         copy.arg(&fifo).arg(&dest).stdout(Stdio::null());
         refuse(&mut copy, sc::nr::OPENAT, Some((2, OFlags::TMPFILE.bits())), Errno::OPNOTSUPP);
@@ -184,7 +185,8 @@ fn signals_leave_no_temporary_file() {
         // The name exists before the handler is installed. The signals are blocked until then.
         let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()));
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
         drop(writer);
         assert_eq!(dir.names(), ["dest", "fifo"]);
         assert_eq!(fs::read(&dest).unwrap(), b"old");
