@@ -131,6 +131,15 @@ fn not_written_back(test_fs: &TestFs, old: usize, overlaid: bool) {
     fs::remove_dir_all(&behind).unwrap();
 }
 
+/// Accepts that a failed copy has changed a destination, and returns the end of its message: that it
+/// did so, or nothing if it has changed nothing.
+fn partly_overwritten(t: &mut Trial, dest: &str, old: &[u8]) -> &'static str {
+    let now = t.read(dest);
+    let is_changed = now != old;
+    t.becomes(dest, now);
+    if is_changed { "; the destination is partly overwritten" } else { "" }
+}
+
 fn ends_early(test_fs: &TestFs, size: usize, real: usize, options: &[&str], variables: &[&str]) {
     let mut t = Trial::new(test_fs);
     for dest in ["new", "old", "in place"] {
@@ -148,14 +157,16 @@ fn ends_early(test_fs: &TestFs, size: usize, real: usize, options: &[&str], vari
             let exdev = "cannot copy within the kernel";
             if ran.end == End::Exit(1) && !way.is_empty() && !way.contains(&"--method=auto") {
                 let (from, map) = (source.display(), "No such device (ENODEV)");
+                let partly = if dest == "in place" {
+                    partly_overwritten(&mut t, dest, &pages(3000))
+                } else {
+                    ""
+                };
                 ran.fails_by_one_of(&[
-                    &format!("cannot copy '{from}': {EARLY}"),
-                    &format!("cannot map '{from}': {map}"),
-                    &format!("{exdev} '{from}': Cross-device link (EXDEV)"),
+                    &format!("cannot copy '{from}': {EARLY}{partly}"),
+                    &format!("cannot map '{from}': {map}{partly}"),
+                    &format!("{exdev} '{from}': Cross-device link (EXDEV){partly}"),
                 ]);
-                if dest == "in place" {
-                    t.becomes(dest, t.read(dest));
-                }
             } else {
                 ran.copied(real.parse::<u64>().unwrap());
                 t.becomes(dest, vec![b'x'; real.parse().unwrap()]);
@@ -205,8 +216,8 @@ fn copies_and_keeps_blocks(test_fs: &TestFs, source: &Path, options: &[&str]) {
             if way.contains(&"--method=kernel") && ran.end == End::Exit(1) {
                 let from = source.display();
                 let exdev = "Cross-device link (EXDEV)";
-                ran.fails(&format!("cannot copy within the kernel '{from}': {exdev}"));
-                t.becomes("dest", t.read("dest"));
+                let partly = partly_overwritten(&mut t, "dest", &pages(3 << 20));
+                ran.fails(&format!("cannot copy within the kernel '{from}': {exdev}{partly}"));
             } else {
                 ran.copied(contents.len());
                 t.becomes("dest", &*contents);
