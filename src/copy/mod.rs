@@ -91,7 +91,7 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// one without, and in the end a write into `dest` itself ([`Copied::in_place`]), unless
 /// [`Options::atomic`] is set. It writes into an existing destination, whose contents could be lost,
 /// only after `EACCES`, `EPERM`, `EBUSY`, `EXDEV`, `EROFS`, `ENOSYS`, `EOPNOTSUPP`, `EINVAL`,
-/// `ENOTTY`, `ENODEV` and `EMLINK`.
+/// `ENOTTY`, `ENODEV`, `EMLINK`, `EBADF` and `ESTALE`.
 ///
 /// A new file belongs to the caller. If several copies to one destination run at the same time, the
 /// destination is the complete copy that was published last.
@@ -239,6 +239,9 @@ impl Failure {
                     | Errno::ENOTTY
                     | Errno::ENODEV
                     | Errno::EMLINK
+                    // The server of the file system has lost the handle of this descriptor.
+                    | Errno::EBADF
+                    | Errno::ESTALE
             ),
             Cause::Ignored => false,
             _ => true,

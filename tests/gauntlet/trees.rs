@@ -76,7 +76,7 @@ fn everything(test_fs: &TestFs, dir: &Path) {
 /// Runs a script that must succeed.
 #[track_caller]
 pub fn shell(dir: &Path, script: &str) {
-    let output = Command::new("bash").arg("-c").arg(script).current_dir(dir).output().unwrap();
+    let output = Command::new("bash").args(["-e", "-c", script]).current_dir(dir).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {error}");
 }

@@ -16,7 +16,7 @@ use crate::{
     targets::{HOST, MATRIX, Target},
 };
 
-/// Programs that make the file systems, and emulators of other architectures.
+/// Programs that make the file systems, that set attributes, and emulators of other architectures.
 const PROGRAMS: &[&str] = &[
     "mkfs.ext4",
     "mkfs.xfs",
@@ -25,6 +25,8 @@ const PROGRAMS: &[&str] = &[
     "mkfs.erofs",
     "mksquashfs",
     "bindfs",
+    "setfacl",
+    "setfattr",
     "strace",
     "qemu-i386",
     "qemu-s390x",

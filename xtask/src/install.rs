@@ -22,6 +22,8 @@ pub fn package(program: &str) -> &str {
         "ld" | "objcopy" => "binutils",
         "musl-gcc" => "musl-tools",
         "mkfs.erofs" => "erofs-utils",
+        "setfacl" => "acl",
+        "setfattr" => "attr",
         "mksquashfs" => "squashfs-tools",
         "qemu-system-i386" | "qemu-system-x86_64" => "qemu-system-x86",
         "qemu-system-aarch64" | "qemu-system-arm" => "qemu-system-arm",
