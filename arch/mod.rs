@@ -127,5 +127,5 @@ const _: () = {
 
 #[doc(hidden)]
 pub use common::{
-    SA_RESTORER, context_link, fixup_address, nr, opaque, program_counter, signal_mask,
+    SA_RESTORER, align_stack, context_link, fixup_address, nr, opaque, program_counter, signal_mask,
 };

@@ -9,13 +9,14 @@ _mapcp() {
         --update=*) words="all older none none-fail" ;;
         --preserve=*) words="mode ownership timestamps links xattr all" ;;
         --sparse=*) words="auto never" ;;
+        --reflink=*) words="auto always never" ;;
         --method=*) words="auto clone kernel map write" ;;
         --progress=*) words="auto always never" ;;
     esac
     if [[ -n $words && $before == --* && $before != -- ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "-r --recursive -a --archive -n --no-clobber -u --update= -f --force -i --interactive -T --no-target-directory -t --target-directory -p --preserve= -P --no-dereference -L --dereference -x --one-file-system -l --link -s --symbolic-link --atomic --in-place --sparse= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "-r --recursive -a --archive -n --no-clobber -u --update= -f --force -i --interactive -T --no-target-directory -t --target-directory -p --preserve= -P --no-dereference -L --dereference -x --one-file-system -l --link -s --symbolic-link --atomic --in-place --sparse= --reflink= --method= -j --jobs --sync --progress= -v --verbose -q --quiet -h --help -V --version" -- "$current")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -16,6 +16,7 @@ complete -c mapcp -s s -l symbolic-link -d 'make symbolic links instead of copie
 complete -c mapcp -l atomic -d 'fail if DEST cannot be replaced in one step'
 complete -c mapcp -l in-place -d 'write into an existing DEST, do not replace it'
 complete -c mapcp -l sparse -x -a 'auto never' -d 'auto: holes stay holes; never: zeros'
+complete -c mapcp -l reflink -f -a 'auto always never' -d 'share the blocks of SOURCE, or do not'
 complete -c mapcp -l method -x -a 'auto clone kernel map write' -d 'auto, clone, kernel, map or write'
 complete -c mapcp -s j -l jobs -x -d 'processes for one large file'
 complete -c mapcp -l sync -d 'write DEST and its name to the disk'

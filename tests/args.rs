@@ -49,6 +49,7 @@ const OPTIONS: &[(&str, &str, Value)] = &[
     ("x", "one-file-system", Value::None),
     ("l", "link", Value::None),
     ("s", "symbolic-link", Value::None),
+    ("", "reflink", Value::Optional),
 ];
 
 /// Returns arguments, most of which are valid or nearly so.
@@ -259,6 +260,9 @@ fn set<'a>(
                 _ => return wrong(),
             }
         }
+        ("reflink", _, None | Some("always")) => tree.file.method = Some(Method::Clone),
+        ("reflink", _, Some("auto")) => tree.file.method = None,
+        ("reflink", _, Some("never")) => tree.file.method = Some(Method::Write),
         ("jobs", _, Some(digits)) if digits.chars().all(|char| char.is_ascii_digit()) => {
             match digits.parse() {
                 Ok(jobs @ 1..=64) => tree.file.jobs = jobs,

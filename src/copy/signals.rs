@@ -14,8 +14,8 @@ use super::{
 };
 use crate::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::syscall::{
-    self, Disposition, Flock, SaFlags, SigHow, SigSet, Sigaction, Signal, rt_sigaction,
-    rt_sigprocmask,
+    self, Disposition, Flock, SaFlags, SigHow, SigSet, Sigaction, Signal, align_stack,
+    rt_sigaction, rt_sigprocmask,
 };
 
 /// Blocks all signals in this thread until the guard is dropped, except `SIGKILL` and `SIGSTOP`,
@@ -88,8 +88,7 @@ pub unsafe fn remove_on_signal(
     }
     let action = Sigaction {
         disposition: Disposition::Handler(end),
-        // The handler needs no call for this, whose structure could make it rely on the alignment
-        // of its stack: qemu-user 7.2 does not align it on i386.
+        // The signal that the handler raises has its default action without another call.
         flags: SaFlags::RESETHAND,
         mask: SigSet::full(),
     };
@@ -124,6 +123,7 @@ pub fn forget_all() {
 /// The signal handler: removes the registered name, and ends the process by the signal, whose action
 /// is the default one again.
 unsafe extern "C" fn end(number: c_int) {
+    align_stack();
     let name = NAME.load(Acquire);
     if !name.is_null() {
         // SAFETY: the caller of `remove_on_signal` keeps the C string valid and the descriptors open

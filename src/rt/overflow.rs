@@ -18,7 +18,7 @@ use super::{
 };
 use crate::syscall::{
     self, Disposition, InfoHandler, Resource, SaFlags, SigInfo, SigSet, SigStack, Sigaction,
-    Signal, SsFlags,
+    Signal, SsFlags, align_stack,
 };
 
 /// The size of the signal stack in bytes. The kernel saves the registers there, which take about
@@ -85,6 +85,7 @@ pub unsafe fn install(stack: *const usize, handler: InfoHandler) {
 /// limit is unlimited, an overflow cannot be distinguished from another invalid access, and nothing
 /// is printed.
 pub fn report(info: &SigInfo, program: &str) {
+    align_stack();
     if info.code() <= 0 {
         // A process sent the signal with kill(2) or a similar call, so no access is repeated when
         // the handler returns. Send the signal again, because the sender expects it to end the

@@ -29,6 +29,7 @@ mod stat;
 mod system;
 mod time;
 
+pub(crate) use crate::arch::align_stack;
 pub use crate::errno::{Errno, Result};
 pub use directory::*;
 pub use flags::*;

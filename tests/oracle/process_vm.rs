@@ -9,6 +9,17 @@ use super::*;
 /// The parts of the local and of the remote memory, each with its offset in pages and its length.
 type Parts = &'static [(usize, usize)];
 
+type OursCall = unsafe fn(Pid, &[IoVec], &[IoVec]) -> Result<usize, Errno>;
+
+type OracleCall = unsafe extern "C" fn(
+    libc::pid_t,
+    *const libc::iovec,
+    libc::c_ulong,
+    *const libc::iovec,
+    libc::c_ulong,
+    libc::c_ulong,
+) -> libc::ssize_t;
+
 /// The pages of each region. The last one is not accessible.
 const PAGES: usize = 3;
 
@@ -42,15 +53,8 @@ fn contents(region: &Region) -> &[u8] {
 fn compared(
     local: Parts,
     remote: Parts,
-    ours_call: unsafe fn(Pid, &[IoVec], &[IoVec]) -> Result<usize, Errno>,
-    oracle_call: unsafe extern "C" fn(
-        libc::pid_t,
-        *const libc::iovec,
-        libc::c_ulong,
-        *const libc::iovec,
-        libc::c_ulong,
-        libc::c_ulong,
-    ) -> libc::ssize_t,
+    ours_call: OursCall,
+    oracle_call: OracleCall,
 ) -> Result<usize, Errno> {
     let _case = case!(local, remote);
     let this = std::process::id() as Pid;

@@ -174,6 +174,15 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         short: None,
+        long: "reflink",
+        value: Optional("WHEN", WHEN),
+        help: "share the blocks of SOURCE, or do not",
+        manual: "Sets --method as cp does: always (the default if no value is given) is clone, which \
+                 shares the blocks of SOURCE or fails; never is write; auto is auto, which shares \
+                 blocks where the file system can.",
+    },
+    Opt {
+        short: None,
         long: "method",
         value: Required("METHOD", &["auto", "clone", "kernel", "map", "write"]),
         help: "auto, clone, kernel, map or write",
@@ -351,7 +360,9 @@ const DESCRIPTION: &[&str] = &[
     "If DEST is -, /dev/stdout, /dev/fd/N, or another name of an open descriptor, the data is \
      written to the descriptor at its position, and nothing is replaced. The line with the number \
      of bytes is not printed if standard output is, or leads to the same file or pipe as, a \
-     DEST. Called by the name cp, mapcp prints no such line, and a DEST of - is a file.",
+     DEST. Called by the name cp, mapcp prints no such line, and a DEST of - is a file; its messages \
+     begin with cp, those of --verbose are those of cp, and an error in the command line is status \
+     1.",
 ];
 
 const LIMITS: &[&str] = &[
@@ -418,11 +429,6 @@ const CP: &[(&str, &str)] = &[
     ("--keep-directory-symlink", "is not there."),
     ("--no-preserve", "is not there."),
     ("--parents", "is not there."),
-    (
-        "--reflink",
-        "is not there. --method=clone is --reflink=always, and the default is \
-     --reflink=auto.",
-    ),
     ("--remove-destination, --strip-trailing-slashes", "are not there."),
     ("--sparse=always", "is not there."),
     ("-Z, --context", "are not there. --preserve=context is --preserve=xattr."),

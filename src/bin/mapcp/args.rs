@@ -43,12 +43,12 @@ pub enum When {
 const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jjobs \
     1in-place 2sync 3sparse 4method 5progress 6atomic aarchive rrecursive Pno-dereference Ldereference \
     fforce iinteractive uupdate Tno-target-directory ttarget-directory xone-file-system llink \
-    ssymbolic-link";
+    ssymbolic-link 7reflink";
 
 /// The words that the value of an option can be, as the message about another value lists them.
 const SPARSE: &str = "auto, never";
 const METHOD: &str = "auto, clone, kernel, map, write";
-const PROGRESS: &str = "auto, always, never";
+const WHEN: &str = "auto, always, never";
 const UPDATE: &str = "all, older, none, none-fail";
 const NOT_ONE_OF: &str = " is not one of ";
 const JOBS: &str = "1 to 64";
@@ -152,7 +152,7 @@ impl<'a> Settings<'a> {
                 self.target = Some(value);
                 return Ok(());
             }
-            (b'j' | b'p' | b'u' | b'3'..=b'5', Some(value)) => {
+            (b'j' | b'p' | b'u' | b'3'..=b'5' | b'7', Some(value)) => {
                 return self.set_value(option, value.to_bytes());
             }
             (b'A'..=b'z' | b'1'..=b'9', Some(_)) => {
@@ -202,7 +202,7 @@ impl<'a> Settings<'a> {
                 }
                 return Ok(());
             }
-            (b'5', _) => return self.set_value(option, b"always"),
+            (b'5' | b'7', _) => return self.set_value(option, b"always"),
             _ => return Err(UsageError { what: "unknown option ", words: "", text }),
         };
         *flag = true;
@@ -219,8 +219,15 @@ impl<'a> Settings<'a> {
                 let number = number(METHOD, text)?;
                 file.method = number.checked_sub(1).and_then(|at| methods.get(at)).copied();
             }
+            b'7' => {
+                file.method = match number(WHEN, text)? {
+                    0 => None,
+                    1 => Some(Method::Clone),
+                    _ => Some(Method::Write),
+                }
+            }
             b'5' => {
-                self.progress = match number(PROGRESS, text)? {
+                self.progress = match number(WHEN, text)? {
                     0 => When::Auto,
                     1 => When::Always,
                     _ => When::Never,

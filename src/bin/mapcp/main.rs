@@ -8,7 +8,12 @@ mod args;
 mod names;
 mod progress;
 
-use core::{ffi::CStr, fmt, mem::ManuallyDrop};
+use core::{
+    ffi::CStr,
+    fmt,
+    mem::ManuallyDrop,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use args::{Settings, UsageError};
 use baremap::{
@@ -29,8 +34,13 @@ const HELP: &str = include_str!("help.txt");
 
 const VERSION: &str = concat!("mapcp ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// The exit status after an error in the command line.
-const USAGE: ExitCode = ExitCode(2);
+/// Whether the program was called by the name `cp`. Its messages and exit status are those of cp then.
+static IS_CP: AtomicBool = AtomicBool::new(false);
+
+/// Returns the name in messages.
+fn own_name() -> &'static str {
+    if IS_CP.load(Relaxed) { "cp" } else { "mapcp" }
+}
 
 fn main(start: Start) -> ExitCode {
     // SIGXFSZ and SIGPIPE are blocked, so that write(2) fails with EFBIG or EPIPE instead. All
@@ -40,6 +50,8 @@ fn main(start: Start) -> ExitCode {
     // SAFETY: no other code of the program relies on the signal mask.
     let _ = unsafe { syscall::rt_sigprocmask(SigHow::SETMASK, Some(&signals)) };
 
+    let is_cp = start.args().next().is_some_and(|name| copy::last(name) == c"cp");
+    IS_CP.store(is_cp, Relaxed);
     // The arguments are parsed twice, because the program has no allocator to keep a list of names.
     let (mut count, mut last) = (0u64, c"");
     let mut settings = Settings::default();
@@ -68,7 +80,6 @@ fn main(start: Start) -> ExitCode {
     if settings.no_target && (sources > 1 || is_directory) {
         return usage(format_args!("-T takes one SOURCE and DEST"));
     }
-    let is_cp = start.args().next().is_some_and(|name| copy::last(name) == c"cp");
     // As DEST, `-` is standard output, except for cp, which makes a file with this name.
     if last == c"-" && !is_cp {
         last = c"/dev/stdout";
@@ -243,6 +254,7 @@ impl Observer for Totals<'_> {
     }
 
     fn done(&mut self, from: &Path<'_>, to: &Path<'_>, what: &What<'_>) {
+        let is_cp = IS_CP.load(Relaxed);
         let word = match what {
             What::File(copied) => {
                 // Nothing is printed into a destination, which may be a file or a pipe that is also
@@ -254,29 +266,33 @@ impl Observer for Totals<'_> {
                     Some(method) => {
                         self.files += 1;
                         self.bytes += copied.bytes;
-                        if self.settings.verbose {
+                        if self.settings.verbose && !is_cp {
                             self.progress.clear();
                             let bytes = Decimal::new(copied.bytes);
                             let how = if copied.in_place { ", in place" } else { "" };
                             self.print(format_args!(
                                 "{from} -> {to} ({bytes} bytes, {method}{how})\n"
                             ));
+                            return;
                         }
-                        return;
+                        ""
                     }
-                    None => "left unchanged",
+                    None => UNCHANGED,
                 }
             }
             What::HardLink => "hard link",
             What::Symlink => "symbolic link",
             What::Directory => "directory",
             What::Special => "special file",
-            _ => "left unchanged",
+            _ => UNCHANGED,
         };
         if matches!(what, What::HardLink | What::Symlink | What::Special) {
             self.files += 1;
         }
-        if self.settings.verbose {
+        if self.settings.verbose && is_cp && word != UNCHANGED {
+            self.progress.clear();
+            self.print(format_args!("{from} -> {to}\n"));
+        } else if self.settings.verbose && !is_cp {
             self.progress.clear();
             self.print(format_args!("{from} -> {to} ({word})\n"));
         }
@@ -292,7 +308,7 @@ impl Observer for Totals<'_> {
 
     fn may_replace(&mut self, dest: &Path<'_>) -> bool {
         self.progress.clear();
-        let _ = rt::print(STDERR, format_args!("mapcp: overwrite {dest}? "));
+        let _ = rt::print(STDERR, format_args!("{}: overwrite {dest}? ", own_name()));
         let (mut answer, mut byte) = (None, [0]);
         // Standard input may be shared with other programs, so no more than the line is read.
         while let Ok(1) = syscall::read(STDIN, &mut byte) {
@@ -352,13 +368,16 @@ fn done(printed: syscall::Result<()>) -> ExitCode {
 #[cold]
 #[inline(never)]
 fn complain(text: fmt::Arguments<'_>) {
-    eprintln!("mapcp: {text}");
+    eprintln!("{}: {text}", own_name());
 }
 
 /// Prints an error in the command line, and returns its exit status.
 #[cold]
 #[inline(never)]
 fn usage(text: fmt::Arguments<'_>) -> ExitCode {
-    complain(format_args!("{text} (mapcp --help)"));
-    USAGE
+    complain(format_args!("{text} ({} --help)", own_name()));
+    ExitCode(if IS_CP.load(Relaxed) { 1 } else { 2 })
 }
+
+/// The word for a file that was not copied, because the options keep the existing one.
+const UNCHANGED: &str = "left unchanged";

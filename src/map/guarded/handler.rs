@@ -78,6 +78,7 @@ fn is_fault(signal: c_int, code: c_int) -> bool {
 
 /// Handles `SIGBUS` and `SIGSEGV`.
 unsafe extern "C" fn handler(signal: c_int, info: *mut SigInfo, context: *mut c_void) {
+    arch::align_stack();
     // SAFETY: these are the arguments of the handler.
     unsafe {
         if !on_fault(signal, info, context) {
