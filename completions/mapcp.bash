@@ -8,7 +8,7 @@ _mapcp() {
     case $before= in
         --update=*) words="all older none none-fail" ;;
         --preserve=*) words="mode ownership timestamps links xattr all" ;;
-        --sparse=*) words="auto never" ;;
+        --sparse=*) words="auto always never" ;;
         --reflink=*) words="auto always never" ;;
         --method=*) words="auto clone kernel map write" ;;
         --progress=*) words="auto always never" ;;

@@ -248,8 +248,10 @@ fn set<'a>(
         ("progress", _, None | Some("always")) => settings.progress = When::Always,
         ("progress", _, Some("auto")) => settings.progress = When::Auto,
         ("progress", _, Some("never")) => settings.progress = When::Never,
-        ("sparse", _, Some("auto")) => tree.file.fill_holes = false,
-        ("sparse", _, Some("never")) => tree.file.fill_holes = true,
+        ("sparse", _, Some(word @ ("auto" | "always" | "never"))) => {
+            tree.file.fill_holes = word == "never";
+            tree.file.make_holes = word == "always";
+        }
         ("method", _, Some(word)) => {
             tree.file.method = match word {
                 "auto" => None,

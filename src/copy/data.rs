@@ -115,7 +115,9 @@ impl Copy<'_, '_> {
         if stat.file_type() != FileType::Regular || size == 0 || asked == Some(Method::Read) {
             return self.stream(from, to);
         }
-        if asked == Some(Method::Clone) || asked.is_none() && !options.fill_holes {
+        if asked == Some(Method::Clone)
+            || asked.is_none() && !options.fill_holes && !options.make_holes
+        {
             match syscall::ficlone(to, from) {
                 Ok(()) => {
                     if options.fill_holes {
@@ -136,7 +138,8 @@ impl Copy<'_, '_> {
         // A file with fewer blocks than bytes has holes, or its file system compresses it.
         let is_sparse = stat.blocks.saturating_mul(512) < size;
         let reports_holes = is_sparse && knows_holes(from);
-        let may_find_zeros = is_sparse && options.process.is_some();
+        let makes_holes = options.make_holes && !options.fill_holes;
+        let may_find_zeros = (is_sparse || makes_holes) && options.process.is_some();
         let has_holes = reports_holes || may_find_zeros;
         if !workers::can_count(size) {
             return Err(source(Action::Copy, Errno::EFBIG));

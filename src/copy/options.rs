@@ -35,6 +35,12 @@ pub struct Options {
     pub in_place: bool,
     /// Allocates blocks of zeros in the destination for the holes of the source.
     pub fill_holes: bool,
+    /// Leaves a hole in the destination for each block of 4 KiB zeros of the source, of any regular
+    /// file. [`fill_holes`](Self::fill_holes) has precedence.
+    ///
+    /// Without this option, such blocks become holes only if the source has fewer blocks than bytes.
+    /// Both need [`process`](Self::process), because looking for zeros may fault.
+    pub make_holes: bool,
     /// Selects the method that copies the data. `None` chooses the fastest one.
     pub method: Option<Method>,
     /// Sets the number of processes that copy one large file. Numbers above 64 count as 64.

@@ -15,7 +15,7 @@ pub fn rows(rows: &mut Rows) {
         &["--method", "source", "dest", "new"],
         &["--method=fast", "source", "dest"],
         &["--method=", "source", "dest"],
-        &["--sparse=always", "source", "dest"],
+        &["--sparse=sometimes", "source", "dest"],
         &["--sparse", "source", "dest"],
         &["--progress=maybe", "source", "dest"],
         &["-j0", "source", "dest"],

@@ -86,7 +86,7 @@ pub fn rows(rows: &mut Rows) {
                 t.run(["source", "dest"]).copied(size);
                 t.becomes_as("dest", "source");
                 t.check();
-                has_no_more_blocks(&t);
+                has_no_more_blocks(&t, "source");
             }
         });
     }
@@ -145,7 +145,7 @@ pub fn rows(rows: &mut Rows) {
         }
         t.becomes_as("dest", "source");
         t.check();
-        has_no_more_blocks(&t);
+        has_no_more_blocks(&t, "source");
     });
     type Marks<'a> = &'a [(u64, &'a [u8])];
     let patterns: [(&str, u64, Marks); 4] = [
@@ -162,7 +162,7 @@ pub fn rows(rows: &mut Rows) {
             t.run(["source", "dest"]).copied(size);
             t.becomes_as("dest", "source");
             t.check();
-            has_no_more_blocks(&t);
+            has_no_more_blocks(&t, "source");
         });
         rows.add(format!("holes: {what}, every method and -j"), move |test_fs| {
             let mut t = Trial::new(test_fs);
@@ -173,7 +173,21 @@ pub fn rows(rows: &mut Rows) {
                 t.run(way.iter().chain(&["source", "dest"])).copied(size);
                 t.becomes_as("dest", "source");
                 t.check();
-                has_no_more_blocks(&t);
+                has_no_more_blocks(&t, "source");
+            }
+        });
+        rows.add(format!("holes: {what}, --sparse=always of zeros"), move |test_fs| {
+            let mut t = Trial::new(test_fs);
+            t.sparse("sparse", size, marks);
+            must_have_holes(&t, "sparse");
+            t.file("source", t.read("sparse"));
+            for way in [&[][..], &["-j1"], &["-j2"], &["--method=write"], &["--in-place"]] {
+                t.file("dest", pages(30 << 20));
+                let always = ["--sparse=always", "source", "dest"];
+                t.run(way.iter().chain(&always)).copied(size);
+                t.becomes_as("dest", "source");
+                t.check();
+                has_no_more_blocks(&t, "sparse");
             }
         });
         rows.add(format!("holes: {what}, --sparse=never"), move |test_fs| {
@@ -245,14 +259,14 @@ fn must_have_holes(t: &Trial, name: &str) {
     }
 }
 
-/// Checks that the copy is as sparse as the source, apart from partial pages and the file system's
+/// Checks that the copy is as sparse as another file, apart from partial pages and the file system's
 /// own blocks.
-fn has_no_more_blocks(t: &Trial) {
+fn has_no_more_blocks(t: &Trial, other: &str) {
     let blocks = |name: &str| t.path(name).metadata().unwrap().blocks();
     let mut slack = 8 * (common::page_size() * 2 / 512 + 8);
     if t.test_fs.kind == "xfs" {
         slack += 128; // behind the end of a file that was just written
     }
-    let (found, most) = (blocks("dest"), blocks("source") + slack);
+    let (found, most) = (blocks("dest"), blocks(other) + slack);
     assert!(found <= most, "the holes are filled: {found} blocks of 512 bytes, {most} at most");
 }

@@ -62,7 +62,7 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         (&["-j65"], "'65' is not one of 1 to 64"),
         (&["--jobs="], "'' is not one of 1 to 64"),
         (&["--method=fast"], "'fast' is not one of auto, clone, kernel, map, write"),
-        (&["--sparse", "always"], "'always' is not one of auto, never"),
+        (&["--sparse", "sometimes"], "'sometimes' is not one of auto, always, never"),
         (&["--progress=2"], "'2' is not one of auto, always, never"),
     ] {
         let _case = case!(arguments, message);

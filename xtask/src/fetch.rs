@@ -122,6 +122,38 @@ pub fn unpack(package: [&str; 3], patterns: &[&str], dir: &str) -> Result<PathBu
     Ok(whole)
 }
 
+/// Returns the directory with the original source of a package, as it was before Debian's changes.
+/// Downloads it if it is not there yet.
+pub fn original_source(suite: &str, name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let dir = root().join("target/sources").join(name);
+    let (whole, part) = (dir.join("unpacked"), dir.join("part"));
+    if !whole.exists() {
+        let apt = Apt::new("source", suite)?;
+        let list = apt.dir.join("sources.list");
+        let sources = fs::read_to_string(&list)?;
+        fs::write(&list, sources.replace("deb ", "deb-src "))?;
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&part)?;
+        let get = || {
+            let _ = apt.command("apt-get").args(["update", "-q"]).status();
+            let mut get = apt.command("apt-get");
+            get.args(["source", "-q", "--download-only", name]).current_dir(&dir);
+            get.status().is_ok_and(|status| status.success())
+        };
+        if !retry(get) {
+            return Err(format!("the source of {name} could not be downloaded").into());
+        }
+        let script = "tar -x -C \"$0\" --strip-components=1 -f *.orig.tar.*";
+        let mut unpack = Command::new("sh");
+        let status = unpack.args(["-c", script]).arg(&part).current_dir(&dir).status()?;
+        if !status.success() {
+            return Err(format!("the source of {name} could not be unpacked: {status}").into());
+        }
+        fs::rename(part, &whole)?;
+    }
+    Ok(whole)
+}
+
 /// Downloads the newest package with a name, in which `*` stands for the version.
 fn download(package: [&str; 3], dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let [architecture, suite, name] = package;

@@ -7,6 +7,7 @@ mod bars;
 mod bench;
 mod bindings;
 mod command;
+mod coreutils;
 mod fetch;
 mod gauntlet;
 mod initramfs;
@@ -45,6 +46,8 @@ Usage: cargo xtask test [--update]               every test
        --update writes the table in docs/coming-from-memmap2.md
        cargo xtask adoption [--update] [NAME...] crates that a patch makes survive a truncated file
        --update writes the table in docs/adoption.md
+       cargo xtask coreutils [--update]          the tests of GNU coreutils for cp, with mapcp
+       --update writes the table in docs/coreutils-tests.md
        cargo xtask bindings                      the libraries for C and Python
        cargo xtask libbaremap [--update]         the header of the library for C
        --update writes it instead of comparing it
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         ["gauntlet", ref words @ ..] => gauntlet::gauntlet(words),
         ["kernels", ref names @ ..] => kernels::kernels(names, update),
         ["adopters", ref names @ ..] => adopters::adopters(names, update),
+        ["coreutils"] => coreutils::coreutils(update),
         ["adoption", ref names @ ..] => adoption::adoption(names, update),
         ["bindings"] if !update => bindings::bindings(),
         ["libbaremap", ref words @ ..] => libbaremap::libbaremap(words, update),

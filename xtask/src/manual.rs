@@ -167,10 +167,11 @@ const OPTIONS: &[Opt] = &[
     Opt {
         short: None,
         long: "sparse",
-        value: Required("WHEN", &["auto", "never"]),
-        help: "auto: holes stay holes; never: zeros",
+        value: Required("WHEN", WHEN),
+        help: "auto: holes stay holes; always: zeros are holes; never: no holes",
         manual: "Selects what happens to the holes of SOURCE. auto, the default, leaves them as \
-                 holes in DEST; never allocates blocks of zeros for them.",
+                 holes in DEST; always also makes holes of blocks of zeros, each of 4 KiB; never \
+                 allocates blocks of zeros for holes.",
     },
     Opt {
         short: None,
@@ -430,7 +431,6 @@ const CP: &[(&str, &str)] = &[
     ("--no-preserve", "is not there."),
     ("--parents", "is not there."),
     ("--remove-destination, --strip-trailing-slashes", "are not there."),
-    ("--sparse=always", "is not there."),
     ("-Z, --context", "are not there. --preserve=context is --preserve=xattr."),
     ("--debug", "is not there. -v prints the method."),
 ];

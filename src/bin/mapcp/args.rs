@@ -46,7 +46,6 @@ const OPTIONS: &[u8] = b"hhelp Vversion nno-clobber ppreserve vverbose qquiet jj
     ssymbolic-link 7reflink";
 
 /// The words that the value of an option can be, as the message about another value lists them.
-const SPARSE: &str = "auto, never";
 const METHOD: &str = "auto, clone, kernel, map, write";
 const WHEN: &str = "auto, always, never";
 const UPDATE: &str = "all, older, none, none-fail";
@@ -213,7 +212,10 @@ impl<'a> Settings<'a> {
     fn set_value(&mut self, option: u8, text: &'a [u8]) -> Result<(), UsageError<'a>> {
         let file = &mut self.tree.file;
         match option {
-            b'3' => file.fill_holes = number(SPARSE, text)? == 1,
+            b'3' => {
+                let number = number(WHEN, text)?;
+                (file.make_holes, file.fill_holes) = (number == 1, number == 2);
+            }
             b'4' => {
                 let methods = [Method::Clone, Method::Kernel, Method::Map, Method::Write];
                 let number = number(METHOD, text)?;
