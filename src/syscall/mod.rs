@@ -53,6 +53,26 @@ pub mod raw {
     pub use crate::arch::{
         clone, nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5, syscall6,
     };
+    use crate::errno::{Errno, Result};
+
+    /// Converts the register that a raw call returned.
+    ///
+    /// ```
+    /// use baremap::syscall::{Errno, raw::{self, nr}};
+    ///
+    /// // SAFETY: the call has no effect on memory.
+    /// let raw = unsafe { raw::syscall1(nr::close, usize::MAX) };
+    /// assert_eq!(raw::check(raw), Err(Errno::EBADF));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// * The error number, if the register is from −4095 to −1, seen as a signed number. Source:
+    ///   syscall(2).
+    #[inline]
+    pub const fn check(register: usize) -> Result<usize> {
+        Errno::check(register)
+    }
 }
 
 use crate::fd::{AsRawFd, BorrowedFd};
