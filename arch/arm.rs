@@ -192,3 +192,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 92;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 104;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime64", getcpu: c"__vdso_getcpu" };

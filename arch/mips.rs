@@ -100,3 +100,7 @@ macro_rules! __start {
 pub const PROGRAM_COUNTER: usize = if cfg!(target_endian = "big") { 36 } else { 32 };
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 616;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime64", getcpu: c"__vdso_getcpu" };

@@ -102,3 +102,7 @@ macro_rules! __start {
 pub const PROGRAM_COUNTER: usize = 616;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 640;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime", getcpu: c"__vdso_getcpu" };

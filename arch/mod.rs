@@ -34,6 +34,9 @@
 //!    has a better one.
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
+//! 11. The names of functions in the vDSO, and their version (`VDSO`). With 32-bit registers, the
+//!     clock's function is the one with 64-bit times. A name that a kernel lacks is not found, and
+//!     the system call is made instead.
 //!
 //! The compiler checks the names and types of all of these below.
 //!
@@ -123,6 +126,7 @@ const _: () = {
     let _: fn() = prepare_copy;
     let _: unsafe fn(*mut u8, *const u8, usize) -> usize = guarded_copy;
     let _: [usize; 2] = [PROGRAM_COUNTER, SIGNAL_MASK];
+    let _: common::VdsoNames = VDSO;
 };
 
 #[doc(hidden)]

@@ -52,3 +52,7 @@ macro_rules! __start {
 pub const PROGRAM_COUNTER: usize = 320;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 52;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6.15", clock_gettime: c"__kernel_clock_gettime64", getcpu: c"__kernel_getcpu" };

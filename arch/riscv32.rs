@@ -33,3 +33,7 @@ pub use family::*;
 pub const PROGRAM_COUNTER: usize = 160;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 20;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_4.15", clock_gettime: c"__vdso_clock_gettime64", getcpu: c"__vdso_getcpu" };

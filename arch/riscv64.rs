@@ -28,3 +28,7 @@ pub use family::*;
 pub const PROGRAM_COUNTER: usize = 176;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_4.15", clock_gettime: c"__vdso_clock_gettime", getcpu: c"__vdso_getcpu" };

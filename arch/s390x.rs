@@ -123,3 +123,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 48;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 384;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6.29", clock_gettime: c"__kernel_clock_gettime", getcpu: c"__kernel_getcpu" };

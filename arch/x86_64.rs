@@ -436,6 +436,10 @@ pub const PROGRAM_COUNTER: usize = 168;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 296;
 
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime", getcpu: c"__vdso_getcpu" };
+
 #[cfg(test)]
 mod tests {
     use std::{sync::Mutex, vec};

@@ -55,6 +55,7 @@ numbers! {
     fremovexattr __NR_fremovexattr,
     fsetxattr __NR_fsetxattr,
     fsync __NR_fsync,
+    getcpu __NR_getcpu,
     getdents64 __NR_getdents64,
     getpid __NR_getpid,
     getppid __NR_getppid,

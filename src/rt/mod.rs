@@ -38,7 +38,6 @@
 //! The directory `template/` of the repository contains a package with both settings, and
 //! `docs/freestanding.md` is a step-by-step guide.
 
-#[cfg(target_arch = "aarch64")]
 mod auxv;
 #[cfg(feature = "std")]
 #[doc(hidden)]
@@ -53,12 +52,16 @@ mod panic;
 mod print;
 mod relocate;
 mod start;
+pub mod time;
+mod vdso;
 
 #[doc(hidden)]
 pub use crate::decimal::Decimal;
 #[cfg(target_arch = "aarch64")]
 #[doc(hidden)]
-pub use auxv::{getauxval, keep_auxv};
+pub use auxv::getauxval;
+#[doc(hidden)]
+pub use auxv::keep_auxv;
 #[doc(hidden)]
 pub use linked::check_linked;
 #[doc(hidden)]
@@ -153,7 +156,6 @@ macro_rules! __program {
             }
 
             unsafe extern "C" fn run(stack: *const usize) -> ! {
-                #[cfg(target_arch = "aarch64")]
                 // SAFETY: the kernel entered `_start`, which passes the initial stack pointer.
                 unsafe {
                     $crate::rt::keep_auxv(stack)

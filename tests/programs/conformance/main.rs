@@ -73,6 +73,7 @@ mod space;
 mod start;
 mod stat;
 mod time_and_limits;
+mod vdso;
 
 baremap::entry!(main);
 
@@ -103,6 +104,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("guarded map", guarded_map::CASES),
     ("model", model::CASES),
     ("time and limits", time_and_limits::CASES),
+    ("vdso", vdso::CASES),
     ("space", space::CASES),
 ];
 
