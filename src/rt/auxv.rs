@@ -46,6 +46,11 @@ pub(super) fn value(kind: usize) -> Option<usize> {
     vector.iter().find(|[found, _]| *found == kind).map(|&[_, value]| value)
 }
 
+/// Returns whether the program was started by [`entry!`](crate::entry).
+pub(super) fn is_freestanding() -> bool {
+    !STACK.load(Relaxed).is_null()
+}
+
 /// Implements `getauxval` for `compiler_builtins`: returns the value of the first auxiliary vector
 /// entry with type `kind`, or zero if no entry has that type. Source: getauxval(3).
 ///

@@ -30,7 +30,8 @@
 //! For `Vec`, `String` and the other types of the crate `alloc`, enable the feature `alloc` and
 //! declare the allocator of the module `alloc` as the `#[global_allocator]`.
 //!
-//! The program has one thread: the runtime neither starts threads nor sets up thread-local storage.
+//! The program has one thread until it calls [`thread::spawn`]. The runtime does not set up
+//! thread-local storage.
 //! The runtime changes no signal's action, except that of `SIGSEGV` in a program with debug
 //! assertions. Unlike a program with the standard library, the program is therefore killed by
 //! `SIGPIPE` if it writes to a pipe that nothing can read from any more.
@@ -52,6 +53,7 @@ mod panic;
 mod print;
 mod relocate;
 mod start;
+pub mod thread;
 pub mod time;
 mod vdso;
 

@@ -72,6 +72,7 @@ mod signals;
 mod space;
 mod start;
 mod stat;
+mod threads;
 mod time_and_limits;
 mod vdso;
 
@@ -105,6 +106,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("model", model::CASES),
     ("time and limits", time_and_limits::CASES),
     ("vdso", vdso::CASES),
+    ("threads", threads::CASES),
     ("space", space::CASES),
 ];
 
