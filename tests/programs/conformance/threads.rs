@@ -83,7 +83,17 @@ fn recurse(depth: u32) -> u32 {
     recurse(black_box(&page)[9]) + black_box(&page)[3]
 }
 
+/// Below the four pages of the stack is a page that cannot be read. The thread begins above them, in
+/// the page with its captured variables.
 fn guard_page() -> Outcome {
+    let below = || {
+        let local = 0_u8;
+        let page_of_local =
+            black_box(&raw const local).cast_mut().map_addr(|at| at & !(page() - 1));
+        (1..8).take_while(|index| readable(page_of_local.wrapping_sub(index * page()))).count()
+    };
+    let count = Builder::new().stack_size(4 * page()).spawn(below)?.join();
+    ensure((3..=4).contains(&count), "pages that are not of the stack")?;
     let pid = child(|| {
         let handle = Builder::new().stack_size(0).spawn(|| recurse(1));
         handle.map_or(7, |handle| handle.join() as i32)
