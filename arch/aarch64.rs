@@ -103,6 +103,40 @@ pub unsafe fn flush_icache(start: usize, length: usize) -> usize {
 
 pub use common::{clone_tls_first as clone, lp64::*};
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "mov x4, x3", // child_tid
+        "mov x3, xzr",
+        "mov x8, {number}",
+        "svc 0",
+        "cbz x0, 2f",
+        "ret",
+        "2:",
+        "mov x29, xzr", // the outermost frame
+        "mov x30, xzr",
+        "ldp x1, x0, [sp]",
+        "blr x1", // does not return
+        "brk 1",
+        number = const common::nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -170,3 +204,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 440;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6.39", clock_gettime: c"__kernel_clock_gettime", getcpu: c"__kernel_getcpu" };

@@ -60,6 +60,43 @@ pub const PAIRS_ALIGNED: bool = true;
 
 pub use common::{clone_tls_first as clone, ilp32::*};
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "push {{r4, r7}}",
+        "mov r4, r3", // child_tid
+        "mov r3, #0",
+        "mov r7, #{number}",
+        "svc 0",
+        "cmp r0, #0",
+        "beq 2f",
+        "pop {{r4, r7}}",
+        "bx lr",
+        "2:",
+        "mov r11, #0", // the outermost frame
+        "ldr r1, [sp]",
+        "ldr r0, [sp, #4]",
+        "blx r1", // does not return
+        "udf #0",
+        number = const common::nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -192,3 +229,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 92;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 104;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime64", getcpu: c"__vdso_getcpu" };

@@ -62,6 +62,38 @@ pub use common::{clone_tls_last as clone, lp64::*};
 /// have on loongarch64.
 pub const STATX_FIRST: bool = true;
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "ori $a7, $zero, {number}",
+        "syscall 0",
+        "beqz $a0, 2f",
+        "jr $ra",
+        "2:",
+        "move $fp, $zero", // the outermost frame
+        "ld.d $t0, $sp, 0",
+        "ld.d $a0, $sp, 8",
+        "jirl $ra, $t0, 0", // does not return
+        "break 0",
+        number = const common::nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -134,3 +166,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 176;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_5.10", clock_gettime: c"__vdso_clock_gettime", getcpu: c"__vdso_getcpu" };

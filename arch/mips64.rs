@@ -65,6 +65,44 @@ pub use family::kernel_sigaction;
 /// Whether metadata is read by `statx` rather than by `fstat`, which has times of 32 bits on mips64.
 pub const STATX_FIRST: bool = true;
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "move $8, $7", // child_tid
+        "move $7, $0",
+        "li $2, {number}",
+        "syscall",
+        "bnez $7, 3f",
+        "beqz $2, 2f",
+        "jr $31",
+        "3:",
+        "dnegu $2, $2", // an error
+        "jr $31",
+        "2:",
+        "move $fp, $0", // the outermost frame
+        "ld $25, 0($sp)",
+        "ld $4, 8($sp)",
+        "jalr $25", // does not return
+        "break",
+        number = const common::nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -102,3 +140,7 @@ macro_rules! __start {
 pub const PROGRAM_COUNTER: usize = 616;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 640;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime", getcpu: c"__vdso_getcpu" };

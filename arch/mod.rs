@@ -34,6 +34,11 @@
 //!    has a better one.
 //! 10. The offsets in bytes of the interrupted program counter and of the thread's signal mask
 //!     in the kernel's `ucontext` (`PROGRAM_COUNTER`, `SIGNAL_MASK`).
+//! 11. The names of functions in the vDSO, and their version (`VDSO`). With 32-bit registers, the
+//!     clock's function is the one with 64-bit times. A name that a kernel lacks is not found, and
+//!     the system call is made instead.
+//! 12. The call that starts a thread on its own stack (`clone_thread`), before the entry point in
+//!     the file.
 //!
 //! The compiler checks the names and types of all of these below.
 //!
@@ -123,6 +128,8 @@ const _: () = {
     let _: fn() = prepare_copy;
     let _: unsafe fn(*mut u8, *const u8, usize) -> usize = guarded_copy;
     let _: [usize; 2] = [PROGRAM_COUNTER, SIGNAL_MASK];
+    let _: common::VdsoNames = VDSO;
+    let _: unsafe extern "C" fn(usize, *mut usize, *mut u32, *mut u32) -> usize = clone_thread;
 };
 
 #[doc(hidden)]

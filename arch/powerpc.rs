@@ -28,6 +28,47 @@ mod family;
 pub use common::{clone_tls_first as clone, ilp32::*};
 pub use family::*;
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "mr %r7, %r6", // child_tid
+        "li %r6, 0",
+        "li %r0, {number}",
+        "sc",
+        "bns+ 3f",
+        "neg %r3, %r3", // an error
+        "blr",
+        "3:",
+        "cmpwi %r3, 0",
+        "beq 2f",
+        "blr",
+        "2:",
+        "lwz %r12, 0(%r1)",
+        "lwz %r3, 4(%r1)",
+        "li %r0, 0",
+        "stwu %r0, -16(%r1)", // the outermost frame
+        "mtctr %r12",
+        "bctrl", // does not return
+        "trap",
+        number = const common::nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -52,3 +93,7 @@ macro_rules! __start {
 pub const PROGRAM_COUNTER: usize = 320;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 52;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6.15", clock_gettime: c"__kernel_clock_gettime64", getcpu: c"__kernel_getcpu" };

@@ -24,7 +24,45 @@ mod family;
 pub use common::{clone_tls_first as clone, lp64::*};
 pub use family::*;
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "mv a4, a3", // child_tid
+        "li a3, 0",
+        "li a7, {number}",
+        "ecall",
+        "beqz a0, 2f",
+        "ret",
+        "2:",
+        "li s0, 0", // the outermost frame
+        "ld t0, 0(sp)",
+        "ld a0, 8(sp)",
+        "jalr t0", // does not return
+        "ebreak",
+        number = const common::nr::clone,
+    )
+}
+
 /// The offset of `uc_mcontext.gregs.pc` in bytes.
 pub const PROGRAM_COUNTER: usize = 176;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 40;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_4.15", clock_gettime: c"__vdso_clock_gettime", getcpu: c"__vdso_getcpu" };

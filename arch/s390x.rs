@@ -71,6 +71,43 @@ pub unsafe fn clone(
     unsafe { syscall5(nr::clone, stack, flags, parent_tid, child_tid, tls) }
 }
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "lgr %r1, %r2",
+        "lgr %r2, %r3", // the stack is the first argument
+        "lgr %r3, %r1",
+        "lghi %r1, {number}",
+        "svc 0",
+        "ltgr %r2, %r2",
+        "jz 2f",
+        "br %r14",
+        "2:",
+        "lghi %r11, 0",
+        "lg %r1, 0(%r15)",
+        "lg %r2, 8(%r15)",
+        "aghi %r15, -160", // the callee's frame
+        "basr %r14, %r1", // does not return
+        ".long 0",
+        number = const nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -123,3 +160,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 48;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 384;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6.29", clock_gettime: c"__kernel_clock_gettime", getcpu: c"__kernel_getcpu" };

@@ -113,6 +113,49 @@ pub use common::coherent_icache as flush_icache;
 
 pub use common::{clone_tls_first as clone, ilp32::*};
 
+/// Makes the system call `clone` for a thread, which begins on its own stack.
+///
+/// The new thread calls the function whose address is the first word of the stack, with the second
+/// word as its argument. The function does not return. Returns the thread's number, or an error.
+///
+/// # Safety
+///
+/// * `flags` contain `CLONE_VM`, and not `CLONE_SETTLS`. The other arguments fit `flags`.
+/// * `stack` is a multiple of 16. Above it are the two words, and below it is memory that only the
+///   new thread uses.
+#[unsafe(naked)]
+pub unsafe extern "C" fn clone_thread(
+    flags: usize,
+    stack: *mut usize,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+) -> usize {
+    core::arch::naked_asm!(
+        "push ebx",
+        "push edi",
+        "mov ebx, [esp + 12]",
+        "mov ecx, [esp + 16]",
+        "mov edx, [esp + 20]",
+        "mov edi, [esp + 24]", // child_tid
+        "mov eax, {number}",
+        "int 0x80",
+        "test eax, eax",
+        "jz 2f",
+        "pop edi",
+        "pop ebx",
+        "ret",
+        "2:",
+        "xor ebp, ebp", // the outermost frame
+        "mov eax, [esp]",
+        "mov ecx, [esp + 4]",
+        "sub esp, 12", // so that the argument keeps it aligned
+        "push ecx",
+        "call eax", // does not return
+        "ud2",
+        number = const nr::clone,
+    )
+}
+
 /// Expands to the body of `_start`, which relocates the program and then runs it.
 #[doc(hidden)]
 #[macro_export]
@@ -230,3 +273,7 @@ guarded_copy! {
 pub const PROGRAM_COUNTER: usize = 76;
 /// The offset of `uc_sigmask` in bytes.
 pub const SIGNAL_MASK: usize = 108;
+
+/// The names in the vDSO. Source: vdso(7).
+pub const VDSO: common::VdsoNames =
+    common::VdsoNames { version: c"LINUX_2.6", clock_gettime: c"__vdso_clock_gettime64", getcpu: c"__vdso_getcpu" };

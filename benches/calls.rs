@@ -22,6 +22,7 @@ use std::{
 use baremap::{
     fd::{AsFd, FromRawFd, OwnedFd},
     map::MmapMut,
+    rt,
     syscall::{self, ClockId, Whence},
 };
 
@@ -114,6 +115,24 @@ fn calls() {
         CALLS,
         &[
             again!(syscall::clock_gettime(ClockId::Monotonic).unwrap()),
+            again!({
+                let mut time = [0i64; 2];
+                unsafe { sc::syscall!(CLOCK_GETTIME, libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
+                time
+            }),
+            again!(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)),
+            again!({
+                let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+                unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+                time.tv_nsec
+            }),
+        ],
+    );
+    row(
+        "clock_gettime by the vDSO (sc: the call)",
+        CALLS,
+        &[
+            again!(rt::time::clock_gettime(ClockId::Monotonic).unwrap()),
             again!({
                 let mut time = [0i64; 2];
                 unsafe { sc::syscall!(CLOCK_GETTIME, libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };

@@ -8,8 +8,19 @@ fn main() {
         // kinds of relocation tables.
         .packed_relocations(false)
         .bare_bin("tiny-copy");
-    ["anonymous", "cat", "conformance", "init", "jit", "layout", "nothing", "words", "write"]
-        .into_iter()
-        .fold(examples, Freestanding::bin)
-        .emit();
+    [
+        "anonymous",
+        "cat",
+        "conformance",
+        "init",
+        "jit",
+        "layout",
+        "nothing",
+        "parallel-sum",
+        "words",
+        "write",
+    ]
+    .into_iter()
+    .fold(examples, Freestanding::bin)
+    .emit();
 }

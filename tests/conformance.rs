@@ -212,3 +212,16 @@ fn a_wrong_option_is_refused() {
         assert_eq!(errors, "Usage: conformance [--qemu-user] [--group NAME] [-- WORD...]\n");
     }
 }
+
+#[test]
+fn a_hundred_thousand_threads_leave_nothing_behind() {
+    if common::runner().is_some() {
+        return; // the memory would be the emulator's
+    }
+    let scratch = Scratch::new("threads");
+    let mut command = common::program("conformance");
+    command.args(["--group", "threads"]).env("BAREMAP_SPAWNS", "100000");
+    let output = finish(command.current_dir(scratch.path("")), &scratch);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && report.contains("# 100000 threads, pages: "), "{report}");
+}

@@ -88,6 +88,18 @@ fn the_layout_program_prints_sizes() {
 }
 
 #[test]
+fn the_parallel_sum_program_adds_up_the_bytes_of_a_file() {
+    let dir = Scratch::new("parallel-sum");
+    for len in [0, 1, 16_385, 3_000_001] {
+        let bytes = noise(len);
+        let sum: u64 = bytes.iter().map(|&byte| u64::from(byte)).sum();
+        let file = dir.file("file", bytes);
+        let printed = (format!("{sum}\n"), String::new(), Some(0));
+        assert_eq!(run(program("parallel-sum").arg(&file)), printed, "{len} bytes");
+    }
+}
+
+#[test]
 fn the_words_program_finds_words_on_their_lines() {
     let dir = Scratch::new("words");
     let text = dir.file("text", b"Two words.\nTwo more words, words\xff!\n\n\xc3\x84rger");

@@ -1,7 +1,10 @@
 //! What several architectures share: the shape of a system call, the numbers, and the calls
 //! whose convention depends only on the size of a register.
 
-use core::{ffi::c_void, mem};
+use core::{
+    ffi::{CStr, c_void},
+    mem,
+};
 
 use linux_raw_sys::general::kernel_sigset_t;
 
@@ -27,6 +30,17 @@ macro_rules! kernel_constant {
 pub(crate) use kernel_constant;
 
 pub mod nr;
+
+/// The names of the vDSO's functions, which the kernel's linker scripts (`vdso.lds.S`) define.
+#[derive(Clone, Copy, Debug)]
+pub struct VdsoNames {
+    /// The version that the names have.
+    pub version: &'static CStr,
+    /// Reads a clock into a structure with 64-bit times.
+    pub clock_gettime: &'static CStr,
+    /// Returns the number of the processor and of its node.
+    pub getcpu: &'static CStr,
+}
 
 #[cfg(target_pointer_width = "32")]
 pub mod ilp32;

@@ -13,7 +13,8 @@ use core::{
 
 use crate::syscall::{Errno, raw};
 
-/// The value of `errno`. One variable is enough, because the runtime starts no second thread.
+/// The value of `errno`. All threads share it, because the runtime has no thread-local storage. Only
+/// closing and duplicating a descriptor set it.
 static ERRNO: AtomicI32 = AtomicI32::new(0);
 
 /// Returns the address of `errno`. Source: errno(3).

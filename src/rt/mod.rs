@@ -30,7 +30,8 @@
 //! For `Vec`, `String` and the other types of the crate `alloc`, enable the feature `alloc` and
 //! declare the allocator of the module `alloc` as the `#[global_allocator]`.
 //!
-//! The program has one thread: the runtime neither starts threads nor sets up thread-local storage.
+//! The program has one thread until it calls [`thread::spawn`]. The runtime does not set up
+//! thread-local storage.
 //! The runtime changes no signal's action, except that of `SIGSEGV` in a program with debug
 //! assertions. Unlike a program with the standard library, the program is therefore killed by
 //! `SIGPIPE` if it writes to a pipe that nothing can read from any more.
@@ -38,7 +39,6 @@
 //! The directory `template/` of the repository contains a package with both settings, and
 //! `docs/freestanding.md` is a step-by-step guide.
 
-#[cfg(target_arch = "aarch64")]
 mod auxv;
 #[cfg(feature = "std")]
 #[doc(hidden)]
@@ -53,12 +53,17 @@ mod panic;
 mod print;
 mod relocate;
 mod start;
+pub mod thread;
+pub mod time;
+mod vdso;
 
 #[doc(hidden)]
 pub use crate::decimal::Decimal;
 #[cfg(target_arch = "aarch64")]
 #[doc(hidden)]
-pub use auxv::{getauxval, keep_auxv};
+pub use auxv::getauxval;
+#[doc(hidden)]
+pub use auxv::keep_auxv;
 #[doc(hidden)]
 pub use linked::check_linked;
 #[doc(hidden)]
@@ -153,7 +158,6 @@ macro_rules! __program {
             }
 
             unsafe extern "C" fn run(stack: *const usize) -> ! {
-                #[cfg(target_arch = "aarch64")]
                 // SAFETY: the kernel entered `_start`, which passes the initial stack pointer.
                 unsafe {
                     $crate::rt::keep_auxv(stack)

@@ -1,7 +1,8 @@
 //! Clocks, with 64-bit seconds on every architecture.
 
 use linux_raw_sys::general::{
-    __kernel_timespec, CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME,
+    __kernel_timespec, CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE,
+    CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_COARSE,
 };
 use static_assertions::{assert_eq_size, const_assert_eq};
 
@@ -39,11 +40,18 @@ pub enum ClockId {
     Boottime = CLOCK_BOOTTIME,
     /// The processor time that this process has used (`CLOCK_PROCESS_CPUTIME_ID`).
     ProcessCputime = CLOCK_PROCESS_CPUTIME_ID,
+    /// [`Realtime`](ClockId::Realtime) at the last tick of the kernel's timer, 1 to 10 ms ago
+    /// (`CLOCK_REALTIME_COARSE`). It is faster to read.
+    RealtimeCoarse = CLOCK_REALTIME_COARSE,
+    /// [`Monotonic`](ClockId::Monotonic) at the last tick of the kernel's timer, 1 to 10 ms ago
+    /// (`CLOCK_MONOTONIC_COARSE`). It is faster to read.
+    MonotonicCoarse = CLOCK_MONOTONIC_COARSE,
 }
 
 /// Returns the time of a clock.
 ///
-/// Makes a system call, which takes longer than libc's way through the vDSO.
+/// Makes a system call. [`rt::time::clock_gettime`](crate::rt::time::clock_gettime) reads the clock
+/// without one.
 ///
 /// # Errors
 ///

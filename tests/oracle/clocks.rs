@@ -13,6 +13,8 @@ fn clock_gettime_is_between_two_readings_of_rustix() {
         (ClockId::Monotonic, Oracle::Monotonic),
         (ClockId::Boottime, Oracle::Boottime),
         (ClockId::ProcessCputime, Oracle::ProcessCPUTime),
+        (ClockId::RealtimeCoarse, Oracle::RealtimeCoarse),
+        (ClockId::MonotonicCoarse, Oracle::MonotonicCoarse),
     ];
     for (clock, other) in table {
         let read = || {
@@ -20,9 +22,11 @@ fn clock_gettime_is_between_two_readings_of_rustix() {
             Timespec { sec: time.tv_sec, nsec: time.tv_nsec }
         };
         let before = read();
-        let ours = syscall::clock_gettime(clock).unwrap();
+        let call = syscall::clock_gettime(clock).unwrap();
+        let vdso = rt::time::clock_gettime(clock).unwrap();
         let after = read();
-        assert!(before <= ours && ours <= after, "{clock:?}: {before:?} {ours:?} {after:?}");
+        let times = [before, call, vdso, after];
+        assert!(times.is_sorted(), "{clock:?}: {times:?}");
     }
 }
 
@@ -60,4 +64,24 @@ fn nanosleep_is_interrupted_by_a_signal() {
         check!(syscall::nanosleep(span) == Err(Errno::EINTR));
         Ok(())
     });
+}
+
+/// The thread is bound to one processor after the other.
+#[test]
+fn getcpu_is_the_processor_of_libc() {
+    std::thread::spawn(|| unsafe {
+        let mut allowed: libc::cpu_set_t = mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&allowed), &raw mut allowed), 0);
+        for cpu in (0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, &allowed)) {
+            let mut one: libc::cpu_set_t = mem::zeroed();
+            libc::CPU_SET(cpu, &mut one);
+            assert_eq!(libc::sched_setaffinity(0, size_of_val(&one), &raw const one), 0);
+            let (mut theirs, mut node) = (0_u32, 0_u32);
+            assert_eq!(sc::syscall!(GETCPU, &raw mut theirs, &raw mut node, 0), 0);
+            assert_eq!(rt::time::getcpu(), Ok((theirs, node)));
+            assert_eq!(theirs as usize, cpu);
+        }
+    })
+    .join()
+    .unwrap();
 }

@@ -32,6 +32,7 @@ use std::{
 use baremap::{
     fd::{AsFd, AsRawFd, BorrowedFd, CWD, FromRawFd, OwnedFd, RawFd},
     map::MmapOptions,
+    rt,
     syscall::{
         self, Access, Advice, AtFlags, ClockId, CloneFlags, Disposition, Errno, FallocateFlags,
         FileType, Flock, GetrandomFlags, MapFlags, MemfdFlags, MlockFlags, Mode, MremapFlags,

@@ -72,7 +72,9 @@ mod signals;
 mod space;
 mod start;
 mod stat;
+mod threads;
 mod time_and_limits;
+mod vdso;
 
 baremap::entry!(main);
 
@@ -103,6 +105,8 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("guarded map", guarded_map::CASES),
     ("model", model::CASES),
     ("time and limits", time_and_limits::CASES),
+    ("vdso", vdso::CASES),
+    ("threads", threads::CASES),
     ("space", space::CASES),
 ];
 
