@@ -34,8 +34,10 @@ use crate::syscall::{self, ClockId, Errno, Result, Timespec};
 #[inline]
 pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
     type ClockGettime = unsafe extern "C" fn(c_int, *mut Timespec) -> c_int;
-    static FUNCTION: Function = Function::new(VDSO.clock_gettime);
-    let Some(address) = FUNCTION.address() else { return syscall::clock_gettime(clock) };
+    static FUNCTION: Function = Function::new();
+    let Some(address) = FUNCTION.address(VDSO.clock_gettime) else {
+        return syscall::clock_gettime(clock);
+    };
     // SAFETY: the kernel's function with this name has this type. It follows the C convention on all
     // architectures. On powerpc, it also sets a bit of `cr0` with an error, but its result is then
     // an error number, and zero only without an error.
@@ -59,9 +61,9 @@ pub fn clock_gettime(clock: ClockId) -> Result<Timespec> {
 /// * `ENOSYS` if an emulator or a seccomp filter does not have the call.
 pub fn getcpu() -> Result<(u32, u32)> {
     type Getcpu = unsafe extern "C" fn(*mut c_uint, *mut c_uint, *mut ()) -> c_int;
-    static FUNCTION: Function = Function::new(VDSO.getcpu);
+    static FUNCTION: Function = Function::new();
     let (mut cpu, mut node) = (0, 0);
-    if let Some(address) = FUNCTION.address() {
+    if let Some(address) = FUNCTION.address(VDSO.getcpu) {
         // SAFETY: the kernel's function with this name has this type, and the C convention.
         let function = unsafe { mem::transmute::<*const (), Getcpu>(address) };
         // SAFETY: the numbers are valid for writes. The third argument is unused since Linux 2.6.24.

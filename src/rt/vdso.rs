@@ -25,27 +25,24 @@ use linux_raw_sys::elf::{
 use super::auxv;
 use crate::arch::VDSO;
 
-/// A function of the vDSO, which is found when it is first needed.
+/// The address of a function of the vDSO, which is found when it is first needed: [`UNKNOWN`] at
+/// first, and [`ABSENT`] if the vDSO lacks the function.
 #[derive(Debug)]
-pub(super) struct Function {
-    name: &'static CStr,
-    /// The address; [`UNKNOWN`] at first; [`ABSENT`] if the vDSO lacks the function.
-    address: AtomicUsize,
-}
+pub(super) struct Function(AtomicUsize);
 
 const UNKNOWN: usize = 0;
 const ABSENT: usize = 1;
 
 impl Function {
-    pub(super) const fn new(name: &'static CStr) -> Function {
-        Function { name, address: AtomicUsize::new(UNKNOWN) }
+    pub(super) const fn new() -> Function {
+        Function(AtomicUsize::new(UNKNOWN))
     }
 
-    /// Returns the address of the function, or `None` if the vDSO lacks it.
+    /// Returns the address of the function with this name, or `None` if the vDSO lacks it.
     #[inline]
-    pub(super) fn address(&self) -> Option<*const ()> {
-        let known = match self.address.load(Relaxed) {
-            UNKNOWN => self.find(),
+    pub(super) fn address(&self, name: &CStr) -> Option<*const ()> {
+        let known = match self.0.load(Relaxed) {
+            UNKNOWN => self.find(name),
             known => known,
         };
         (known != ABSENT).then(|| ptr::with_exposed_provenance(known))
@@ -54,13 +51,13 @@ impl Function {
     /// Looks the function up and stores the result. Several threads store equal results.
     #[cold]
     #[inline(never)]
-    fn find(&self) -> usize {
+    fn find(&self, name: &CStr) -> usize {
         let base = auxv::value(AT_SYSINFO_EHDR as usize);
         // SAFETY: the kernel keeps the vDSO mapped at the address that it passes.
         let image = base.and_then(|base| unsafe { Image::new(base) });
-        let found = image.and_then(|image| image.function(self.name, VDSO.version));
+        let found = image.and_then(|image| image.function(name, VDSO.version));
         let found = found.unwrap_or(ABSENT);
-        self.address.store(found, Relaxed);
+        self.0.store(found, Relaxed);
         found
     }
 }
