@@ -15,7 +15,8 @@ impl FileMap {
     /// `offset` is at or past the end of the map.
     ///
     /// On overlayfs, a map that was made before the first change of a file (copy-up) keeps
-    /// showing the old contents, without an error.
+    /// showing the old contents, without an error. [`refresh`](FileMap::refresh) does not change
+    /// this; open the file again.
     ///
     /// # Errors
     ///

@@ -288,6 +288,9 @@ impl FileMap {
     /// Afterwards the map also shows the file again where pages were missing. After an error the
     /// map is unchanged.
     ///
+    /// On overlayfs, a descriptor that was opened before the first change of the file (copy-up)
+    /// reads the new contents, but every mapping of it shows the old ones (Linux 6.18).
+    ///
     /// # Errors
     ///
     /// * `EINVAL` if the map is writable, and the length of a file on hugetlbfs is not a multiple
