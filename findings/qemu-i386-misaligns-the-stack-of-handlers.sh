@@ -1,10 +1,8 @@
 #!/bin/bash
-# Debian's qemu-user 1:7.2+dfsg-7+deb12u18+b3, qemu-i386: a signal handler is called with a stack whose
-# alignment depends on the length of the environment. The i386 ABI (and the kernel) have
-# (esp + 4) % 16 == 0 at the first instruction, and compilers rely on it: a handler that clears a
-# structure with movaps crashes for three of four environments.
-# Seen: the remainders over environments of four lengths; this kernel always 0 where it runs i386 programs,
-# qemu-i386 more than one value.
+# Debian's qemu-user 1:7.2+dfsg-7+deb12u18+b3, qemu-i386: a signal handler is called with a stack that is
+# not aligned. The i386 ABI (and the kernel) have (esp + 4) % 16 == 0 at a function's first instruction,
+# and compilers rely on it: a handler that clears a structure with movaps crashes.
+# Seen: 0 from this kernel (126 if it runs no i386 programs), and 4 from qemu-i386.
 # Needs: gcc with -m32 for freestanding code (Debian's has it), and Debian 12 with apt.
 set -eu
 version=1:7.2+dfsg-7+deb12u18+b3
@@ -40,17 +38,14 @@ void _start(void)
 C
 gcc -m32 -O1 -ffreestanding -fno-pie -no-pie -fno-stack-protector -nostdlib -static \
     -o "$dir/handler" "$dir/handler.c"
-remainders() {
-    for padding in "" xxxx xxxxxxxx xxxxxxxxxxxx; do
-        status=0
-        env -i "PADDING=$padding" timeout 10 "$@" || status=$?
-        echo "$status"
-    done | sort -n | uniq | tr '\n' ' '
+remainder() {
+    status=0
+    env -i timeout 10 "$@" 2> /dev/null || status=$?
+    echo "$status"
 }
 uname -sr
-here=$(remainders "$dir/handler" 2> /dev/null)
-emulated=$(remainders "$dir/usr/bin/qemu-i386" "$dir/handler")
-printf 'this kernel: %s\nqemu-i386: %s\n' "$here" "$emulated"
-# 126: this kernel runs no i386 programs.
-[ "$here" = "0 " ] || [ "$here" = "126 " ]
-[ "$(wc -w <<< "$emulated")" -gt 1 ]
+here=$(remainder "$dir/handler")
+emulated=$(remainder "$dir/usr/bin/qemu-i386" "$dir/handler")
+echo "this kernel: $here, qemu-i386: $emulated"
+[ "$here" = 0 ] || [ "$here" = 126 ]
+[ "$emulated" = 4 ]
