@@ -91,7 +91,7 @@ pub type ProgressFn<'w> = &'w mut dyn FnMut(u64, Option<u64>);
 /// one without, and in the end a write into `dest` itself ([`Copied::in_place`]), unless
 /// [`Options::atomic`] is set. It writes into an existing destination, whose contents could be lost,
 /// only after `EACCES`, `EPERM`, `EBUSY`, `EXDEV`, `EROFS`, `ENOSYS`, `EOPNOTSUPP`, `EINVAL`,
-/// `ENOTTY`, `ENODEV`, `EMLINK`, `EBADF` and `ESTALE`.
+/// `ENOTTY`, `ENODEV` and `EMLINK`, or after `EBADF` or `ESTALE` of a call for an open file.
 ///
 /// A new file belongs to the caller. If several copies to one destination run at the same time, the
 /// destination is the complete copy that was published last.
@@ -226,6 +226,9 @@ impl Failure {
     /// full or broken, its server does not answer, or the process has reached a limit.
     fn is_final(self) -> bool {
         match Cause::from_number(self.0.get() as u16) {
+            // The server of the file system has lost the handle of a descriptor. Renaming needs none of
+            // a file.
+            Cause::Errno(Errno::EBADF | Errno::ESTALE) => self.is(Action::Name),
             Cause::Errno(errno) => !matches!(
                 errno,
                 Errno::EACCES
@@ -239,9 +242,6 @@ impl Failure {
                     | Errno::ENOTTY
                     | Errno::ENODEV
                     | Errno::EMLINK
-                    // The server of the file system has lost the handle of this descriptor.
-                    | Errno::EBADF
-                    | Errno::ESTALE
             ),
             Cause::Ignored => false,
             _ => true,
