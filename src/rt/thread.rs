@@ -4,15 +4,17 @@
 //! the other threads. It has no thread-local storage. A panic in any thread ends the process, as
 //! does the return of `main`.
 //!
-//! ```ignore
-//! let mut halves = [0, 0];
-//! let [left, right] = &mut halves;
-//! thread::scope(|scope| {
-//!     let other = scope.spawn(|| *left = sum(&data[..middle]))?;
-//!     *right = sum(&data[middle..]);
-//!     other.join();
-//!     Ok(())
-//! })?;
+//! ```no_run
+//! use baremap::{rt::thread, syscall::Errno};
+//!
+//! fn sum(data: &[u64]) -> Result<u64, Errno> {
+//!     let (left, right) = data.split_at(data.len() / 2);
+//!     thread::scope(|scope| {
+//!         let other = scope.spawn(|| left.iter().sum::<u64>())?;
+//!         let right: u64 = right.iter().sum();
+//!         Ok(right + other.join())
+//!     })
+//! }
 //! ```
 
 use core::{
