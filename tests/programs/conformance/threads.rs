@@ -3,10 +3,12 @@
 use super::processes::{child, ended};
 use super::*;
 use baremap::rt::thread::{self, Builder};
+use baremap::rt::time;
 use baremap::syscall::{Signal, WaitStatus};
 use core::{
     hint::black_box,
     sync::atomic::{AtomicU32, Ordering::SeqCst},
+    time::Duration,
 };
 
 fn results() -> Outcome {
@@ -43,7 +45,12 @@ fn scoped() -> Outcome {
             }
             *left = 1;
         })?;
-        core::mem::forget(scope.spawn(move || *right = 2)?); // the scope waits for it
+        let late = scope.spawn(move || {
+            // The scope would be over by now if it did not wait.
+            let slept = time::sleep(Duration::from_millis(20));
+            *right = if slept.is_ok() { 2 } else { 3 };
+        })?;
+        core::mem::forget(late);
         let ended = first.is_finished();
         ready.store(1, SeqCst);
         first.join();
