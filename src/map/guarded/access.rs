@@ -6,7 +6,7 @@ use core::cmp;
 use super::Cursor;
 use super::{Chunks, Fault, FileMap, fault::reason, guard, watch::NOTHING_LOST};
 use crate::fd::AsFd;
-use crate::syscall::{self, Errno, IoVec, ProtFlags};
+use crate::syscall::{self, Errno, ProtFlags};
 
 impl FileMap {
     /// Reads bytes from `offset` on into the buffer, and returns their number.
@@ -147,24 +147,15 @@ impl FileMap {
     pub fn write_at_without_signals(&self, bytes: &[u8], offset: u64) -> Result<usize, Fault> {
         let (at, len) = self.clip(offset, bytes.len());
         self.writable(at)?;
-        let mut done = 0;
-        while done < len {
-            let from = IoVec { base: bytes[done..].as_ptr().cast_mut(), len: len - done };
-            let to = IoVec { base: self.at(at + done), len: len - done };
-            // The map is the local range. Its pages are changed by page faults, as by a store. As
-            // the remote range of process_vm_writev, they would be pinned, and could be changed when
-            // the file system expects no change.
-            // SAFETY: the map is writable. References to it exist only in slices, whose makers
-            // exclude conflicting accesses. The other process is this one.
-            match unsafe { syscall::process_vm_readv(syscall::getpid(), &[to], &[from]) } {
-                Ok(0) | Err(Errno::EFAULT) => break,
-                Ok(count) => done += count,
-                Err(errno) => {
-                    return Err(Fault { offset: (at + done) as u64, done, errno: Some(errno) });
-                }
-            }
+        // The map is the local range. Its pages are changed by page faults, as by a store. As the
+        // remote range of process_vm_writev, they would be pinned, and could be changed when the
+        // file system expects no change.
+        // SAFETY: the map is writable. References to it exist only in slices, whose makers exclude
+        // conflicting accesses.
+        match unsafe { guard::copy_by_kernel(bytes.as_ptr(), self.at(at), len) } {
+            (done, None | Some(Errno::EFAULT)) => self.check_intact(at, len, Err(len - done), true),
+            (done, errno) => Err(Fault { offset: (at + done) as u64, done, errno }),
         }
-        self.check_intact(at, len, Err(len - done), true)
     }
 
     /// Writes bytes to the map from `offset` on, and returns their number.

@@ -80,7 +80,7 @@ use core::sync::atomic::{AtomicU32, Ordering::*};
 use super::handler::SIGNALS;
 pub use super::handler::on_fault;
 use crate::arch;
-use crate::syscall::{self, Errno, IoVec, SigHow, SigSet, Timespec};
+use crate::syscall::{self, Errno, IoVec, SigHow, SigSet, Timespec, page_size};
 
 /// Which handler receives the signals of faults first, as [`install`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,21 +286,47 @@ pub unsafe fn copy_without_signals(
     to: *mut u8,
     len: usize,
 ) -> crate::map::Result<usize> {
+    // SAFETY: the caller meets these requirements.
+    match unsafe { copy_by_kernel(from, to, len) } {
+        (0, Some(errno)) => Err(errno),
+        (done, _) => Ok(done),
+    }
+}
+
+/// Copies bytes by process_vm_readv(2). Returns their number, and the error of the next one.
+///
+/// The kernel may report fewer bytes than it could copy before a missing page: on arm (Linux 6.1), it
+/// copies several words at once, and of nine bytes reported one. So a call that has not copied
+/// everything is followed by one for the rest of the page.
+///
+/// # Safety
+///
+/// * The requirements of [`copy_without_signals`].
+pub(super) unsafe fn copy_by_kernel(
+    from: *const u8,
+    to: *mut u8,
+    len: usize,
+) -> (usize, Option<Errno>) {
     let mut done = 0;
-    // One call copies at most about 2 GiB.
+    let mut in_page = false;
     while done < len {
-        let from = IoVec { base: from.wrapping_add(done).cast_mut(), len: len - done };
-        let to = IoVec { base: to.wrapping_add(done), len: len - done };
+        let (from, to, rest) = (from.wrapping_add(done), to.wrapping_add(done), len - done);
+        let left_of_page = |address: usize| page_size() - address % page_size();
+        let page = rest.min(left_of_page(from.addr())).min(left_of_page(to.addr()));
+        let len = if in_page { page } else { rest };
+        let (local, remote) = ([IoVec { base: to, len }], [IoVec { base: from.cast_mut(), len }]);
         // SAFETY: the caller allows to write to the local range, or it is not mapped. The other
         // process is this one.
-        match unsafe { syscall::process_vm_readv(syscall::getpid(), &[to], &[from]) } {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(errno) if done == 0 => return Err(errno),
-            Err(_) => break,
+        match unsafe { syscall::process_vm_readv(syscall::getpid(), &local, &remote) } {
+            Ok(count @ 1..) => {
+                done += count;
+                in_page = count < len;
+            }
+            Ok(_) | Err(Errno::EFAULT) if len > page => in_page = true,
+            result => return (done, Some(result.err().unwrap_or(Errno::EFAULT))),
         }
     }
-    Ok(done)
+    (done, None)
 }
 
 /// The state of the installation: one of the constants, or, while a thread changes it, the number of
