@@ -54,7 +54,7 @@ pub fn kernels(names: &[&str], update: bool) -> Result<ExitCode, String> {
             matrix.run_under_emulators(&mut report, target);
         }
     }
-    boot(&targets, &mut report, &mut matrix);
+    boot(&targets, |_| true, &mut report, &mut matrix);
     if let Some(host) = host {
         boot_init(host, &mut report);
     }
@@ -68,10 +68,15 @@ pub fn install(targets: &[&Target]) -> Result<(), String> {
     install::install(kernels.map(|kernel| kernel.emulator()))
 }
 
-/// Boots all kernels of these targets.
-pub fn boot(targets: &[&Target], report: &mut Report, matrix: &mut Matrix) {
+/// Boots the selected kernels of these targets.
+pub fn boot(
+    targets: &[&Target],
+    selected: fn(&&Kernel) -> bool,
+    report: &mut Report,
+    matrix: &mut Matrix,
+) {
     for target in targets {
-        for kernel in target.kernels {
+        for kernel in target.kernels.iter().filter(selected) {
             let what = format!("{} on {}", target.name(), kernel.flavour());
             println!("\n=== boot {what}");
             let files =

@@ -15,7 +15,8 @@ pub struct Target {
     pub runners: &'static [&'static str],
     /// The kernels that boot the program `conformance`.
     pub kernels: &'static [Kernel],
-    /// Whether `cargo xtask test` boots these kernels, too, and not only `cargo xtask kernels`.
+    /// Whether `cargo xtask test` boots these kernels, too, and not only `cargo xtask kernels`. Those
+    /// that are [by hand](Kernel::by_hand) are left out.
     pub boots_in_test: bool,
     /// The exit status of the emulator if all cases passed: 33 if the program ends the emulator by a
     /// device, and 0 if the kernel powers the machine off.
@@ -36,6 +37,8 @@ pub struct Kernel {
     pub emulator_suite: Option<&'static str>,
     /// The kernel's command line.
     pub append: &'static str,
+    /// Whether `cargo xtask test` leaves it out, although it boots the target's other kernels.
+    pub by_hand: bool,
 }
 
 impl Target {
@@ -79,6 +82,7 @@ impl Kernel {
         machine: "",
         emulator_suite: None,
         append: "console=ttyS0",
+        by_hand: false,
     };
 
     /// Returns the flavour of the kernel: the part of the package's name after the version.
@@ -100,7 +104,13 @@ impl Kernel {
 }
 
 pub const MATRIX: &[Target] = &[
-    Target { triple: HOST, kernels: &[AMD64], boots_in_test: true, status: 33, ..Target::DEFAULT },
+    Target {
+        triple: HOST,
+        kernels: &[AMD64, NEW_AMD64],
+        boots_in_test: true,
+        status: 33,
+        ..Target::DEFAULT
+    },
     Target {
         triple: "aarch64-unknown-linux-gnu",
         runners: &["qemu-aarch64", "qemu-aarch64 -p 16384", "qemu-aarch64 -p 65536"],
@@ -115,6 +125,7 @@ pub const MATRIX: &[Target] = &[
                 append: "console=ttyAMA0",
                 ..Kernel::DEFAULT
             },
+            NEW_ARM64,
         ],
         boots_in_test: true,
         status: 33,
@@ -280,6 +291,12 @@ const AMD64: Kernel = Kernel {
     machine: "qemu-system-x86_64 -M pc -cpu max -m 256 -device isa-debug-exit,iobase=0xf4,iosize=0x04",
     ..Kernel::DEFAULT
 };
+
+const NEW_AMD64: Kernel =
+    Kernel { suite: "forky", package: "linux-binary-7.2.*-amd64", by_hand: true, ..AMD64 };
+
+const NEW_ARM64: Kernel =
+    Kernel { suite: "forky", package: "linux-binary-7.2.*-arm64", by_hand: true, ..ARM64 };
 
 const ARM64: Kernel = Kernel {
     architecture: "arm64",

@@ -118,7 +118,7 @@ pub fn test(update: bool) -> Result<ExitCode, String> {
     let dir = root().join("target/cross/x86_64-target/release");
     report.step("programs, x86_64-target.json", programs(&dir, None));
 
-    kernels::boot(&booted, &mut report, &mut matrix);
+    kernels::boot(&booted, |kernel| !kernel.by_hand, &mut report, &mut matrix);
     if let Some(host) = MATRIX.iter().find(|target| target.triple == HOST) {
         kernels::boot_init(host, &mut report);
     }
