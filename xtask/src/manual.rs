@@ -199,7 +199,8 @@ const OPTIONS: &[Opt] = &[
         long: "jobs",
         value: Required("N", &[]),
         help: "processes for one large file",
-        manual: "Sets the number of processes that copy one large file, from 1 to 64.",
+        manual: "Sets the number of processes that copy one large file, from 1 to 64. The default is two \
+                 for files from 16 MiB on, if there are two processors, and one for others.",
     },
     Opt {
         short: None,
@@ -353,6 +354,14 @@ const DESCRIPTION: &[&str] = &[
      of DEST when it is complete. A copy that fails or is killed leaves the old DEST unchanged. A \
      full disk, a resource limit, or a SOURCE that is truncated during the copy causes one line on \
      standard error and status 1, never a signal.",
+    "With several SOURCEs, or if DEST is a directory, each copy gets the last name of its SOURCE in \
+     the directory DEST. A SOURCE that fails is reported, and the others are copied. Of two SOURCEs \
+     with one last name, the second is an error, unless both are directories, which are merged. \
+     Options may stand before, between and after the operands. Of options that exclude each other, \
+     the last one counts.",
+    "A new DEST belongs to the caller, and has the permissions of SOURCE without the set-ID and \
+     sticky bits, less the umask. When all is copied, a line with the number of bytes, such as \
+     Copied 8 bytes, is printed to standard output; of several files, also their number.",
     "An existing DEST keeps its permissions, access list and owner. A symbolic link is followed. \
      Holes stay holes. If a system call is refused with an error, mapcp falls back to an older one, \
      and in the end to what cp does: it opens DEST, writes to it and closes it. A copy that is \
