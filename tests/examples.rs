@@ -90,7 +90,9 @@ fn the_layout_program_prints_sizes() {
 #[test]
 fn the_parallel_sum_program_adds_up_the_bytes_of_a_file() {
     let dir = Scratch::new("parallel-sum");
-    for len in [0, 1, 16_385, 3_000_001] {
+    // qemu-user with larger pages than this kernel's does not map an empty file.
+    let least = usize::from(common::runner().is_some());
+    for len in [least, 1, 16_385, 3_000_001] {
         let bytes = noise(len);
         let sum: u64 = bytes.iter().map(|&byte| u64::from(byte)).sum();
         let file = dir.file("file", bytes);
