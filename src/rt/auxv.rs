@@ -19,7 +19,7 @@ use crate::syscall;
 /// The stack pointer at the program's entry. Null until [`keep_auxv`] is called.
 static STACK: AtomicPtr<usize> = AtomicPtr::new(ptr::null_mut());
 
-/// Stores the initial stack pointer, from which [`value`] finds the auxiliary vector.
+/// Stores the initial stack pointer, from which `value` finds the auxiliary vector.
 ///
 /// # Safety
 ///
