@@ -110,42 +110,23 @@ fn calls() {
             again!(unsafe { libc::pread(raw, std::ptr::null_mut(), 0, 0) }),
         ],
     );
-    row(
-        "clock_gettime (rustix and libc: no call, the vDSO)",
-        CALLS,
-        &[
-            again!(syscall::clock_gettime(ClockId::Monotonic).unwrap()),
-            again!({
-                let mut time = [0i64; 2];
-                unsafe { sc::syscall!(CLOCK_GETTIME, libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
-                time
-            }),
-            again!(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)),
-            again!({
-                let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-                unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-                time.tv_nsec
-            }),
-        ],
-    );
-    row(
-        "clock_gettime by the vDSO (sc: the call)",
-        CALLS,
-        &[
-            again!(rt::time::clock_gettime(ClockId::Monotonic).unwrap()),
-            again!({
-                let mut time = [0i64; 2];
-                unsafe { sc::syscall!(CLOCK_GETTIME, libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
-                time
-            }),
-            again!(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)),
-            again!({
-                let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-                unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-                time.tv_nsec
-            }),
-        ],
-    );
+    let by_sc: Way<'_> = again!({
+        let mut time = [0i64; 2];
+        unsafe { sc::syscall!(CLOCK_GETTIME, libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
+        time
+    });
+    let by_rustix: Way<'_> = again!(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic));
+    let by_libc: Way<'_> = again!({
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+        time.tv_nsec
+    });
+    let call: Way<'_> = again!(syscall::clock_gettime(ClockId::Monotonic).unwrap());
+    let by_vdso: Way<'_> = again!(rt::time::clock_gettime(ClockId::Monotonic).unwrap());
+    let calls = "`syscall::clock_gettime` (rustix and libc: no call, the vDSO)";
+    row(calls, CALLS, &[call, by_sc, by_rustix, by_libc]);
+    let vdso = "`rt::time::clock_gettime`, by the vDSO (sc: the call)";
+    row(vdso, CALLS, &[by_vdso, by_sc, by_rustix, by_libc]);
 }
 
 /// Writes one byte of each page.

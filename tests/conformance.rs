@@ -158,7 +158,8 @@ fn sync_file_range_has_its_arguments_in_order() {
     // strace stops an emulator at each of its signals, of which other groups have millions.
     strace.args(["--group", "files"]);
     strace.current_dir(scratch.path("")).stdout(Stdio::null()).stderr(Stdio::null());
-    strace.status().expect("strace runs: apt-get install strace");
+    let status = strace.status().expect("strace runs: apt-get install strace");
+    assert!(status.success(), "the traced program: {status}");
     let trace = fs::read_to_string(trace).unwrap();
     // The trace also has calls that strace does not know.
     let lines: Vec<_> = trace.lines().filter(|line| line.contains(" sync_file_range")).collect();

@@ -1,9 +1,10 @@
 //! System-call numbers, by the kernel's names, up to Linux 7.2.
 //!
 //! A call that every architecture has is a number; any other is an `Option`. Names of calls that Linux
-//! does not implement (unimplemented(2)) are left out. On architectures with 32-bit registers, a call
-//! with sizes or times of 32 bits that has a successor is left out, and its name is that of the
-//! successor, too: `futex` is `futex_time64`.
+//! does not implement (unimplemented(2)) are left out.
+//!
+//! A plain name is the number of the widest call, if every architecture has that: with 32-bit
+//! registers, `futex` is `futex_time64`, and where identifiers had 16 bits, `getuid` is `getuid32`.
 //!
 //! The numbers come from `linux-raw-sys`. A unit test compares them with the crate `syscalls`.
 
@@ -534,6 +535,8 @@ macro_rules! numbers_with_identifiers {
                 None => ::linux_raw_sys::general::$raw as usize,
             };
         )*
+        #[cfg(test)]
+        const IDENTIFIERS: &[(&str, Option<usize>)] = &[$((stringify!($raw), Some($name)),)*];
     };
 }
 
@@ -555,6 +558,21 @@ numbers_with_identifiers! {
     setresuid __NR_setresuid setresuid32,
     setreuid __NR_setreuid setreuid32,
     setuid __NR_setuid setuid32,
+}
+
+/// Corresponds to `__NR_chown32`, or to `__NR_chown` if its identifiers have 32 bits. `None` if the
+/// architecture does not have the call.
+pub const chown: Option<usize> = wide_or(chown32, kernel_constant!(__NR_chown));
+
+/// Corresponds to `__NR_lchown32`, or to `__NR_lchown` if its identifiers have 32 bits. `None` if the
+/// architecture does not have the call.
+pub const lchown: Option<usize> = wide_or(lchown32, kernel_constant!(__NR_lchown));
+
+const fn wide_or(wide: Option<usize>, plain: Option<u32>) -> Option<usize> {
+    match (wide, plain) {
+        (None, Some(number)) => Some(number as usize),
+        _ => wide,
+    }
 }
 
 /// Corresponds to `__NR_listns`, which Linux 7.2 has.
@@ -610,8 +628,13 @@ mod tests {
 
     #[test]
     fn the_crate_syscalls_has_equal_numbers() {
-        let derived = [("__NR_memfd_secret", Some(memfd_secret))];
-        for &(name, number) in [COMMON, WIDTH, OPTIONAL, &derived].into_iter().flatten() {
+        let derived = [
+            ("__NR_memfd_secret", Some(memfd_secret)),
+            ("__NR_chown", chown),
+            ("__NR_lchown", lchown),
+        ];
+        let tables = [COMMON, WIDTH, OPTIONAL, IDENTIFIERS, &derived];
+        for &(name, number) in tables.into_iter().flatten() {
             let name = name.strip_prefix("__NR_").unwrap();
             // The names of the kernel's functions, where the crate has these instead.
             let other = match name {

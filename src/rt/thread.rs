@@ -2,7 +2,8 @@
 //!
 //! A thread has a stack of its own, with an unmapped page below it, and shares everything else with
 //! the other threads. It has no thread-local storage. A panic in any thread ends the process, as
-//! does the return of `main`.
+//! does the return of `main`. A child that `clone` or fork made has none of its parent's threads:
+//! joining one there waits forever.
 //!
 //! ```no_run
 //! use baremap::{rt::thread, syscall::Errno};
@@ -262,7 +263,7 @@ pub struct JoinHandle<T>(Thread<T>);
 
 // SAFETY: any thread can wait for the end of another, and takes the result, which is `Send`.
 unsafe impl<T: Send> Send for JoinHandle<T> {}
-// SAFETY: a reference only tells whether the thread has ended.
+// SAFETY: with a reference, only the number of the thread is read, which is atomic.
 unsafe impl<T: Send> Sync for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
@@ -323,7 +324,7 @@ impl<'scope> Scope<'scope, '_> {
             let at = running.as_ptr().expose_provenance();
             // From here on, the scope may have ended.
             if running.fetch_sub(1, Release) == 1 {
-                // SAFETY: the call reads nothing, and wakes who waits at this address.
+                // SAFETY: the call accesses no memory, and wakes the threads that wait for this address.
                 unsafe { syscall4(FUTEX as usize, at, FUTEX_WAKE as usize, i32::MAX as usize, 0) };
             }
             result
@@ -350,7 +351,7 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 // SAFETY: any thread can wait for the end of another, and takes the result, which is `Send`.
 unsafe impl<T: Send> Send for ScopedJoinHandle<'_, T> {}
-// SAFETY: a reference only tells whether the thread has ended.
+// SAFETY: with a reference, only the number of the thread is read, which is atomic.
 unsafe impl<T: Send> Sync for ScopedJoinHandle<'_, T> {}
 
 impl<T> ScopedJoinHandle<'_, T> {
